@@ -1,0 +1,40 @@
+//go:build vm
+
+package scenarios
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"dynamod/desktop-tests/debtree"
+	"dynamod/desktop-tests/vm"
+	"dynamod/desktop-tests/vm/vmtest"
+)
+
+// The kernel, the initramfs, the ports and the power-off work at all.
+func TestSmoke(t *testing.T) {
+	accel, err := vm.Acceleration(t.Context(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := vm.Smoke(t.Context(), accel, time.Minute, os.Stderr); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func debian(t *testing.T) string {
+	t.Helper()
+	image, err := vm.DebianImage(t.Context(), debtree.Minimal, os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+// The acting half of the manager, where all controllers of cgroup v2 are real. On
+// the machines of developers they are not.
+func TestWorld(t *testing.T) {
+	vmtest.GoTest(t, vm.Job{Name: "world", Root: debian(t), Swap: 64, Scratch: []int{64}, Memory: 768, Limit: 4 * time.Minute},
+		"svmgr/internal/world")
+}

@@ -1,0 +1,216 @@
+package bus
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// properties is org.freedesktop.DBus.Properties. GetAll of the empty interface is
+// the union of all interfaces of the object, which command-line clients ask for;
+// Get of a property in the empty interface is not known.
+func (s *Service) properties(c *Call, interfaces []*Interface) error {
+	switch c.Member {
+	case "Get":
+		if err := c.expect("ss", "v"); err != nil {
+			return err
+		}
+		p, err := property(interfaces, c.Args[0].(string), c.Args[1].(string))
+		if err != nil {
+			return err
+		}
+		v, err := p.value(c.Object)
+		if err != nil {
+			return err
+		}
+		return c.Reply(v)
+	case "GetAll":
+		if err := c.expect("s", "a{sv}"); err != nil {
+			return err
+		}
+		name := c.Args[0].(string)
+		known := name == "" || slices.ContainsFunc(standard, func(i *Interface) bool { return i.Name == name })
+		all := map[string]dbus.Variant{}
+		for _, i := range interfaces {
+			if name != "" && i.Name != name {
+				continue
+			}
+			known = true
+			for k := range i.Properties {
+				p := &i.Properties[k]
+				if p.Hidden {
+					continue
+				}
+				v, err := p.value(c.Object)
+				if err != nil {
+					return err
+				}
+				all[p.Name] = v
+			}
+		}
+		if !known {
+			return Errorf(ErrUnknownInterface, "Unknown interface '%s'.", name)
+		}
+		return c.Reply(all)
+	case "Set":
+		if err := c.expect("ssv", ""); err != nil {
+			return err
+		}
+		p, err := property(interfaces, c.Args[0].(string), c.Args[1].(string))
+		if err != nil {
+			return err
+		}
+		if p.Set == nil {
+			return Errorf(ErrPropertyReadOnly, "Property '%s' is not writable.", p.Name)
+		}
+		v := c.Args[2].(dbus.Variant)
+		if got := v.Signature().String(); got != p.Type {
+			return Errorf(ErrInvalidArgs, "Incorrect signature '%s' for property '%s', expecting '%s'.", got, p.Name, p.Type)
+		}
+		return p.Set(c, v)
+	}
+	return unknownMethod(c)
+}
+
+func property(interfaces []*Interface, iface, name string) (*Property, error) {
+	for _, i := range interfaces {
+		if i.Name != iface {
+			continue
+		}
+		for k := range i.Properties {
+			if i.Properties[k].Name == name {
+				return &i.Properties[k], nil
+			}
+		}
+		return nil, Errorf(ErrUnknownProperty, "Unknown property '%s'.", name)
+	}
+	if iface == "" {
+		return nil, Errorf(ErrUnknownProperty, "Unknown interface '' or property '%s'.", name)
+	}
+	return nil, Errorf(ErrUnknownInterface, "Unknown interface '%s'.", iface)
+}
+
+// value reads a property. A value that is not of the property's type is a mistake
+// of the table.
+func (p *Property) value(object any) (dbus.Variant, error) {
+	v, err := p.Get(object)
+	if err != nil {
+		return dbus.Variant{}, err
+	}
+	if got := dbus.SignatureOf(v).String(); got != p.Type {
+		panic(fmt.Sprintf("property %s has a value of signature %q; want %q", p.Name, got, p.Type))
+	}
+	return dbus.MakeVariant(v), nil
+}
+
+// change is what is to be told of one object's interface.
+type change struct {
+	path, iface string
+	names       []string
+}
+
+// Changed notes that properties have changed. They are told by the next Flush, with
+// the values that they have then: several changes in between are one signal. No
+// names means all that are not constant.
+func (s *Service) Changed(path, iface string, names ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.changed {
+		c := &s.changed[k]
+		if c.path != path || c.iface != iface {
+			continue
+		}
+		if len(c.names) > 0 && len(names) > 0 {
+			for _, n := range names {
+				if !slices.Contains(c.names, n) {
+					c.names = append(c.names, n)
+				}
+			}
+		} else {
+			c.names = nil
+		}
+		return
+	}
+	s.changed = append(s.changed, change{path, iface, names})
+}
+
+// Flush sends PropertiesChanged for what has changed since the last one.
+func (s *Service) Flush() {
+	s.mu.Lock()
+	todo := s.changed
+	s.changed = nil
+	idle := len(s.conns) == 0
+	s.mu.Unlock()
+	if idle {
+		return // nobody could hear it; who comes later reads
+	}
+	for _, ch := range todo {
+		object, interfaces, err := s.tree.find(nil, ch.path)
+		if err != nil {
+			continue // it is gone, which was told otherwise
+		}
+		for _, i := range interfaces {
+			if i.Name == ch.iface {
+				s.tell(ch, i, object)
+			}
+		}
+	}
+}
+
+func (s *Service) tell(ch change, i *Interface, object any) {
+	values := map[string]dbus.Variant{}
+	invalid := []string{}
+	for k := range i.Properties {
+		p := &i.Properties[k]
+		if len(ch.names) > 0 && !slices.Contains(ch.names, p.Name) {
+			continue
+		}
+		switch p.Emits {
+		case EmitsTrue:
+			v, err := p.value(object)
+			if err != nil {
+				s.log.Debug("a changed property cannot be read", "path", ch.path, "property", p.Name, "err", err)
+				invalid = append(invalid, p.Name)
+				continue
+			}
+			values[p.Name] = v
+		case EmitsInvalidates:
+			invalid = append(invalid, p.Name)
+		}
+	}
+	if len(values)+len(invalid) > 0 {
+		s.Emit(ch.path, ifaceProperties, "PropertiesChanged", ch.iface, values, invalid)
+	}
+}
+
+// Emit sends a signal to everybody: to the bus and to all private peers.
+func (s *Service) Emit(path, iface, member string, body ...any) {
+	s.emit("", path, iface, member, body)
+}
+
+// EmitTo sends a signal to one client of the bus.
+func (s *Service) EmitTo(destination, path, iface, member string, body ...any) {
+	s.emit(destination, path, iface, member, body)
+}
+
+func (s *Service) emit(destination, path, iface, member string, body []any) {
+	m := &dbus.Message{Type: dbus.TypeSignal, Flags: dbus.FlagNoReplyExpected, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath(path)), dbus.FieldInterface: dbus.MakeVariant(iface), dbus.FieldMember: dbus.MakeVariant(member)}}
+	if len(body) > 0 {
+		m.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(body...))
+	}
+	if destination != "" {
+		m.Headers[dbus.FieldDestination] = dbus.MakeVariant(destination)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if destination != "" && !c.onBus {
+			continue
+		}
+		if _, err := c.send(m, nil); err != nil && !hungUp(err) {
+			s.log.Warn("a signal was not sent", "member", member, "err", err)
+		}
+	}
+}

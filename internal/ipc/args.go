@@ -1,0 +1,214 @@
+package ipc
+
+// What clients send. All names on the wire are lower case with underscores. An
+// unknown name is an error: a misspelt "wiat" must not be taken for "do not wait".
+
+// NoArgs is for verbs without parameters.
+type NoArgs struct{}
+
+// PingArgs open a conversation.
+type PingArgs struct {
+	// Protocol is the newest version that the client speaks, 0 if it does
+	// not care.
+	Protocol int `json:"protocol,omitempty"`
+}
+
+// Page is embedded in the arguments of verbs whose answers come in pages.
+type Page struct {
+	// After is the Next of the page before, "" for the first one.
+	After string `json:"after,omitempty"`
+}
+
+// ListArgs choose units; empty lists choose all.
+type ListArgs struct {
+	// Units are names or shell patterns.
+	Units  []string `json:"units,omitempty"`
+	States []string `json:"states,omitempty"`
+	// Types are "service", "socket", ….
+	Types []string `json:"types,omitempty"`
+	// All includes units that are inactive and were never started.
+	All bool `json:"all,omitempty"`
+	Page
+}
+
+// UnitArgs name one unit, or a process of it.
+type UnitArgs struct {
+	Unit string `json:"unit,omitempty"`
+	// PID, if not 0, chooses the unit that the process belongs to.
+	PID int32 `json:"pid,omitempty"`
+}
+
+// ShowArgs ask for a unit's settings.
+type ShowArgs struct {
+	Unit string `json:"unit"`
+	Page
+}
+
+// SecurityArgs ask how exposed a service is.
+type SecurityArgs struct {
+	Unit string `json:"unit"`
+}
+
+// TreeArgs ask for the supervision tree below one supervisor, "" for all.
+type TreeArgs struct {
+	Root string `json:"root,omitempty"`
+	Page
+}
+
+// DepsArgs ask for what a unit needs, or with Reverse for what needs it.
+type DepsArgs struct {
+	Unit    string `json:"unit"`
+	Reverse bool   `json:"reverse,omitempty"`
+	// Depth bounds the tree; 0 means 1, -1 everything.
+	Depth int `json:"depth,omitempty"`
+	// Relations restrict the edges ("requires", "after", …); empty means all.
+	Relations []string `json:"relations,omitempty"`
+	Page
+}
+
+// JobsArgs choose jobs; an empty list chooses all that have not ended.
+type JobsArgs struct {
+	IDs []uint32 `json:"ids,omitempty"`
+	Page
+}
+
+// LogsArgs choose lines of log.
+type LogsArgs struct {
+	// Units are names or patterns; empty means all.
+	Units []string `json:"units,omitempty"`
+	// Lines is how many of the newest to start with; 0 means all.
+	Lines int `json:"lines,omitempty"`
+	// Since and Until bound the time, in microseconds since the epoch.
+	Since int64 `json:"since_usec,omitempty"`
+	Until int64 `json:"until_usec,omitempty"`
+	// Priority is the least important syslog level, 0 means all.
+	Priority int `json:"priority,omitempty"`
+	Page
+}
+
+// StatsArgs choose units to measure; empty means all with processes.
+type StatsArgs struct {
+	Units []string `json:"units,omitempty"`
+	Page
+}
+
+// JobArgs begin a job: start, stop, restart, try-restart, reload,
+// reload-or-start, reset.
+type JobArgs struct {
+	Unit string `json:"unit"`
+	// Mode is replace (when ""), fail, replace-irreversibly, isolate, flush,
+	// ignore-dependencies or ignore-requirements.
+	Mode string `json:"mode,omitempty"`
+	// Wait defers the answer until the job has ended.
+	Wait bool `json:"wait,omitempty"`
+	// Force allows stopping a protected unit.
+	Force bool `json:"force,omitempty"`
+	// NoCascade leaves units alone that depend on the target.
+	NoCascade bool `json:"no_cascade,omitempty"`
+	// DryRun answers what would be done and does nothing.
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
+// ManyArgs are for start-all, stop-all and delete-all. Empty Units means all that
+// the operator's class may touch.
+type ManyArgs struct {
+	Units  []string `json:"units,omitempty"`
+	Wait   bool     `json:"wait,omitempty"`
+	Force  bool     `json:"force,omitempty"`
+	DryRun bool     `json:"dry_run,omitempty"`
+}
+
+// KillArgs send a signal to a unit's processes.
+type KillArgs struct {
+	Unit string `json:"unit"`
+	// Signal is a number or a name ("SIGHUP", "HUP", "1"); "" means SIGTERM.
+	Signal string `json:"signal,omitempty"`
+	// Whom is "all" (when ""), "main" or "control".
+	Whom string `json:"whom,omitempty"`
+}
+
+// CancelArgs cancel jobs: one by id, or those of a unit.
+type CancelArgs struct {
+	Job  uint32 `json:"job,omitempty"`
+	Unit string `json:"unit,omitempty"`
+}
+
+// SubscribeArgs choose events; empty lists choose all. A second subscription of
+// the same connection replaces the first.
+type SubscribeArgs struct {
+	// Kinds are EventUnit and so on.
+	Kinds []string `json:"kinds,omitempty"`
+	// Units are names or shell patterns. Events that concern no unit pass.
+	Units []string `json:"units,omitempty"`
+	// States restrict EventUnit to changes into these states.
+	States []string `json:"states,omitempty"`
+}
+
+// ReloadArgs load the configuration anew.
+type ReloadArgs struct {
+	// DryRun answers the difference and changes nothing.
+	DryRun bool `json:"dry_run,omitempty"`
+	// Evict stops units whose file is gone.
+	Evict bool `json:"evict,omitempty"`
+}
+
+// RollbackArgs choose a generation; 0 is the one before the present.
+type RollbackArgs struct {
+	Generation uint64 `json:"generation,omitempty"`
+	DryRun     bool   `json:"dry_run,omitempty"`
+}
+
+// ShutdownArgs end the machine, the container or the user manager.
+type ShutdownArgs struct {
+	// Kind is poweroff, reboot, halt, kexec, soft-reboot or exit.
+	Kind string `json:"kind"`
+	// Argument goes to reboot(2).
+	Argument string `json:"argument,omitempty"`
+	// Force skips the ordered stop of services.
+	Force bool `json:"force,omitempty"`
+	// ExitCode is for kind exit.
+	ExitCode int `json:"exit_code,omitempty"`
+}
+
+// Setting is one line of a unit file. Source is where it was read.
+type Setting struct {
+	Section string `json:"section"`
+	Key     string `json:"key"`
+	Value   string `json:"value"`
+	Source  string `json:"source,omitempty"`
+}
+
+// SetPropertyArgs change settings of a unit.
+type SetPropertyArgs struct {
+	Unit     string    `json:"unit"`
+	Settings []Setting `json:"settings"`
+	// Runtime forgets them at the next boot.
+	Runtime bool `json:"runtime,omitempty"`
+}
+
+// AddArgs make a transient unit.
+type AddArgs struct {
+	Unit     string    `json:"unit"`
+	Settings []Setting `json:"settings"`
+	// Start starts it at once, with Mode and Wait as in JobArgs.
+	Start bool   `json:"start,omitempty"`
+	Mode  string `json:"mode,omitempty"`
+	Wait  bool   `json:"wait,omitempty"`
+}
+
+// NotifyArgs report in the words of sd_notify(3) for a unit.
+type NotifyArgs struct {
+	Unit string `json:"unit"`
+	// State has lines such as READY=1.
+	State string `json:"state"`
+	// PID is the process that it is about, 0 for the caller.
+	PID int32 `json:"pid,omitempty"`
+}
+
+// BusNameArgs are how the bridge tells that a bus name got or lost its owner.
+type BusNameArgs struct {
+	Name  string `json:"name"`
+	Owned bool   `json:"owned"`
+	// PID is the owner's, 0 if not known.
+	PID int32 `json:"pid,omitempty"`
+}

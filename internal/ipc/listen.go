@@ -1,0 +1,59 @@
+package ipc
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Listen makes a socket at path. It appears there ready and with its mode, in the
+// place of one that a dead manager left; a manager that lives is not displaced.
+// The file stays when the listener is closed: removing it could hit that of a
+// successor, and what nobody listens on refuses connections by itself.
+func Listen(path string, mode fs.FileMode) (*net.UnixListener, error) {
+	if c, err := net.Dial("unix", path); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("listen on %s: another manager listens there already", path)
+	}
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+strconv.Itoa(os.Getpid()))
+	if len(temp) > 107 {
+		return nil, fmt.Errorf("listen on %s: the path is too long for a socket (107 bytes, unix(7))", path)
+	}
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: temp, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	if err = os.Chmod(temp, mode); err == nil {
+		if err = os.Rename(temp, path); err == nil {
+			return l, nil
+		}
+	}
+	l.Close()
+	os.Remove(temp)
+	return nil, fmt.Errorf("listen on %s: %w", path, err)
+}
+
+// TakeOver goes on with a listener that HandOver, or a socket unit, left under
+// this descriptor. The file is closed: the listener has its own.
+func TakeOver(f *os.File) (*net.UnixListener, error) {
+	defer f.Close()
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("take over the control socket: %w", err)
+	}
+	u, ok := l.(*net.UnixListener)
+	if !ok {
+		l.Close()
+		return nil, fmt.Errorf("take over the control socket: it is a %T", l)
+	}
+	u.SetUnlinkOnClose(false)
+	return u, nil
+}

@@ -1,0 +1,169 @@
+package ipc
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+func TestSubscriptionsFilter(t *testing.T) {
+	h := newFake()
+	h.visible = func(u string) bool { return u != "secret.service" }
+	s, path := serve(t, h)
+	all := []Event{
+		{Kind: EventUnit, Unit: "a.service", State: "active"},
+		{Kind: EventUnit, Unit: "a.service", State: "failed"},
+		{Kind: EventUnit, Unit: "web-1.service", State: "failed"},
+		{Kind: EventUnit, Unit: "a.socket", State: "failed"},
+		{Kind: EventUnit, Unit: "secret.service", State: "failed"},
+		{Kind: EventJobNew, Unit: "a.service", Job: 4},
+		{Kind: EventStarted},
+	}
+	for _, c := range []struct {
+		args SubscribeArgs
+		want string
+	}{
+		{SubscribeArgs{}, "1 2 3 4 6 7"},
+		{SubscribeArgs{Kinds: []string{EventUnit}}, "1 2 3 4"},
+		{SubscribeArgs{Units: []string{"a"}}, "1 2 6 7"},
+		{SubscribeArgs{Units: []string{"a.*", "web-*"}}, "1 2 3 4 6 7"},
+		{SubscribeArgs{States: []string{"failed"}}, "2 3 4 6 7"},
+		{SubscribeArgs{Kinds: []string{EventUnit}, Units: []string{"secret.service"}}, ""},
+	} {
+		sub, err := dial(t, path).Subscribe(t.Context(), c.args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range all {
+			s.Publish(e)
+		}
+		s.Publish(Event{Kind: EventServerGone}) // reaches everybody
+		var got []string
+		for {
+			e, err := sub.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Kind == EventServerGone {
+				break
+			}
+			got = append(got, fmt.Sprint(e.Seq-sub.Seq))
+			if want := all[e.Seq-sub.Seq-1]; e.Unit != want.Unit || e.State != want.State || e.Job != want.Job {
+				t.Errorf("event %d came as %+v; want %+v", e.Seq, e, want)
+			}
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%+v: events %v; want %s", c.args, got, c.want)
+		}
+	}
+}
+
+// TestLostEventsAreTold: every event is either sent or counted, in its place.
+func TestLostEventsAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(newFake(), nil)
+		defer s.Close()
+		c := pipe(t, s, Peer{})
+		c.say(`{"jsonrpc":"2.0","id":1,"method":"subscribe"}` + "\n")
+		c.hear()
+		total := uint64(0)
+		burst := func(n int) {
+			for range n {
+				s.Publish(Event{Kind: EventStatus, Unit: "a.service", Text: strings.Repeat("x", 3000)})
+			}
+			total += uint64(n)
+		}
+		next, lost := uint64(1), uint64(0)
+		read := func() {
+			e := c.event()
+			if e.Kind == EventDropped {
+				lost += e.Count
+				next += e.Count
+				if e.Seq != next-1 {
+					t.Fatalf("%d events before %d were lost, and the last one is %d", e.Count, next, e.Seq)
+				}
+				return
+			}
+			if e.Seq != next {
+				t.Fatalf("event %d comes in the place of %d", e.Seq, next)
+			}
+			if len(e.Text) > maxEventText+8 {
+				t.Fatalf("a text of %d bytes", len(e.Text))
+			}
+			next++
+		}
+		burst(10 * MaxQueued)
+		for range 50 {
+			read()
+		}
+		synctest.Wait()
+		burst(10 * MaxQueued)
+		for next <= total {
+			read()
+		}
+		if lost == 0 {
+			t.Error("nothing was lost, so this tests nothing")
+		}
+		// Filters may be changed, and after the end there is silence.
+		c.say(`{"jsonrpc":"2.0","id":2,"method":"subscribe","params":{"kinds":["started"]}}` + "\n")
+		c.hear()
+		burst(1)
+		s.Publish(Event{Kind: EventStarted})
+		if e := c.event(); e.Kind != EventStarted {
+			t.Errorf("with another filter: %+v", e)
+		}
+		c.say(`{"jsonrpc":"2.0","id":3,"method":"unsubscribe"}` + "\n")
+		c.hear()
+		burst(1)
+		c.say(`{"jsonrpc":"2.0","id":4,"method":"subscribe"}` + "\n")
+		if r := c.hear(); string(r.ID) != "4" {
+			t.Errorf("heard %+v", r)
+		}
+		s.Publish(Event{Kind: EventStarted})
+		if e := c.event(); e.Kind != EventStarted {
+			t.Errorf("subscribed again: %+v", e)
+		}
+	})
+}
+
+// TestTheLastLossIsTold: a client that catches up hears of its losses at once, not
+// with the next event.
+func TestTheLastLossIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(newFake(), nil)
+		defer s.Close()
+		c := pipe(t, s, Peer{})
+		c.say(`{"jsonrpc":"2.0","id":1,"method":"subscribe"}` + "\n")
+		c.hear()
+		const n = 3 * MaxQueued
+		for range n {
+			s.Publish(Event{Kind: EventStarted})
+		}
+		heard := uint64(0)
+		for heard < n {
+			if e := c.event(); e.Kind == EventDropped {
+				heard += e.Count
+			} else {
+				heard++
+			}
+		}
+	})
+}
+
+func BenchmarkPublish(b *testing.B) {
+	s := NewServer(newFake(), nil)
+	e := Event{Kind: EventUnit, Unit: "a.service", From: "starting", State: "active", Cause: &Cause{Kind: "request"}}
+	b.Run("nobody", func(b *testing.B) {
+		for b.Loop() {
+			s.Publish(e)
+		}
+	})
+	c := newConn(s, nil, Peer{})
+	c.subscribe(SubscribeArgs{}, nil)
+	b.Run("one who does not read", func(b *testing.B) {
+		for b.Loop() {
+			s.Publish(e)
+		}
+	})
+}

@@ -1,0 +1,100 @@
+// Package proc reads what /proc tells of processes (proc(5)).
+package proc
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stat is a part of /proc/PID/stat.
+type Stat struct {
+	State   byte
+	Parent  int
+	Group   int
+	Session int
+	// Start is when the process began, in clock ticks since boot: with its
+	// number it names a process for ever.
+	Start uint64
+	// Exit is the status of a zombie as wait(2) encodes it; 0 for those who may
+	// not trace the process.
+	Exit int
+}
+
+// StatOf reads /proc/PID/stat.
+func StatOf(pid int) (Stat, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return Stat{}, err
+	}
+	s, ok := parseStat(b)
+	if !ok {
+		return s, fmt.Errorf("read /proc/%d/stat: %w", pid, unix.EBADMSG)
+	}
+	return s, nil
+}
+
+// parseStat: the name is in parentheses and may hold anything, parentheses too.
+func parseStat(b []byte) (s Stat, ok bool) {
+	i := bytes.LastIndexByte(b, ')')
+	if i < 0 {
+		return s, false
+	}
+	f := strings.Fields(string(b[i+1:]))
+	if len(f) < 20 {
+		return s, false
+	}
+	s.State = f[0][0]
+	var err [5]error
+	s.Parent, err[0] = strconv.Atoi(f[1])
+	s.Group, err[1] = strconv.Atoi(f[2])
+	s.Session, err[2] = strconv.Atoi(f[3])
+	s.Start, err[3] = strconv.ParseUint(f[19], 10, 64)
+	if len(f) > 49 {
+		s.Exit, err[4] = strconv.Atoi(f[49])
+	}
+	return s, err == [5]error{}
+}
+
+// All lists all processes that /proc shows.
+func All() []int {
+	d, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(-1)
+	var out []int
+	for _, n := range names {
+		if pid, err := strconv.Atoi(n); err == nil {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// Children lists the child processes of this one.
+func Children() []int {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return nil
+	}
+	var out []int
+	for _, t := range tasks {
+		b, err := os.ReadFile("/proc/self/task/" + t.Name() + "/children")
+		if err != nil {
+			// A kernel without CONFIG_PROC_CHILDREN, or a thread that ended.
+			continue
+		}
+		for _, f := range strings.Fields(string(b)) {
+			if pid, err := strconv.Atoi(f); err == nil {
+				out = append(out, pid)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,3 @@
+// Package testkit is what the tests of several packages share: the test binary as
+// its own child, and bounded waiting. Products never import it.
+package testkit

@@ -1,0 +1,34 @@
+package unit
+
+import "slices"
+
+// Live says that a change of s takes effect while the unit runs (set-property;
+// systemctl(1) names resource control and a few others): limits are files of the
+// unit's cgroup. Everything else counts from the next start on.
+func (s *Setting) Live() bool {
+	switch s.In {
+	case InCgroup:
+		return s.Effect == ByWorld && !slices.Contains(onceMade, s)
+	case InUnit:
+		return s.Effect == Shown
+	}
+	return false
+}
+
+// onceMade decide where the group is and how it is made: programs of the kernel are
+// attached to it before anything runs in it.
+var onceMade = []*Setting{Slice.Setting(), Delegate.Setting(), DelegateSubgroup.Setting(),
+	IPAccounting.Setting(), IPAddressAllow.Setting(), IPAddressDeny.Setting(), SocketBindAllow.Setting(), SocketBindDeny.Setting(),
+	RestrictNetworkInterfaces.Setting(), DeviceAllow.Setting(), DevicePolicy.Setting()}
+
+// Changed lists the settings whose values differ between two units, in table order.
+func Changed(a, b *Unit) []*Setting {
+	var out []*Setting
+	for _, s := range table {
+		ta, tb := Texts(s, a.Value(s)), Texts(s, b.Value(s))
+		if !slices.Equal(ta, tb) {
+			out = append(out, s)
+		}
+	}
+	return out
+}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"dynamod/internal/graph"
+	"dynamod/internal/ipc"
+	"dynamod/internal/ipc/pid1"
+	"dynamod/internal/unit"
+	"dynamod/svmgr/internal/api"
+	"dynamod/svmgr/internal/core"
+)
+
+// ending is what init is asked for when services are stopped.
+type ending struct {
+	kind     pid1.Shutdown
+	urgency  pid1.Urgency
+	argument string
+}
+
+// shutdownWords are init's words for the core's kinds. A container exits: for PID 1
+// of one every kind does.
+var shutdownWords = [...]pid1.Shutdown{core.Poweroff: pid1.Poweroff, core.Reboot: pid1.Reboot, core.Halt: pid1.Halt,
+	core.Kexec: pid1.Kexec, core.SoftReboot: pid1.SoftReboot, core.Exit: pid1.Poweroff}
+
+// PrepareShutdown implements api.Manager.
+func (m *manager) PrepareShutdown(a ipc.ShutdownArgs) error {
+	ends := a.Kind == core.Exit.String()
+	switch {
+	case m.info.Mode == system.String() && ends:
+		return api.Unsupported("exit: a machine cannot exit; it powers off, reboots or halts")
+	case m.info.Mode != system.String() && !ends:
+		return api.Unsupported(a.Kind + ": this manager runs in mode " + m.info.Mode + " and can only end itself (kind exit)")
+	case a.Force && m.link.init == nil:
+		return api.Unsupported("a forced exit; kill the manager with SIGKILL if it must be")
+	case a.ExitCode < 0 || a.ExitCode > 255:
+		return ipc.Errorf("InvalidArgs", "exit_code %d: exit codes go from 0 to 255", a.ExitCode)
+	case len(a.Argument) > pid1.MaxArgument:
+		return ipc.Errorf("InvalidArgs", "argument: %d bytes are too many for reboot(2); at most %d", len(a.Argument), pid1.MaxArgument)
+	case a.Argument != "" && m.info.Mode != system.String():
+		return ipc.Errorf("InvalidArgs", "argument: it is for reboot(2), which this manager does not call")
+	}
+	m.mu.Lock()
+	m.exit, m.argument = a.ExitCode, a.Argument
+	m.mu.Unlock()
+	if !a.Force {
+		return nil
+	}
+	for kind, word := range shutdownWords {
+		if core.ShutdownKind(kind).String() == a.Kind {
+			return m.forceEnd(ending{word, pid1.Force, m.endArgument(core.ShutdownKind(kind))})
+		}
+	}
+	return ipc.Errorf("InvalidArgs", "unknown shutdown kind: %s", a.Kind)
+}
+
+// forceEnd asks init for the end without stopping anything in order.
+func (m *manager) forceEnd(e ending) error {
+	if err := m.link.init.Shutdown(e.kind, e.urgency, e.argument); err != nil {
+		return ipc.Errorf("Failed", "init cannot be asked: %v", err)
+	}
+	return nil
+}
+
+// endArgument is what goes along with a shutdown: for reboot(2), or the exit code of
+// a container.
+func (m *manager) endArgument(kind core.ShutdownKind) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if kind == core.Exit {
+		return strconv.Itoa(m.exit)
+	}
+	return m.argument
+}
+
+// handedOver remembers what the core has come to; it is called on the loop's
+// goroutine.
+func (m *manager) handedOver(kind core.ShutdownKind) {
+	m.ending = &ending{kind: shutdownWords[kind], argument: m.endArgument(kind)}
+}
+
+// stopSignals are what signals to PID 1 ask for (docs/pid1.md, systemd(1)); a
+// container always exits.
+var stopSignals = map[string]core.ShutdownKind{
+	"SIGTERM": core.Poweroff, "SIGINT": core.Reboot, "SIGUSR1": core.Reboot, "SIGPWR": core.Poweroff, "SIGRTMIN+3": core.Halt,
+	"SIGRTMIN+4": core.Poweroff, "SIGRTMIN+5": core.Reboot, "SIGRTMIN+6": core.Kexec, "SIGRTMIN+7": core.SoftReboot,
+}
+
+// targetSignals are those that start a target, if there is one (systemd(1),
+// "Signals"); isolate says that all else is stopped.
+var targetSignals = map[string]struct {
+	target  string
+	isolate bool
+}{
+	"SIGWINCH": {"kbrequest.target", false}, "SIGPWR": {"sigpwr.target", false}, "SIGRTMIN+0": {"default.target", true},
+	"SIGRTMIN+1": {"rescue.target", true}, "SIGRTMIN+2": {"emergency.target", true},
+}
+
+// signalled does what a signal to PID 1 means.
+func (m *manager) signalled(name string, reload func()) {
+	if name == "SIGHUP" {
+		reload()
+		return
+	}
+	if t, ok := targetSignals[name]; ok && m.starts(t.target, t.isolate) {
+		m.log.Info("starting what a signal to PID 1 asks for", "signal", name, "unit", t.target)
+		return
+	}
+	kind, ok := stopSignals[name]
+	if !ok {
+		m.log.Info("a signal to PID 1 means nothing here", "signal", name)
+		return
+	}
+	if m.info.Mode != system.String() {
+		kind = core.Exit
+	}
+	m.log.Info("stopping everything", "signal", name, "kind", kind.String())
+	m.Take(core.ShutdownRequested{Kind: kind})
+}
+
+// starts asks for a target; false if there is none.
+func (m *manager) starts(target string, isolate bool) bool {
+	known := false
+	m.Query(func(c *core.Core) {
+		u, ok := c.View().Unit(target)
+		known = ok && u.Unit != nil && u.Unit.Load == unit.Loaded
+	})
+	if !known {
+		return false
+	}
+	m.Ask(func(id core.RequestID) core.Event {
+		r := core.Request{ID: id, Verb: core.VerbStart, Unit: target, Source: core.SourceOperator}
+		if isolate {
+			r.Mode = graph.Isolate
+		}
+		return r
+	})
+	return true
+}
+
+// emergency does what a FailureAction= and its kind ask for (systemd.unit(5)).
+func (m *manager) emergency(e core.Emergency) {
+	log := m.log.With("unit", e.Unit, "action", e.Action)
+	word, urgency := e.Action, pid1.Orderly
+	if w, ok := strings.CutSuffix(word, "-force"); ok {
+		word, urgency = w, pid1.Force
+	} else if w, ok := strings.CutSuffix(word, "-immediate"); ok {
+		word, urgency = w, pid1.Immediate
+	}
+	if word == "emergency" && m.info.Mode == system.String() {
+		log.Error("the emergency shell is asked for")
+		if err := syscall.Kill(os.Getppid(), syscall.SIGUSR2); err != nil { // docs/pid1.md
+			log.Error("PID 1 cannot be asked for the emergency shell", "err", err)
+		}
+		return
+	}
+	for k := range shutdownWords {
+		kind := core.ShutdownKind(k)
+		if kind.String() != word {
+			continue
+		}
+		if (kind == core.Exit) == (m.info.Mode == system.String()) {
+			break
+		}
+		log.Error("a unit asks for the end", "cause", e.Cause.Sentence(e.Unit))
+		if urgency != pid1.Orderly && m.link.init != nil {
+			if err := m.forceEnd(ending{shutdownWords[kind], urgency, m.endArgument(kind)}); err == nil {
+				return
+			}
+		}
+		m.Take(core.ShutdownRequested{Kind: kind})
+		return
+	}
+	log.Error("a unit asks for what this manager cannot do", "mode", m.info.Mode)
+}
+
+// watchBoot tells init how the boot went, and whether what gates the hardware
+// watchdog lives. published are the core's words, in order; it ends with ctx.
+func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action) {
+	open := true
+	look := func() (degraded, gate bool) {
+		gate = true
+		m.Query(func(c *core.Core) {
+			v := c.View()
+			degraded = v.Degraded()
+			v.Units(func(u core.UnitView) bool {
+				degraded = degraded || u.State == core.Failed || u.State == core.Abandoned
+				if u.Unit != nil && unit.WatchdogGate.Of(u.Unit) {
+					switch u.State {
+					case core.Failed, core.Abandoned, core.Dormant, core.RestartPending:
+						gate = false
+					}
+				}
+				return true
+			})
+		})
+		return degraded, gate
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case a := <-published:
+			switch p := a.(type) {
+			case core.Emergency:
+				m.emergency(p)
+				continue
+			case core.Publish:
+				if p.What == core.UnitChanged && !m.gates(p) || m.link.init == nil {
+					continue
+				}
+				degraded, gate := look()
+				if p.What == core.StartupFinished {
+					_ = m.link.init.BootDone(degraded) // an error means that init has gone, which is said
+				}
+				if gate != open {
+					open = gate
+					m.log.Warn("services that gate the hardware watchdog", "alive", open)
+					_ = m.link.init.Gate(open)
+				}
+			}
+		}
+	}
+}
+
+// gates says that a change may open or close the gate.
+func (m *manager) gates(p core.Publish) bool {
+	broken := func(s core.State) bool {
+		return s == core.Failed || s == core.Abandoned || s == core.Dormant || s == core.RestartPending
+	}
+	return broken(p.From) != broken(p.To)
+}

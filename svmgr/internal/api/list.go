@@ -1,0 +1,260 @@
+package api
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"dynamod/internal/graph"
+	"dynamod/internal/ipc"
+	"dynamod/internal/unit"
+	"dynamod/svmgr/internal/core"
+)
+
+// stamp puts a moment on the wire.
+func stamp(t core.Time) ipc.Stamp {
+	return ipc.Stamp{Wall: t.Wall / 1000, Mono: int64(t.Mono / time.Microsecond)}
+}
+
+// row is one line of a list. The pid is filled in later, outside of the loop.
+func row(v core.View, u *core.UnitView) ipc.Unit {
+	r := ipc.Unit{Name: u.Name, Type: typeOf(u.Name), State: u.State.String(), Active: u.Active.String(), Sub: u.Sub.String(),
+		Load: unit.NotFound.String(), Supervisor: u.Supervisor, Since: stamp(u.Since), Restarts: u.Restarts, Job: uint32(u.Job)}
+	if u.Unit != nil {
+		r.Description = unit.Description.Of(u.Unit)
+		r.Load = u.Unit.Load.String()
+	}
+	if u.Cause.Kind != core.NoCause {
+		r.Cause = u.Cause.Kind.String()
+	}
+	if u.Job != 0 {
+		if j, ok := v.Job(u.Job); ok {
+			r.JobType = j.Type.String()
+		}
+	}
+	return r
+}
+
+// list answers a page of units, by name.
+func (c *call) list(a *ipc.ListArgs) (any, error) {
+	want, err := c.known(a.Units)
+	if err != nil {
+		return nil, err
+	}
+	if err := words(a.States, "state", stateWords); err != nil {
+		return nil, err
+	}
+	// Who names units wants to see them, at rest or not.
+	all := a.All || len(a.States) > 0 || len(a.Units) > 0 && !slices.ContainsFunc(a.Units, isPattern)
+	res := &ipc.ListResult{Units: []ipc.Unit{}}
+	var runs []core.RunID
+	err = c.query(func(v core.View) {
+		page, total := c.page(v, a.After, func(i graph.Index, name string) bool {
+			if len(a.Types) > 0 && !slices.Contains(a.Types, typeOf(name)) || !want.match(name) {
+				return false
+			}
+			if len(a.States) > 0 && !slices.Contains(a.States, v.StateAt(i).String()) {
+				return false
+			}
+			return all || lively(v, i)
+		})
+		res.Total = total
+		for k, i := range page {
+			if k == ipc.MaxRows {
+				res.Next = res.Units[k-1].Name
+				break
+			}
+			u := v.At(i)
+			res.Units = append(res.Units, row(v, &u))
+			runs = append(runs, u.Main)
+		}
+	})
+	for k, run := range runs {
+		if run != 0 {
+			res.Units[k].PID = c.m.PID(run)
+		}
+	}
+	return res, err
+}
+
+// lively: the unit does something, or did since it was loaded.
+func lively(v core.View, i graph.Index) bool {
+	if v.Graph().Unit(i) == nil {
+		return v.StateAt(i) != core.Inactive
+	}
+	if v.StateAt(i) != core.Inactive {
+		return true
+	}
+	u := v.At(i)
+	return u.Job != 0 || u.InactiveExit != core.Time{}
+}
+
+// page chooses the units that come next: sorted by name, after one name, at most
+// one more than fits; total is how many there are on all pages.
+func (c *call) page(v core.View, after string, wanted func(graph.Index, string) bool) (page []graph.Index, total int) {
+	g := v.Graph()
+	for i := range graph.Index(g.Len()) {
+		name := g.Name(i)
+		if !v.Known(i) || !wanted(i, name) || !c.sees(name) {
+			continue
+		}
+		total++
+		if name > after {
+			page = append(page, i)
+		}
+	}
+	slices.SortFunc(page, func(a, b graph.Index) int { return strings.Compare(g.Name(a), g.Name(b)) })
+	return page[:min(len(page), ipc.MaxRows+1)], total
+}
+
+var stateWords = func() (out []string) {
+	for s := core.Inactive; s.String() != "state(?)"; s++ {
+		out = append(out, s.String())
+	}
+	return out
+}()
+
+// words refuses words that do not exist: no unit will ever match them.
+func words(list []string, what string, known []string) error {
+	for _, w := range list {
+		if !slices.Contains(known, w) {
+			return ipc.Errorf("InvalidArgs", "there is no %s %q", what, clip(w)).WithHint("there are: %s", strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
+
+func clip(s string) string {
+	if len(s) > 80 {
+		return strings.ToValidUTF8(s[:80], "?") + "…"
+	}
+	return s
+}
+
+// cause puts a cause on the wire, without the names of units that the caller may
+// not see.
+func (c *call) cause(k core.Cause, name string) ipc.Cause {
+	if k.Unit != "" && strings.Contains(k.Unit, ".") && !c.sees(k.Unit) {
+		k.Unit = ""
+	}
+	if k.Kind == core.ProbeFailed {
+		k.Detail = c.mask(k.Detail)
+	}
+	return ipc.Cause{Kind: k.Kind.String(), Sentence: k.Sentence(name), Unit: k.Unit, Code: k.Code,
+		Signal: k.Signal, Errno: k.Errno, Detail: k.Detail, Decision: k.Decision}
+}
+
+// statusLines is how many lines of log a status has.
+const statusLines = 10
+
+// status tells all about one unit.
+func (c *call) status(*ipc.UnitArgs) (any, error) {
+	var s ipc.Status
+	var u core.UnitView
+	err := c.look(func(v core.View, w core.UnitView) {
+		u = w
+		s = ipc.Status{Unit: row(v, &u), Why: c.cause(u.Cause, u.Name), Result: u.Result, Stable: u.Stable, Frozen: u.Frozen,
+			Text: u.Status, StoredFDs: u.Stored, ActiveEnter: stamp(u.ActiveEnter), ActiveExit: stamp(u.ActiveExit),
+			InactiveEnter: stamp(u.InactiveEnter), InactiveExit: stamp(u.InactiveExit)}
+		if u.NextElapse != (core.Time{}) {
+			next := stamp(u.NextElapse)
+			s.NextElapse = &next
+		}
+		if u.LastElapse != (core.Time{}) {
+			last := stamp(u.LastElapse)
+			s.LastElapse = &last
+		}
+		s.Checks, s.Decisions = c.verdicts(v, u.Name)
+		s.Triggers, s.TriggerBy = c.related(v, u.Name, graph.Triggers), c.related(v, u.Name, graph.TriggeredBy)
+	})
+	if ipc.KindOf(err) == "NoSuchUnit" {
+		return c.atRest(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.describe(&s, &u)
+	s.PID, s.ControlPID = c.pid(u.Main), c.pid(u.Control)
+	if e, ok := c.m.LastExit(u.Name); ok {
+		s.Last = &e
+	}
+	if u.Incarnation != 0 {
+		s.Cgroup = c.m.Cgroup(u.Name)
+		s.Processes = c.processes(u.Name, u.Main, u.Control)
+	}
+	if use, ok := c.m.Usage(u.Name); ok {
+		s.Resources = &use
+	}
+	s.Warnings = append(s.Warnings, c.m.Warnings(u.Name)...)
+	s.Log = c.newest(u.Name, statusLines)
+	return &s, nil
+}
+
+func (c *call) pid(run core.RunID) int32 {
+	if run == 0 {
+		return 0
+	}
+	return c.m.PID(run)
+}
+
+// atRest shows a unit that has files but was never needed; it is not loaded for
+// that, since whoever may look must not fill the manager's memory.
+func (c *call) atRest(unknown error) (any, error) {
+	us, _, err := c.m.Load(c.unit)
+	if err != nil || len(us) == 0 {
+		return nil, unknown
+	}
+	u := us[0]
+	for _, x := range us {
+		if x.Name == c.unit || slices.Contains(x.Aliases, c.unit) {
+			u = x
+		}
+	}
+	if err := c.need(u.Name, c.verb.Rights()...); err != nil {
+		return nil, err
+	}
+	s := &ipc.Status{Unit: row(core.View{}, &core.UnitView{Name: u.Name, Unit: u}), Why: c.cause(core.Cause{}, u.Name), Result: "success"}
+	c.describe(s, &core.UnitView{Name: u.Name, Unit: u, Defined: u})
+	return s, nil
+}
+
+// describe adds what the files of a unit say.
+func (c *call) describe(s *ipc.Status, u *core.UnitView) {
+	d := u.Unit
+	if d == nil {
+		return
+	}
+	s.Aliases = d.Aliases
+	if d.Path != "" {
+		s.Files = append([]string{d.Path}, d.DropIns...)
+	}
+	if d.Shadows != "" {
+		s.Shadows = []string{d.Shadows}
+	}
+	for _, l := range unit.Listens.Of(d) {
+		s.Listens = append(s.Listens, unit.Text(unit.Listens.Setting(), []unit.Listen{l}))
+	}
+	s.Enabled, s.NeedsReload = c.m.FileState(d)
+	s.NeedsReload = s.NeedsReload || u.Gone
+	if u.Gone {
+		s.Warnings = append(s.Warnings, "its file is gone: it runs until it is stopped")
+	}
+	s.NeedsRestart = u.Defined != nil && u.Defined != d && unit.Canonical(u.Defined) != unit.Canonical(d)
+}
+
+// related are the visible units to which name has a relation.
+func (c *call) related(v core.View, name string, rel graph.Rel) []string {
+	g := v.Graph()
+	i, ok := g.Lookup(name)
+	if !ok {
+		return nil
+	}
+	var out []string
+	for _, e := range g.Edges(i) {
+		if e.Rel.Has(rel) && c.sees(g.Name(e.To)) {
+			out = append(out, g.Name(e.To))
+		}
+	}
+	slices.Sort(out)
+	return out
+}

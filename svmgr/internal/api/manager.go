@@ -1,0 +1,151 @@
+package api
+
+import (
+	"io/fs"
+
+	"dynamod/internal/diag"
+	"dynamod/internal/ipc"
+	"dynamod/internal/unit"
+	"dynamod/svmgr/internal/core"
+)
+
+// Manager is what surrounds the core, as far as clients need it: loop, world,
+// loader and log. All methods may be called from several goroutines at once, never
+// on the loop's goroutine and never within Query.
+//
+// A method that cannot do what it is asked, now or yet, returns an *ipc.Error of
+// the kind NotSupported that says what is missing (Unsupported makes one).
+type Manager interface {
+	Loop
+	World
+	Config
+
+	// Info says who this is. It is asked for often and must be cheap.
+	Info() Info
+	// Reexec replaces the manager by its new program soon after the answer
+	// was sent; services go on. An error means that nothing was changed.
+	Reexec() error
+	// PrepareShutdown remembers the argument and exit code of a shutdown that
+	// the core is asked for next, or says why this manager cannot do it. With
+	// Force it begins at once, without the core.
+	PrepareShutdown(ipc.ShutdownArgs) error
+	// Lines reads the log. Lines are oldest first.
+	Lines(LogQuery) LogPage
+}
+
+// Loop is the way to the core (loop.Loop has these, but for Post, which must
+// return only when the core has taken the event).
+type Loop interface {
+	// Query runs f between two events and waits for it; false means that the
+	// loop has ended.
+	Query(f func(*core.Core)) bool
+	// Ask puts a request to the core; its one Reply comes on the channel. It
+	// returns when the core has taken the request.
+	Ask(request func(core.RequestID) core.Event) <-chan core.Reply
+	// Post hands over an event and returns when the core has taken it and its
+	// actions are under way; false means that the loop has ended.
+	Post(core.Event) bool
+	// Now reads the clocks. It alone is also called within Query.
+	Now() core.Time
+}
+
+// World is what is known of processes. None of it asks the core.
+type World interface {
+	// PID is the process of a run, 0 if there is none.
+	PID(core.RunID) int32
+	// UnitOfPID is the unit in whose cgroup the process is, "" for none. With
+	// a pidfd ≥ 0 the process must be that one.
+	UnitOfPID(pid int32, pidfd int) string
+	// LastExit is how the main process of the unit ended the last time.
+	LastExit(unit string) (ipc.Exit, bool)
+	// Cgroup is the unit's group as seen from the root of the hierarchy, ""
+	// if it has none.
+	Cgroup(unit string) string
+	// Processes are those of the unit's group, by pid. Role may be "": main,
+	// control and health are filled in from PID.
+	Processes(unit string) []ipc.Process
+	// Usage measures the unit; false if there is nothing to measure.
+	Usage(unit string) (ipc.Usage, bool)
+	// Warnings are such as "the old cgroup could not be removed".
+	Warnings(unit string) []string
+	// Notify takes a notification (sd_notify(3)) as if pid had sent it.
+	Notify(unit string, pid int32, state string) error
+}
+
+// Config is the configuration on disk. These may read files.
+type Config interface {
+	// Load reads the unit of this name (a full name, perhaps an alias or an
+	// instance) and what must come with it, and gives it to nobody. No units
+	// and no error means that there is no such unit.
+	Load(name string) ([]*unit.Unit, []diag.Diag, error)
+	// FileState says whether the unit is enabled, disabled, static, …, and
+	// whether one of its files changed since it was loaded.
+	FileState(*unit.Unit) (enabled string, changed bool)
+	// Read reads the whole configuration: that on disk, or that of a former
+	// generation (0 is the one before the present). Nothing is changed.
+	Read() (*Generation, error)
+	ReadFormer(generation uint64) (*Generation, error)
+	// Keep is called when the core has taken a generation: it becomes the
+	// present one, the one before is kept for rollback. It returns the new
+	// number; an error does not undo anything.
+	Keep(*Generation) (uint64, error)
+	// Build makes a unit of a transient one's settings. It is not given to
+	// the core and not written to disk.
+	Build(name string, settings []ipc.Setting) (*unit.Unit, []diag.Diag, error)
+	// SetProperty changes settings of a unit: a drop-in is written (to /run
+	// if runtime), limits are applied to its cgroup. It returns the unit as it
+	// is then, which is given to the core.
+	SetProperty(name string, settings []ipc.Setting, runtime bool) (*unit.Unit, []diag.Diag, error)
+}
+
+// Generation is one complete configuration.
+type Generation struct {
+	Number uint64
+	Set    *unit.Set
+	Diags  []diag.Diag
+	// Files are what it was loaded from, as it was then; Keep takes them.
+	Files fs.FS
+	// Rejected says that it must not come into force, for Diags.
+	Rejected bool
+}
+
+// Info is what a manager says of itself.
+type Info struct {
+	Version string
+	PID     int32
+	// Mode is system, user, container or standalone.
+	Mode       string
+	Generation uint64
+	// Started is when this manager (not this program: a re-execution does not
+	// count) began.
+	Started core.Time
+	// BootTarget is the unit that the boot starts.
+	BootTarget string
+}
+
+// LogQuery chooses lines of log.
+type LogQuery struct {
+	// Match says whether lines of this unit are wanted; "" is the manager.
+	Match func(unit string) bool
+	// After is the cursor behind which to begin; Newest, if not 0 and After
+	// is "", how many of the newest lines to begin with.
+	After  string
+	Newest int
+	// Since and Until bound the time (µs since the epoch, 0: unbounded),
+	// Priority the syslog level (0: all).
+	Since, Until int64
+	Priority     int
+	// Max is how many lines to return at most.
+	Max int
+}
+
+// LogPage is what was found. More says that Max cut it short; Lost is how many
+// lines the ring has dropped.
+type LogPage struct {
+	Lines []ipc.LogLine
+	Lost  uint64
+	More  bool
+}
+
+// Unsupported is the error of what this manager cannot do; missing says why.
+func Unsupported(missing string) error { return ipc.Errorf("NotSupported", "%s", missing) }

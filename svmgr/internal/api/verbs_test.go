@@ -1,0 +1,304 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dynamod/internal/ipc"
+)
+
+var web = []string{
+	"db.service | ", "web.service | Requires=db.service;After=db.service;Description=The web", "extra.service | Wants=web.service",
+	"guard.toml | service.protected=true", "default.target | AllowIsolate=yes;Wants=guard.service", "alias.service |[Install];Alias=www.service",
+}
+
+func names(us []ipc.Unit) string {
+	var out []string
+	for _, u := range us {
+		out = append(out, u.Name+" "+u.State)
+	}
+	return strings.Join(out, ", ")
+}
+
+func TestList(t *testing.T) {
+	f := newFake(t, "", web...)
+	f.start("web")
+	list := func(a ipc.ListArgs) string {
+		t.Helper()
+		r := do[*ipc.ListResult](f, ipc.VerbList, &a)
+		if r.Total != len(r.Units) {
+			t.Errorf("total %d of %d", r.Total, len(r.Units))
+		}
+		return names(r.Units)
+	}
+	want(t, "lively", list(ipc.ListArgs{Types: []string{"service"}}), "db.service active, web.service active")
+	want(t, "all", list(ipc.ListArgs{Types: []string{"service"}, All: true}),
+		"alias.service inactive, db.service active, extra.service inactive, guard.service inactive, web.service active")
+	want(t, "by name", list(ipc.ListArgs{Units: []string{"extra"}}), "extra.service inactive")
+	want(t, "by pattern", list(ipc.ListArgs{Units: []string{"w*"}}), "web.service active")
+	want(t, "by state", list(ipc.ListArgs{States: []string{"inactive"}, Types: []string{"target"}}), "default.target inactive")
+	want(t, "hint", f.refused("NoSuchUnit", ipc.VerbList, &ipc.ListArgs{Units: []string{"wep"}}).Hint, "did you mean web.service?")
+	f.refused("InvalidArgs", ipc.VerbList, &ipc.ListArgs{States: []string{"up"}})
+	f.refused("InvalidArgs", ipc.VerbList, &ipc.ListArgs{Units: []string{"["}})
+	r := do[*ipc.ListResult](f, ipc.VerbList, &ipc.ListArgs{Units: []string{"web"}}).Units[0]
+	want(t, "row", line(r.Description, r.Type, r.Active, r.Sub, r.Load, r.PID > 1000, r.Cause), "The web service active running loaded true request")
+}
+
+func TestListPages(t *testing.T) {
+	var texts []string
+	for k := range ipc.MaxRows + 50 {
+		texts = append(texts, fmt.Sprintf("s%04d.service |", k))
+	}
+	f := newFake(t, "", texts...)
+	args := ipc.ListArgs{Types: []string{"service"}, All: true}
+	r := do[*ipc.ListResult](f, ipc.VerbList, &args)
+	want(t, "first page", line(len(r.Units), r.Next, r.Total), "1024 s1023.service 1074")
+	args.After = r.Next
+	r = do[*ipc.ListResult](f, ipc.VerbList, &args)
+	want(t, "second page", line(len(r.Units), r.Next, r.Total, r.Units[0].Name), "50  1074 s1024.service")
+}
+
+func TestStatus(t *testing.T) {
+	f := newFake(t, "", append(web, "warned.service |", "t.timer |[Timer];OnBootSec=1h;AccuracySec=1us;Unit=web.service", "s.socket |[Socket];ListenStream=/run/x")...)
+	f.files["web.service"] = "enabled"
+	f.lines = []ipc.LogLine{{Cursor: "1", Unit: "web.service", Text: "hello"}, {Cursor: "2", Unit: "db.service", Text: "no"}}
+	f.start("web", "t.timer")
+	s := do[*ipc.Status](f, ipc.VerbStatus, &ipc.UnitArgs{Unit: "web"})
+	want(t, "status", line(s.Name, s.State, s.Enabled, s.Files, s.Cgroup, s.Resources.Memory, s.Result, s.TriggerBy, len(s.Log), s.Log[0].Text),
+		"web.service active enabled [/t/web.service] /dynamod/web.service 11 success [t.timer] 1 hello")
+	want(t, "processes", line(s.Processes[0].Role, s.Processes[0].PID == s.PID, s.Processes[1].Role), "main true other")
+	by := do[*ipc.Status](f, ipc.VerbStatus, &ipc.UnitArgs{PID: s.PID})
+	want(t, "by pid", by.Name, "web.service")
+	want(t, "warnings", do[*ipc.Status](f, ipc.VerbStatus, &ipc.UnitArgs{Unit: "warned"}).Warnings, "[its old cgroup could not be removed]")
+	timer := do[*ipc.Status](f, ipc.VerbStatus, &ipc.UnitArgs{Unit: "t.timer"})
+	want(t, "timer", line(timer.NextElapse.Mono/1e6, timer.Triggers), "3600 [web.service]")
+	want(t, "listens", do[*ipc.Status](f, ipc.VerbStatus, &ipc.UnitArgs{Unit: "s.socket"}).Listens, "[ListenStream=/run/x]")
+	f.refused("NoUnitForPID", ipc.VerbStatus, &ipc.UnitArgs{PID: 7})
+	f.refused("InvalidArgs", ipc.VerbStatus, &ipc.UnitArgs{PID: 7, Unit: "web"})
+	f.refused("InvalidArgs", ipc.VerbStatus, &ipc.UnitArgs{})
+	f.refused("InvalidArgs", ipc.VerbStatus, &ipc.UnitArgs{Unit: strings.Repeat("x", 300)})
+}
+
+func TestNames(t *testing.T) {
+	f := newFake(t, "", append(web, "home.mount |[Mount];What=tmpfs;Where=/home")...)
+	for typed, full := range map[string]string{"web": "web.service", "web.service": "web.service", "/home": "home.mount",
+		"mount:/home": "home.mount", "default.target": "default.target"} {
+		want(t, typed, do[*ipc.Status](f, ipc.VerbStatus, &ipc.UnitArgs{Unit: typed}).Name, full)
+	}
+	for typed, hint := range map[string]string{"wbe": "did you mean web.service?", "default": "did you mean default.target?",
+		"zzzzzz": "dynamodctl list --all shows all units; after adding a file: dynamodctl reload"} {
+		for _, v := range []ipc.Verb{ipc.VerbStart, ipc.VerbStop, ipc.VerbReset} {
+			e := f.refused("NoSuchUnit", v, &ipc.JobArgs{Unit: typed})
+			want(t, typed, e.Hint, hint)
+		}
+		want(t, typed, f.refused("NoSuchUnit", ipc.VerbWhy, &ipc.UnitArgs{Unit: typed}).Hint, hint)
+	}
+}
+
+// A unit with a file that nothing needed yet is loaded when it is started, and not
+// when somebody only looks.
+func TestLoadOnDemand(t *testing.T) {
+	f := newFake(t, "", web...)
+	f.disk["tty@1.service"] = "tty@1.service | Description=a terminal"
+	s := do[*ipc.Status](f, ipc.VerbStatus, &ipc.UnitArgs{Unit: "tty@1"})
+	want(t, "looked at", line(s.Name, s.State, s.Description, f.state("tty@1.service")), "tty@1.service inactive a terminal ")
+	f.start("tty@1")
+	want(t, "started", f.state("tty@1.service"), "active")
+	f.disk["tty@2.service"] = "tty@2.service |"
+	want(t, "loaded", do[*ipc.Unit](f, ipc.VerbLoad, &ipc.UnitArgs{Unit: "tty@2"}).State, "inactive")
+	f.refused("NoSuchUnit", ipc.VerbLoad, &ipc.UnitArgs{Unit: "tty@3"})
+	f.api.loaded.Store(maxLoaded)
+	f.disk["tty@4.service"] = "tty@4.service |"
+	_, err := f.call(alice, ipc.VerbLoad, &ipc.UnitArgs{Unit: "tty@4"})
+	want(t, "bounded", line(ipc.KindOf(err), f.state("tty@4.service")), "Refused ")
+	f.start("tty@4")
+	want(t, "but not for root", f.state("tty@4.service"), "active")
+}
+
+func TestShow(t *testing.T) {
+	f := newFake(t, "", "s.socket |[Socket];ListenStream=/run/x;ListenStream=80", "n.toml |service.protected=true", "c.service |ConditionPathExists=!/x;After=s.socket")
+	show := func(name string) string {
+		var out []string
+		for _, s := range do[*ipc.ShowResult](f, ipc.VerbShow, &ipc.ShowArgs{Unit: name}).Settings {
+			out = append(out, fmt.Sprintf("[%s]%s=%s@%s", s.Section, s.Key, s.Value, s.Source))
+		}
+		return strings.Join(out, "\n")
+	}
+	want(t, "socket", show("s.socket"), "[Unit]DefaultDependencies=no@/t/s.socket:2:21\n[Socket]ListenStream=/run/x@/t/s.socket:4:14\n[Socket]ListenStream=80@/t/s.socket:5:14")
+	want(t, "native", show("n"), "[service]protected=yes@/t/n.toml:1:19\n[service]exec=:/bin/n@/t/n.toml:2:15\n[service]name=n@/t/n.toml:4:15\n[dependencies]default=no@/t/n.toml:5:22")
+	want(t, "service", show("c"), "[Unit]DefaultDependencies=no@/t/c.service:2:21\n[Unit]ConditionPathExists=!/x@/t/c.service:3:21\n[Unit]After=s.socket@/t/c.service:4:7\n[Service]ExecStart=/bin/x@/t/c.service:7:11")
+}
+
+// TestSecurity: what is set closes what is said about it, also when it is set to
+// nothing, and the rating is that of the unit as it stands.
+func TestSecurity(t *testing.T) {
+	f := newFake(t, "", "s.socket |[Socket];ListenStream=/run/x", "c.service |[Service];ProtectSystem=strict;CapabilityBoundingSet=", "bare.service |")
+	rate := func(name string) *ipc.SecurityResult {
+		return do[*ipc.SecurityResult](f, ipc.VerbSecurity, &ipc.SecurityArgs{Unit: name})
+	}
+	bare, c := rate("bare"), rate("c")
+	want(t, "worst", line(bare.Unit, bare.Word, bare.Findings[0].Setting), "bare.service open User=")
+	if c.Score >= bare.Score-2 {
+		t.Errorf("%.1f after %.1f", c.Score, bare.Score)
+	}
+	_, err := f.call(alice, ipc.VerbSecurity, &ipc.SecurityArgs{Unit: "s.socket"})
+	want(t, "sockets", ipc.KindOf(err), "InvalidArgs")
+	_, err = f.call(alice, ipc.VerbSecurity, &ipc.SecurityArgs{Unit: "none"})
+	want(t, "no such unit", ipc.KindOf(err), "NoSuchUnit")
+	shown := do[*ipc.ShowResult](f, ipc.VerbShow, &ipc.ShowArgs{Unit: "c"}).Settings
+	if !slices.ContainsFunc(shown, func(s ipc.Setting) bool { return s.Key == "CapabilityBoundingSet" && s.Value == "" }) {
+		t.Errorf("show leaves out what is set to nothing: %v", shown)
+	}
+}
+
+func TestTree(t *testing.T) {
+	f := newFake(t, "", "web.sup |supervisor.strategy=\"one-for-all\"", "a.toml |service.supervisor=\"web\"", "lone.toml |")
+	f.start("a")
+	var out []string
+	for _, r := range do[*ipc.TreeResult](f, ipc.VerbTree, &ipc.TreeArgs{}).Rows {
+		out = append(out, line(r.Depth, r.Name, r.Strategy, r.State, r.PID > 0, r.Restarts, r.MaxRestarts))
+	}
+	want(t, "tree", strings.Join(out, "; "), "0 root one-for-one  false 0 20; 1 web one-for-all  false 0 10; 2 a.service  active true 0 0; 1 lone.service  inactive false 0 0")
+	want(t, "below", len(do[*ipc.TreeResult](f, ipc.VerbTree, &ipc.TreeArgs{Root: "web"}).Rows), 2)
+	f.refused("InvalidArgs", ipc.VerbTree, &ipc.TreeArgs{Root: "nobody"})
+}
+
+func TestDeps(t *testing.T) {
+	f := newFake(t, "", web...)
+	deps := func(a ipc.DepsArgs) string {
+		var out []string
+		for _, r := range do[*ipc.DepsResult](f, ipc.VerbDeps, &a).Rows {
+			again := ""
+			if r.Again {
+				again = " again"
+			}
+			out = append(out, strings.Repeat(">", r.Depth)+r.Unit+" "+strings.Join(r.Relations, "+")+" "+r.Why+again)
+		}
+		return strings.Join(out, "; ")
+	}
+	want(t, "own", deps(ipc.DepsArgs{Unit: "web"}), ">db.service requires /t/web.service:3:10; >system.slice requires implicit: Slice=, systemd.resource-control(5)")
+	want(t, "all", deps(ipc.DepsArgs{Unit: "extra", Depth: -1, Relations: []string{"wants", "Requires"}}),
+		">system.slice requires implicit: Slice=, systemd.resource-control(5); >>-.slice requires ; >web.service wants /t/extra.service:3:7; >>db.service requires ; >>>system.slice requires  again; >>system.slice requires  again")
+	want(t, "reverse", deps(ipc.DepsArgs{Unit: "db", Reverse: true, Depth: 2}), ">web.service required-by /t/web.service:3:10; >>extra.service wanted-by ")
+	f.refused("InvalidArgs", ipc.VerbDeps, &ipc.DepsArgs{Unit: "web", Relations: []string{"likes"}})
+}
+
+func TestJobsAndDryRuns(t *testing.T) {
+	f := newFake(t, "", append(web, "slow.service | [Service];Type=notify", "later.service |Requires=slow.service;After=slow.service")...)
+	plan := func(v ipc.Verb, a ipc.JobArgs) string {
+		t.Helper()
+		a.DryRun = true
+		var out []string
+		for _, p := range do[*ipc.JobResult](f, v, &a).Plan {
+			out = append(out, strings.TrimRight(fmt.Sprintf("%s %s (%s %s", p.Type, p.Unit, p.Because, p.Relation), " ")+")")
+		}
+		return strings.Join(out, "; ")
+	}
+	want(t, "start", plan(ipc.VerbStart, ipc.JobArgs{Unit: "web"}), "start system.slice (web.service requires); start db.service (web.service requires); start web.service (it was asked for)")
+	want(t, "nothing was done", f.state("web.service"), "inactive")
+	f.start("extra")
+	want(t, "stop", plan(ipc.VerbStop, ipc.JobArgs{Unit: "db"}), "stop web.service (db.service required-by); stop db.service (it was asked for)")
+	want(t, "no cascade", plan(ipc.VerbStop, ipc.JobArgs{Unit: "db", NoCascade: true}), "stop db.service (it was asked for)")
+	f.refused("InvalidArgs", ipc.VerbStop, &ipc.JobArgs{Unit: "db", Mode: "never"})
+	f.refused("InvalidArgs", ipc.VerbStop, &ipc.JobArgs{Unit: "db", Mode: "fail", NoCascade: true})
+
+	r := do[*ipc.JobResult](f, ipc.VerbStop, &ipc.JobArgs{Unit: "db", NoCascade: true, Wait: true})
+	want(t, "stopped", line(r.Result, r.Unit.State, f.state("web.service")), "done inactive active")
+	r = do[*ipc.JobResult](f, ipc.VerbStart, &ipc.JobArgs{Unit: "db", Wait: true})
+	want(t, "started", line(r.Result, r.Unit.State, r.Unit.PID > 0), "done active true")
+
+	job := do[*ipc.JobResult](f, ipc.VerbStart, &ipc.JobArgs{Unit: "later"}).Job
+	var out []string
+	for _, j := range do[*ipc.JobsResult](f, ipc.VerbJobs, &ipc.JobsArgs{}).Jobs {
+		out = append(out, line(j.Type, j.Unit, j.State, j.WaitsFor, j.Source))
+	}
+	want(t, "jobs", strings.Join(out, "; "), "start later.service waiting [slow.service] operator; start slow.service running [] dependency")
+	do[any](f, ipc.VerbCancel, &ipc.CancelArgs{Job: job})
+	want(t, "cancelled", do[*ipc.JobsResult](f, ipc.VerbJobs, &ipc.JobsArgs{IDs: []uint32{job}}).Jobs[0].Result, "canceled")
+	do[any](f, ipc.VerbCancel, &ipc.CancelArgs{Unit: "slow"})
+	want(t, "none", len(do[*ipc.JobsResult](f, ipc.VerbJobs, &ipc.JobsArgs{}).Jobs), 0)
+	f.refused("NoSuchJob", ipc.VerbCancel, &ipc.CancelArgs{Unit: "slow"})
+	f.refused("NoSuchJob", ipc.VerbCancel, &ipc.CancelArgs{Job: 999})
+	f.refused("NoSuchJob", ipc.VerbCancel, &ipc.CancelArgs{Job: job})
+	f.advance(2 * time.Minute)
+	want(t, "forgotten", len(do[*ipc.JobsResult](f, ipc.VerbJobs, &ipc.JobsArgs{IDs: []uint32{job}}).Jobs), 0)
+}
+
+// Statement 13, as clients see it: two starts at once are one job.
+func TestStatement13OverTheAPI(t *testing.T) {
+	f := newFake(t, "", "slow.service | [Service];Type=notify")
+	a := do[*ipc.JobResult](f, ipc.VerbStart, &ipc.JobArgs{Unit: "slow"}).Job
+	b := do[*ipc.JobResult](f, ipc.VerbStart, &ipc.JobArgs{Unit: "slow"}).Job
+	want(t, "same job", a != 0 && a == b, true)
+	want(t, "one process", len(f.procs), 1)
+}
+
+func TestProtected(t *testing.T) {
+	f := newFake(t, "", web...)
+	f.start("guard", "web")
+	e := f.refused("Protected", ipc.VerbStop, &ipc.JobArgs{Unit: "guard"})
+	want(t, "hint", e.Hint, "--force stops it nevertheless")
+	f.refused("Protected", ipc.VerbStop, &ipc.JobArgs{Unit: "guard", DryRun: true})
+	f.refused("Protected", ipc.VerbRestart, &ipc.JobArgs{Unit: "guard"})
+	do[*ipc.ManyResult](f, ipc.VerbStopAll, &ipc.ManyArgs{})
+	want(t, "spared", line(f.state("guard.service"), f.state("web.service")), "active inactive")
+	do[*ipc.JobResult](f, ipc.VerbStop, &ipc.JobArgs{Unit: "guard", Force: true})
+	want(t, "forced", f.state("guard.service"), "inactive")
+}
+
+func TestIsolate(t *testing.T) {
+	f := newFake(t, "", append(web, "bare.target |AllowIsolate=yes")...)
+	f.start("guard", "web")
+	f.refused("NoIsolation", ipc.VerbIsolate, &ipc.JobArgs{Unit: "web"})
+	e := f.refused("Protected", ipc.VerbIsolate, &ipc.JobArgs{Unit: "bare.target"})
+	want(t, "unit", e.Unit, "guard.service")
+	do[*ipc.JobResult](f, ipc.VerbIsolate, &ipc.JobArgs{Unit: "default.target"})
+	want(t, "isolated", line(f.state("guard.service"), f.state("web.service")), "active inactive")
+	do[*ipc.JobResult](f, ipc.VerbIsolate, &ipc.JobArgs{Unit: "bare.target", Force: true})
+	want(t, "forced", f.state("guard.service"), "inactive")
+}
+
+func many(r *ipc.ManyResult) string {
+	var out []string
+	for _, u := range r.Units {
+		out = append(out, u.Unit+":"+u.Result+u.Error)
+	}
+	return strings.Join(out, "; ")
+}
+
+func TestMany(t *testing.T) {
+	f := newFake(t, "", "a.toml |", "b.toml |service.start=\"manual\"", "on.service |", "off.service |", "guard.toml |service.protected=true")
+	f.files["on.service"] = "enabled"
+	want(t, "start-all dry", many(do[*ipc.ManyResult](f, ipc.VerbStartAll, &ipc.ManyArgs{DryRun: true})), "a.service:; on.service:")
+	want(t, "nothing done", f.state("a.service"), "inactive")
+	want(t, "start-all", many(do[*ipc.ManyResult](f, ipc.VerbStartAll, &ipc.ManyArgs{Wait: true})), "a.service:done; on.service:done")
+	want(t, "named", many(do[*ipc.ManyResult](f, ipc.VerbStartAll, &ipc.ManyArgs{Units: []string{"off", "guard", "nosuch"}, Wait: true})),
+		"guard.service:done; nosuch.service:there is no unit nosuch.service; off.service:done")
+	want(t, "stop by pattern", many(do[*ipc.ManyResult](f, ipc.VerbStopAll, &ipc.ManyArgs{Units: []string{"o*", "guard"}, Wait: true})),
+		"guard.service:guard.service is protected; use --force if you mean it; off.service:done; on.service:done")
+	want(t, "stop-all", many(do[*ipc.ManyResult](f, ipc.VerbStopAll, &ipc.ManyArgs{Wait: true})), "a.service:done")
+	want(t, "delete", many(do[*ipc.ManyResult](f, ipc.VerbDeleteAll, &ipc.ManyArgs{Units: []string{"a"}})), "a.service:a.service is not transient: it has files")
+}
+
+func TestKillAndFreeze(t *testing.T) {
+	f := newFake(t, "", web...)
+	f.refused("NoSuchProcess", ipc.VerbKill, &ipc.KillArgs{Unit: "web"})
+	f.refused("UnitInactive", ipc.VerbFreeze, &ipc.UnitArgs{Unit: "web"})
+	f.start("web")
+	do[any](f, ipc.VerbFreeze, &ipc.UnitArgs{Unit: "web"})
+	want(t, "frozen", do[*ipc.Status](f, ipc.VerbStatus, &ipc.UnitArgs{Unit: "web"}).Frozen, true)
+	do[any](f, ipc.VerbThaw, &ipc.UnitArgs{Unit: "web"})
+	want(t, "thawed", do[*ipc.Status](f, ipc.VerbStatus, &ipc.UnitArgs{Unit: "web"}).Frozen, false)
+	f.refused("InvalidArgs", ipc.VerbKill, &ipc.KillArgs{Unit: "web", Signal: "SIGNONE"})
+	f.refused("InvalidArgs", ipc.VerbKill, &ipc.KillArgs{Unit: "web", Whom: "him"})
+	f.refused("NoSuchProcess", ipc.VerbKill, &ipc.KillArgs{Unit: "web", Whom: "control"})
+	f.stubborn["web.service"] = true
+	for name, n := range map[string]string{"": "15", "HUP": "1", "SIGUSR1": "10", "9": "9", "RTMIN+3": "37"} {
+		f.acts = nil
+		do[any](f, ipc.VerbKill, &ipc.KillArgs{Unit: "web", Signal: name, Whom: "main"})
+		want(t, name, strings.Contains(fmt.Sprintf("%+v", f.acts[0]), "Signal:"+n+"}"), true)
+	}
+}

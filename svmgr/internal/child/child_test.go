@@ -1,0 +1,474 @@
+package child
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"dynamod/internal/testkit"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "dynamod-child" {
+		Main()
+	}
+	testkit.Main(m)
+}
+
+// result is how a set-up went.
+type result struct {
+	executed bool
+	err      *StageError
+	status   syscall.WaitStatus
+	out      string
+}
+
+// run sets a process up by the spec, with pipes as standard output and error and
+// the given descriptors passed on.
+func run(t testing.TB, s *Spec, pass ...*os.File) result {
+	t.Helper()
+	return runRaw(t, s.Encode(), pass...)
+}
+
+func runRaw(t testing.TB, spec []byte, pass ...*os.File) result {
+	t.Helper()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	self, err := os.Executable()
+	check(err)
+	specFile, err := os.CreateTemp(t.TempDir(), "spec")
+	check(err)
+	defer specFile.Close()
+	_, err = specFile.Write(spec)
+	check(err)
+	statusR, statusW, err := os.Pipe()
+	check(err)
+	defer statusR.Close()
+	outR, outW, err := os.Pipe()
+	check(err)
+	defer outR.Close()
+	null, err := os.Open(os.DevNull)
+	check(err)
+	defer null.Close()
+	files := []uintptr{null.Fd(), outW.Fd(), outW.Fd(), specFile.Fd(), statusW.Fd()}
+	for _, f := range pass {
+		files = append(files, f.Fd())
+	}
+	pid, err := syscall.ForkExec(self, []string{self, "dynamod-child"}, &syscall.ProcAttr{Files: files})
+	check(err)
+	statusW.Close()
+	outW.Close()
+	report, err := io.ReadAll(statusR)
+	check(err)
+	out, err := io.ReadAll(outR)
+	check(err)
+	var r result
+	for {
+		if _, err = syscall.Wait4(pid, &r.status, 0, nil); err != syscall.EINTR {
+			break
+		}
+	}
+	check(err)
+	r.executed, r.err = ParseReport(report)
+	r.out = string(out)
+	return r
+}
+
+// helper is the spec that runs a registered function of this binary.
+func helper(t testing.TB, name string, args ...string) *Spec {
+	argv := testkit.Command(t, name, args...)
+	return &Spec{Path: argv[0], Argv: argv, Umask: 0o22}
+}
+
+// show prints what a process finds: its descriptors and its signals.
+var _ = testkit.Register("show", func([]string) {
+	fds, _ := os.ReadDir("/proc/self/fd")
+	var open []string
+	for _, fd := range fds {
+		to, err := os.Readlink("/proc/self/fd/" + fd.Name())
+		// What the Go runtime and the listing itself opened is not inherited.
+		if err == nil && !strings.HasPrefix(to, "anon_inode:") && !strings.HasPrefix(to, "/proc/") && !strings.HasPrefix(to, "/sys/fs/cgroup") {
+			open = append(open, fd.Name())
+		}
+	}
+	fmt.Println("fds", strings.Join(open, " "))
+	status, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(status)) {
+		for _, k := range []string{"NoNewPrivs", "Uid", "Gid", "Groups", "CapEff", "CapBnd", "CapAmb"} {
+			if v, ok := strings.CutPrefix(line, k+":"); ok {
+				fmt.Println(k, strings.Join(strings.Fields(v), " "))
+			}
+		}
+	}
+	wd, _ := os.Getwd()
+	fmt.Println("cwd", wd)
+	fmt.Println("env", strings.Join(os.Environ(), ","))
+	sid, _ := unix.Getsid(0)
+	fmt.Println("leader", sid == os.Getpid())
+	fmt.Printf("umask %#o\n", unix.Umask(0))
+})
+
+func (r result) value(key string) string {
+	for line := range strings.Lines(r.out) {
+		if v, ok := strings.CutPrefix(line, key); ok && v != "" && (v[0] == ' ' || v[0] == '\t') {
+			return strings.TrimSpace(v)
+		}
+	}
+	return "?"
+}
+
+// Statement 28: a child has only descriptors 0, 1, 2 and the declared ones, an
+// empty signal mask and default dispositions, and a clean environment.
+func TestStatement28ChildIsClean(t *testing.T) {
+	// The manager that starts it ignores, blocks and holds open all it likes.
+	ignoreSignals(t, unix.SIGPIPE, unix.SIGUSR1, unix.SIGHUP)
+	leak, err := unix.Open("/dev/null", unix.O_RDONLY, 0) // not close-on-exec
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(leak)
+	t.Setenv("SECRET", "of the manager")
+	a, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	s := helper(t, "show")
+	s.FDs = []int32{7, 3}
+	s.Env = []string{"A=b"}
+	s.PIDVars = []string{"LISTEN_PID"}
+	r := run(t, s, a, a)
+	if !r.executed || r.status.ExitStatus() != 0 {
+		t.Fatalf("%+v, %v", r, r.err)
+	}
+	for k, want := range map[string]string{"fds": "0 1 2 3 7", "cwd": "/", "leader": "true", "umask": "022"} {
+		if got := r.value(k); got != want {
+			t.Errorf("%s = %q; want %q", k, got, want)
+		}
+	}
+	if got := r.value("env"); !strings.HasPrefix(got, "A=b,LISTEN_PID=") || strings.Contains(got, "SECRET") {
+		t.Errorf("environment = %q", got)
+	}
+	// A Go program has changed its signals before it could print them.
+	s.Path, s.Argv = "/bin/cat", []string{"cat", "/proc/self/status"}
+	for _, ignored := range []string{"0000000000000000", "0000000000001000"} {
+		r := run(t, s, a, a)
+		if blk, ign := r.value("SigBlk:"), r.value("SigIgn:"); blk != "0000000000000000" || ign != ignored {
+			t.Errorf("SigBlk %s, SigIgn %s; want none and %s", blk, ign, ignored)
+		}
+		s.IgnorePipe = true
+	}
+}
+
+func ignoreSignals(t *testing.T, sigs ...unix.Signal) {
+	for _, sig := range sigs {
+		var old kernelSigaction
+		act := kernelSigaction{handler: 1}
+		set := func(new, old *kernelSigaction) {
+			if err := sigaction(sig, new, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set(&act, &old)
+		t.Cleanup(func() { set(&old, nil) })
+	}
+}
+
+func TestUnprivilegedStages(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "out")
+	s := helper(t, "show")
+	s.Stdio[1] = Stream{Kind: StreamFile, Path: file, Flags: unix.O_CREAT | unix.O_WRONLY | unix.O_APPEND}
+	s.Stdio[2] = Stream{Kind: StreamCopy, Flags: 1}
+	s.Umask = 0o77
+	s.Cwd = dir
+	s.NoNewPrivs = true
+	s.Nice = Int{true, 5}
+	s.OOMScore = Int{true, 500}
+	s.TimerSlack = 1234567
+	s.IOPrio = Int{true, 2<<13 | 7}
+	s.Limits = []Limit{{unix.RLIMIT_NOFILE, 64, 100}, {unix.RLIMIT_CORE, 0, 0}}
+	s.Dirs = []Dir{{Stage: "runtime-directory", Path: dir + "/a/b", Mode: 0o710, Links: []string{dir + "/c/link"}}}
+	s.Credentials = Credentials{Path: dir + "/cred", UID: uint32(os.Getuid()), GID: uint32(os.Getgid()),
+		Items: []Credential{{ID: "one", Data: []byte("1")}, {ID: "two", Path: "/nonexistent", Optional: true}, {ID: "three", Path: "/proc/self/comm"}}}
+	t.Cleanup(func() { os.Chmod(dir+"/cred", 0o700) })
+	r := run(t, s)
+	if !r.executed || r.status.ExitStatus() != 0 {
+		t.Fatalf("%+v, %v", r, r.err)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.out = string(b)
+	for k, want := range map[string]string{"cwd": dir, "NoNewPrivs": "1", "umask": "077", "fds": "0 1 2"} {
+		if got := r.value(k); got != want {
+			t.Errorf("%s = %q; want %q", k, got, want)
+		}
+	}
+	for p, want := range map[string]os.FileMode{file: 0o600, dir + "/a": os.ModeDir | 0o755, dir + "/a/b": os.ModeDir | 0o710,
+		dir + "/cred": os.ModeDir | 0o500, dir + "/cred/one": 0o400} {
+		st, err := os.Stat(p)
+		if err != nil || st.Mode() != want {
+			t.Errorf("mode of %s = %v, %v; want %v", p, st.Mode(), err, want)
+		}
+	}
+	if to, _ := os.Readlink(dir + "/c/link"); to != dir+"/a/b" {
+		t.Errorf("the link points to %q", to)
+	}
+	if _, err := os.Stat(dir + "/cred/two"); err == nil {
+		t.Error("an optional credential without a source was written")
+	}
+}
+
+// Each stage that fails is told by its name and the kernel's errno, and nothing is
+// executed.
+func TestStageFailures(t *testing.T) {
+	locked := t.TempDir() + "/file"
+	if err := os.WriteFile(locked, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		stage  string
+		errno  syscall.Errno
+		change func(*Spec)
+	}{
+		{"descriptors", unix.EBADF, func(s *Spec) { s.FDs = []int32{2} }},
+		{"cgroup", unix.EXDEV, func(s *Spec) { s.Cgroup = "/somewhere/else" }},
+		{"oom-score-adj", unix.EINVAL, func(s *Spec) { s.OOMScore = Int{true, 5000} }},
+		{"coredump-filter", 0, nil},
+		{"umask", 0, nil},
+		{"nice", 0, nil},
+		{"scheduling", unix.EINVAL, func(s *Spec) { s.Sched = Sched{Set: true, Policy: 77} }},
+		{"ioprio", unix.EINVAL, func(s *Spec) { s.IOPrio = Int{true, 7 << 13} }},
+		{"affinity", unix.EINVAL, func(s *Spec) { s.Affinity = []uint64{0} }},
+		{"numa", unix.EINVAL, func(s *Spec) { s.NUMA = NUMA{Set: true, Mode: 99} }},
+		{"timer-slack", 0, nil},
+		{"personality", 0, nil},
+		{"keyring", 0, nil},
+		{"state-directory", unix.ENOTDIR, func(s *Spec) { s.Dirs = []Dir{{Stage: "state-directory", Path: locked + "/x"}} }},
+		{"credentials", unix.ENOENT, func(s *Spec) {
+			s.Credentials = Credentials{Path: filepath.Dir(locked) + "/c", UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Items: []Credential{{ID: "a", Path: "/nonexistent"}}}
+		}},
+		{"tty", unix.ENOENT, func(s *Spec) { s.TTY = TTY{Path: "/dev/no-such-tty", Mode: TTYTake} }},
+		{"stdin", unix.ENOENT, func(s *Spec) { s.Stdio[0] = Stream{Kind: StreamFile, Path: "/nonexistent"} }},
+		{"stdout", unix.EISDIR, func(s *Spec) { s.Stdio[1] = Stream{Kind: StreamFile, Path: "/", Flags: unix.O_WRONLY} }},
+		{"stderr", unix.EINVAL, func(s *Spec) { s.Stdio[2] = Stream{Kind: StreamCopy, Flags: 2} }},
+		{"limits", unix.EINVAL, func(s *Spec) { s.Limits = []Limit{{unix.RLIMIT_CORE, 2, 1}} }},
+		{"capability-bounding-set", 0, nil},
+		{"secure-bits", unix.EPERM, func(s *Spec) { s.HasSecure, s.SecureBits = true, 1<<31 }},
+		{"groups", unix.EINVAL, func(s *Spec) { s.Ids = Ids{SetGroups: true, Groups: []uint32{1<<32 - 1}} }},
+		{"group", unix.EINVAL, func(s *Spec) { s.Ids = Ids{SetGID: true, GID: 1<<32 - 1} }},
+		{"user", unix.EINVAL, func(s *Spec) { s.Ids = Ids{SetUID: true, UID: 1<<32 - 1} }},
+		{"ambient-capabilities", unix.EPERM, func(s *Spec) { s.Ambient = 1 << 62 }},
+		{"working-directory", unix.ENOENT, func(s *Spec) { s.Cwd = "/nonexistent" }},
+		{"no-new-privileges", 0, nil},
+		{"signals", 0, nil},
+		{"session", 0, nil},
+		{"exec", unix.ENOENT, func(s *Spec) { s.Path = "/nonexistent" }},
+		{"exec", unix.EACCES, func(s *Spec) { s.Path = locked }},
+		{"directories", 0, nil},
+		{"label", unix.ENOENT, func(s *Spec) { s.Labels = []Label{{Attr: "no-such-module", Text: "x"}} }},
+		{"namespace", unix.EBADF, func(s *Spec) { s.Space.Join = []Join{{Kind: unix.CLONE_NEWNET, Aux: 3}} }},
+		{"mounts", unix.ENOENT, func(s *Spec) {
+			s.View = View{Set: true, Mounts: []Mount{{Kind: MountAttr, Path: "/nonexistent", ReadOnly: AspectOn}}}
+		}},
+		{"no-write-exec", 0, nil},
+		{"user-namespace", unix.EINVAL, func(s *Spec) { s.Space.Users = Users{Set: true, UIDs: []IDMap{{0, 0, 0}}} }},
+		{"seccomp", unix.EINVAL, func(s *Spec) { s.Filters = []Filter{{Name: "bad", Prog: []byte("12345678")}} }},
+	}
+	tried := map[string]bool{}
+	for _, test := range tests {
+		tried[test.stage] = true
+		if test.change == nil {
+			continue // cannot be made to fail from outside
+		}
+		t.Run(test.stage, func(t *testing.T) {
+			s := helper(t, "show")
+			test.change(s)
+			var pass []*os.File
+			for range s.FDs {
+				pass = append(pass, os.Stdin)
+			}
+			r := run(t, s, pass...)
+			want := ExitSetup
+			if test.stage == "exec" {
+				want = ExitExec
+			}
+			unprivileged := os.Getuid() != 0 && r.err != nil && r.err.Errno == int32(unix.EPERM)
+			if r.executed || r.err == nil || r.err.Stage != test.stage || r.err.Errno != int32(test.errno) && !unprivileged || r.status.ExitStatus() != want || r.out != "" {
+				t.Errorf("got %+v, %v; want stage %s, %v, status %d", r, r.err, test.stage, test.errno, want)
+			}
+		})
+	}
+	for _, s := range Stages() {
+		if !tried[s] {
+			t.Errorf("stage %s has no row in this test", s)
+		}
+	}
+}
+
+func TestBrokenSpec(t *testing.T) {
+	r := runRaw(t, []byte("no spec at all"))
+	if r.err == nil || r.err.Stage != "spec" || r.err.Errno != int32(unix.EBADMSG) || r.status.ExitStatus() != ExitSetup {
+		t.Errorf("got %+v, %v", r, r.err)
+	}
+}
+
+// As root: the identity changes, and capabilities are what was asked.
+func TestIdentity(t *testing.T) {
+	if os.Getuid() != 0 {
+		// Nothing of it can be asked for; what fails then is in
+		// TestStageFailures.
+		return
+	}
+	s := helper(t, "show")
+	open(t, s)
+	s.Ids = Ids{SetGroups: true, Groups: []uint32{12, 34}, SetGID: true, GID: 12, SetUID: true, UID: 4321}
+	s.HasBounding, s.Bounding = true, 1<<10|1<<13
+	s.Ambient = 1 << 10
+	r := run(t, s)
+	for k, want := range map[string]string{"Uid": "4321 4321 4321 4321", "Gid": "12 12 12 12", "Groups": "12 34",
+		"CapEff": "0000000000000400", "CapBnd": "0000000000002400", "CapAmb": "0000000000000400"} {
+		if got := r.value(k); got != want {
+			t.Errorf("%s = %q; want %q (%v)", k, got, want, r.err)
+		}
+	}
+	s.Ambient = 0
+	if got := run(t, s).value("CapEff"); got != "0000000000000000" {
+		t.Errorf("without ambient ones, capabilities = %s", got)
+	}
+}
+
+// open copies the program to where everybody can reach it.
+func open(t *testing.T, s *Spec) {
+	t.Helper()
+	b, err := os.ReadFile(s.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("/tmp", "child")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s.Path = dir + "/prog"
+	if err := os.WriteFile(s.Path, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDirectoryChangesHands(t *testing.T) {
+	if os.Getuid() != 0 {
+		return // only root gives files away
+	}
+	base := t.TempDir()
+	target := filepath.Join(base, "not-mine")
+	for _, p := range []string{base + "/state/deep", target} {
+		if err := os.MkdirAll(p, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(target, base+"/state/link"); err != nil {
+		t.Fatal(err)
+	}
+	d := Dir{Path: base + "/state", Mode: 0o750, UID: 4321, GID: 12, Chown: true}
+	if err := d.make(); err != nil {
+		t.Fatal(err)
+	}
+	owner := func(p string) uint32 {
+		var st unix.Stat_t
+		if err := unix.Lstat(p, &st); err != nil {
+			t.Fatal(err)
+		}
+		return st.Uid
+	}
+	for p, want := range map[string]uint32{"state": 4321, "state/deep": 4321, "state/link": 4321, "not-mine": 0} {
+		if got := owner(filepath.Join(base, p)); got != want {
+			t.Errorf("owner of %s = %d; want %d", p, got, want)
+		}
+	}
+	// A symbolic link in the place of the directory is not followed.
+	d.Path = base + "/state/link"
+	if err := d.make(); err != unix.ENOTDIR && err != unix.ELOOP {
+		t.Errorf("make over a link: %v; want ENOTDIR", err)
+	}
+}
+
+func TestStageNamesAreKnown(t *testing.T) {
+	if s := Stages(); len(s) == 0 || slices.Contains(s, "") {
+		t.Errorf("Stages() = %q", s)
+	}
+}
+
+// A manager that is killed during the set-up takes nothing with it: the process was
+// written down and is to run (it would die of SIGPIPE with its report).
+func TestGoesOnWithoutTheManager(t *testing.T) {
+	s := helper(t, "say ran")
+	s.Hold = true
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		ahead bool
+		code  int
+		out   string
+	}{{true, 0, "ran\n"}, {false, ExitUnheld, ""}} {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec, err := os.CreateTemp(t.TempDir(), "spec")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := spec.Write(s.Encode()); err != nil {
+			t.Fatal(err)
+		}
+		outR, outW, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.ahead {
+			if _, err := unix.Write(pair[0], []byte{1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		unix.Close(pair[0])
+		pid, err := syscall.ForkExec(self, []string{self, "dynamod-child"}, &syscall.ProcAttr{
+			Env:   []string{"GORACE=atexit_sleep_ms=0"},
+			Files: []uintptr{outW.Fd(), outW.Fd(), outW.Fd(), spec.Fd(), uintptr(pair[1])}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(pair[1])
+		outW.Close()
+		spec.Close()
+		out, _ := io.ReadAll(outR)
+		outR.Close()
+		var status syscall.WaitStatus
+		if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil {
+			t.Fatal(err)
+		}
+		if !status.Exited() || status.ExitStatus() != c.code || string(out) != c.out {
+			t.Errorf("with go-ahead %v: %v, %q; want exit %d, %q", c.ahead, status, out, c.code, c.out)
+		}
+	}
+}
+
+var _ = testkit.Register("say ran", func([]string) { fmt.Println("ran") })

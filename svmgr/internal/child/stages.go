@@ -1,0 +1,316 @@
+package child
+
+import (
+	"math/bits"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// state is the set-up under way.
+type state struct {
+	spec *Spec
+	// status is where StatusFD has been moved to, passed where FirstFD … are.
+	status int
+	passed []int
+	// aux are the further descriptors of Spec.Aux.
+	aux []int
+	tty int
+	// at is the name of the current stage, unless the stage says otherwise.
+	at string
+}
+
+// A stage is one step of the set-up. Its name is what an operator reads when it
+// fails: "stage user: EPERM".
+type stage struct {
+	name string
+	do   func(*state) error
+}
+
+// stages are applied in this order. What needs privileges comes before they are
+// given up; what later stages must not undo comes late.
+var stages = []stage{
+	{"session", (*state).session},
+	{"descriptors", (*state).lift},
+	// A process outside its cgroup would escape limits and the final kill.
+	{"cgroup", (*state).cgroup},
+	{"oom-score-adj", (*state).oomScore},
+	{"coredump-filter", (*state).coreFilter},
+	{"umask", (*state).umask},
+	{"nice", (*state).nice},
+	{"scheduling", (*state).scheduling},
+	{"ioprio", (*state).ioprio},
+	{"affinity", (*state).affinity},
+	{"numa", (*state).numa},
+	{"timer-slack", (*state).timerSlack},
+	{"personality", (*state).personality},
+	{"keyring", (*state).keyring},
+	{"directories", (*state).directories},
+	{"credentials", (*state).credentials},
+	// Terminals and files are opened before the identity changes: the manager
+	// grants them, whatever the user may open.
+	{"tty", (*state).openTTY},
+	{"stdin", func(st *state) error { return st.stream(0) }},
+	{"stdout", func(st *state) error { return st.stream(1) }},
+	{"stderr", func(st *state) error { return st.stream(2) }},
+	{"label", (*state).labels},
+	{"namespace", (*state).space},
+	{"mounts", (*state).view},
+	// Limits come after what opens files: LimitNOFILE=0 is legal.
+	{"limits", (*state).limits},
+	{"groups", (*state).groups},
+	{"descriptors", (*state).place},
+	{"signals", (*state).signals},
+}
+
+// Stages names the stages in order, without "spec" before them.
+func Stages() []string {
+	var out []string
+	for _, s := range stages {
+		out = append(out, s.name)
+	}
+	for _, s := range last {
+		out = append(out, s.name)
+	}
+	return append(out, "user-namespace", "seccomp")
+}
+
+func (st *state) run() error {
+	st.tty = -1
+	for _, s := range stages {
+		st.at = s.name
+		if err := s.do(st); err != nil {
+			return asStage(s.name, err)
+		}
+	}
+	return nil
+}
+
+// about adds to an error of the current stage what it was about.
+func (st *state) about(path string, err error) error { return stageErr(st.at, path, err) }
+
+func (st *state) session() error {
+	if st.spec.SameGroup {
+		return nil
+	}
+	if sid, err := unix.Getsid(0); err == nil && sid == unix.Getpid() {
+		return nil
+	}
+	_, err := unix.Setsid()
+	return err
+}
+
+func (st *state) cgroup() error {
+	want := st.spec.Cgroup
+	if want == "" {
+		return nil
+	}
+	text, err := readFile("/proc/self/cgroup")
+	if err != nil {
+		return st.about(want, err)
+	}
+	for len(text) > 0 {
+		line := text
+		if i := index(text, '\n'); i >= 0 {
+			line, text = text[:i], text[i+1:]
+		} else {
+			text = ""
+		}
+		if len(line) > 3 && line[:3] == "0::" {
+			if line[3:] == want {
+				return nil
+			}
+			return st.about(line[3:], unix.EXDEV)
+		}
+	}
+	return st.about(want, unix.ENOENT)
+}
+
+func (st *state) oomScore() error {
+	if !st.spec.OOMScore.Set {
+		return nil
+	}
+	return writeFile("/proc/self/oom_score_adj", strconv.Itoa(int(st.spec.OOMScore.N)))
+}
+
+func (st *state) coreFilter() error {
+	if !st.spec.CoreFilter.Set {
+		return nil
+	}
+	return writeFile("/proc/self/coredump_filter", "0x"+strconv.FormatUint(uint64(uint32(st.spec.CoreFilter.N)), 16))
+}
+
+func (st *state) umask() error {
+	unix.Umask(int(st.spec.Umask & 0o777))
+	return nil
+}
+
+func (st *state) nice() error {
+	if !st.spec.Nice.Set {
+		return nil
+	}
+	return unix.Setpriority(unix.PRIO_PROCESS, 0, int(st.spec.Nice.N))
+}
+
+const schedResetOnFork = 0x40000000
+
+func (st *state) scheduling() error {
+	s := st.spec.Sched
+	if !s.Set {
+		return nil
+	}
+	policy := uintptr(s.Policy)
+	if s.ResetOnFork {
+		policy |= schedResetOnFork
+	}
+	return direct(unix.SYS_SCHED_SETSCHEDULER, 0, policy, uintptr(unsafe.Pointer(&s.Priority)))
+}
+
+func (st *state) ioprio() error {
+	if !st.spec.IOPrio.Set {
+		return nil
+	}
+	const whoProcess = 1
+	return direct(unix.SYS_IOPRIO_SET, whoProcess, 0, uintptr(st.spec.IOPrio.N))
+}
+
+func (st *state) affinity() error {
+	m := st.spec.Affinity
+	if len(m) == 0 {
+		return nil
+	}
+	return direct(unix.SYS_SCHED_SETAFFINITY, 0, uintptr(len(m)*8), uintptr(unsafe.Pointer(&m[0])))
+}
+
+func (st *state) numa() error {
+	n := st.spec.NUMA
+	if !n.Set {
+		return nil
+	}
+	if len(n.Nodes) == 0 {
+		return direct(unix.SYS_SET_MEMPOLICY, uintptr(n.Mode), 0, 0)
+	}
+	last := n.Nodes[len(n.Nodes)-1]
+	max := uintptr((len(n.Nodes)-1)*64+bits.Len64(last)) + 1 // the kernel looks at max-1 bits
+	return direct(unix.SYS_SET_MEMPOLICY, uintptr(n.Mode), uintptr(unsafe.Pointer(&n.Nodes[0])), max)
+}
+
+func (st *state) timerSlack() error {
+	if st.spec.TimerSlack == 0 {
+		return nil
+	}
+	return unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(st.spec.TimerSlack), 0, 0, 0)
+}
+
+func (st *state) personality() error {
+	if !st.spec.Personality.Set {
+		return nil
+	}
+	// personality(2) answers with the old one; -1 is an error.
+	return direct(unix.SYS_PERSONALITY, uintptr(uint32(st.spec.Personality.N)), 0, 0)
+}
+
+func (st *state) keyring() error {
+	if st.spec.Keyring == KeyringKeep {
+		return nil
+	}
+	_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
+	if err == unix.ENOSYS {
+		return nil // a kernel without keys has nothing to keep apart
+	}
+	if err != nil || st.spec.Keyring != KeyringShared {
+		return err
+	}
+	_, err = unix.KeyctlInt(unix.KEYCTL_LINK, unix.KEY_SPEC_USER_KEYRING, unix.KEY_SPEC_SESSION_KEYRING, 0, 0)
+	return err
+}
+
+func (st *state) limits() error {
+	for _, l := range st.spec.Limits {
+		// unix.Setrlimit tells package syscall that the limit of descriptors
+		// is ours now, so that the exec leaves it alone.
+		if err := unix.Setrlimit(int(l.Resource), &unix.Rlimit{Cur: l.Soft, Max: l.Hard}); err != nil {
+			return st.about(limitName(l.Resource), err)
+		}
+	}
+	return nil
+}
+
+var limitNames = [...]string{"cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as",
+	"locks", "sigpending", "msgqueue", "nice", "rtprio", "rttime"}
+
+func limitName(r int32) string {
+	if r >= 0 && int(r) < len(limitNames) {
+		return limitNames[r]
+	}
+	return strconv.Itoa(int(r))
+}
+
+// kernelSigaction is struct sigaction as rt_sigaction(2) takes it.
+type kernelSigaction struct {
+	handler, flags, restorer uintptr
+	mask                     uint64
+}
+
+const lastSignal = 64
+
+// signals gives every signal its default disposition and empties the mask. The
+// handlers of the Go runtime would be reset by the exec anyway; what matters is
+// what an ancestor ignored or blocked.
+func (st *state) signals() error {
+	// Blocked first: no signal shall meet a runtime without its handlers.
+	full := ^uint64(0)
+	if err := sigmask(&full); err != nil {
+		return err
+	}
+	for sig := uintptr(1); sig <= lastSignal; sig++ {
+		if sig == uintptr(unix.SIGKILL) || sig == uintptr(unix.SIGSTOP) {
+			continue
+		}
+		var act kernelSigaction
+		if sig == uintptr(unix.SIGPIPE) && st.spec.IgnorePipe {
+			act.handler = 1 // SIG_IGN
+		}
+		if err := sigaction(unix.Signal(sig), &act, nil); err != nil {
+			return err
+		}
+	}
+	none := uint64(0)
+	return sigmask(&none)
+}
+
+func sigaction(sig unix.Signal, act, old *kernelSigaction) error {
+	_, _, no := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(act)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+	if no != 0 {
+		return no
+	}
+	return nil
+}
+
+func sigmask(m *uint64) error {
+	const setMask = 2
+	_, _, no := unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(m)), 0, 8, 0, 0)
+	if no != 0 {
+		return no
+	}
+	return nil
+}
+
+// direct is a system call that concerns this thread only.
+func direct(nr, a, b, c uintptr) error {
+	_, _, no := unix.RawSyscall(nr, a, b, c)
+	if no != 0 {
+		return no
+	}
+	return nil
+}
+
+func index(s string, c byte) int {
+	for i := range len(s) {
+		if s[i] == c {
+			return i
+		}
+	}
+	return -1
+}

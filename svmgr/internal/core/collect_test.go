@@ -1,0 +1,98 @@
+package core
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// made is a unit without a file, as clients and Accept=yes sockets make them.
+func made(h *harness, text string) Loaded {
+	h.Helper()
+	u := *buildUnit(h.tb, text)
+	u.Path = ""
+	return Loaded{Units: append(h.set.Units[:0:0], &u)}
+}
+
+func known(h *harness, name string) bool {
+	_, ok := h.c.View().Unit(name)
+	return ok
+}
+
+// A transient unit that ended well is forgotten; its job can still be asked for.
+func TestTransientUnitIsForgotten(t *testing.T) {
+	h := load(t, "a.service ||")
+	h.tell(made(h, "run-1.service ||"))
+	j := h.start("run-1.service")
+	m := h.mark()
+	h.exit("run-1.service", 0)
+	h.advance(10 * time.Second)
+	want(h, "known", known(h, "run-1.service"), false)
+	removed := 0
+	for _, p := range find[Publish](h, m) {
+		if p.What == UnitRemoved && p.Unit == "run-1.service" {
+			removed++
+		}
+	}
+	want(h, "told", removed, 1)
+	v, ok := h.c.View().Job(j)
+	want(h, "job", fmt.Sprintf("%s %s %v", v.Unit, v.Result, ok), "run-1.service done true")
+	h.advance(2 * time.Minute)
+	want(h, "files stay", known(h, "a.service"), true)
+}
+
+// systemd.unit(5), CollectMode=: a failed one stays until it is reset, unless it
+// says inactive-or-failed.
+func TestCollectMode(t *testing.T) {
+	h := load(t, "a.service ||")
+	h.tell(made(h, "run-1.service ||"))
+	h.tell(made(h, "run-2.service | CollectMode=inactive-or-failed |"))
+	for _, u := range []string{"run-1.service", "run-2.service"} {
+		h.start(u)
+		h.exit(u, 1)
+	}
+	h.advance(time.Minute)
+	want(h, "run-1", known(h, "run-1.service"), true)
+	want(h, "run-2", known(h, "run-2.service"), false)
+	h.reset("run-1.service")
+	h.advance(time.Minute)
+	want(h, "run-1 after reset", known(h, "run-1.service"), false)
+}
+
+// The same name can be used again, with other settings; late reports about the
+// first one mean nothing.
+func TestTransientNameIsUsedAgain(t *testing.T) {
+	h := load(t, "a.service ||")
+	h.tell(made(h, "run-1.service || ExecStart=/bin/one"))
+	h.start("run-1.service")
+	old := h.main("run-1.service")
+	inc := h.view("run-1.service").Incarnation
+	h.exit("run-1.service", 0)
+	h.advance(10 * time.Second)
+	h.tell(made(h, "run-1.service | After=a.service | ExecStart=/bin/two"))
+	m := h.mark()
+	h.start("run-1.service")
+	want(h, "command", find[Spawn](h, m)[0].Exec.Path, "/bin/two")
+	h.tell(Exited{Run: old, Code: 1})
+	h.tell(CgroupEmpty{Unit: "run-1.service", Incarnation: inc})
+	h.is("run-1.service", "active")
+}
+
+// What others still need, or what still runs or waits, is not forgotten.
+func TestNothingNeededIsForgotten(t *testing.T) {
+	h := load(t, "s.socket || ListenStream=/run/s; Accept=yes")
+	h.start("s.socket")
+	h.tell(made(h, "run-1.service | Wants=run-2.service; After=run-2.service | Restart=always; RestartSec=30"))
+	h.tell(made(h, "run-2.service || Type=oneshot; RemainAfterExit=yes"))
+	h.start("run-1.service")
+	h.advance(10 * time.Second)
+	h.is("run-1.service", "inactive", "run-2.service", "starting") // its job waits
+	h.exit("run-2.service", 0)
+	h.is("run-1.service", "active")
+	h.exit("run-1.service", 1)
+	h.advance(10 * time.Second)
+	h.is("run-1.service", "restart-pending")
+	h.advance(20 * time.Second)
+	h.is("run-1.service", "active")
+	h.is("run-2.service", "completed/exited")
+}

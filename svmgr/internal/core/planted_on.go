@@ -1,0 +1,5 @@
+//go:build plantedbug
+
+package core
+
+const plantedBug = true

@@ -1,0 +1,254 @@
+package world
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"dynamod/internal/calendar"
+	"dynamod/internal/sys/cgroup"
+	"dynamod/internal/unit"
+)
+
+// limit is one line for a control file.
+type limit struct{ controller, file, value string }
+
+// quantities are the settings that are one number in one file.
+var quantities = []struct {
+	key              unit.Key[unit.Quantity]
+	controller, file string
+}{
+	{unit.MemoryMin, "memory", "memory.min"},
+	{unit.MemoryLow, "memory", "memory.low"},
+	{unit.MemoryHigh, "memory", "memory.high"},
+	{unit.MemoryMax, "memory", "memory.max"},
+	{unit.MemorySwapMax, "memory", "memory.swap.max"},
+	{unit.MemoryZSwapMax, "memory", "memory.zswap.max"},
+	{unit.TasksMax, "pids", "pids.max"},
+}
+
+// ioRates are the settings of io.max.
+var ioRates = []struct {
+	key  unit.Key[[]string]
+	word string
+	// bytes says that suffixes of 1000 are allowed.
+	bytes bool
+}{
+	{unit.IOReadBandwidthMax, "rbps", true},
+	{unit.IOWriteBandwidthMax, "wbps", true},
+	{unit.IOReadIOPSMax, "riops", false},
+	{unit.IOWriteIOPSMax, "wiops", false},
+}
+
+// limitsOf lists what the unit's settings ask of its group
+// (systemd.resource-control(5)).
+func limitsOf(u *unit.Unit) (out []limit, err error) {
+	add := func(c, f, v string) { out = append(out, limit{c, f, v}) }
+	for _, q := range quantities {
+		if !q.key.IsSet(u) {
+			continue
+		}
+		total := totalMemory
+		if q.controller == "pids" {
+			total = totalTasks
+		}
+		v, err := amount(q.key.Of(u), total)
+		if err != nil {
+			return nil, err
+		}
+		add(q.controller, q.file, v)
+	}
+	if unit.MemoryZSwapWriteback.IsSet(u) && !unit.MemoryZSwapWriteback.Of(u) {
+		add("memory", "memory.zswap.writeback", "0")
+	}
+	if unit.CPUWeight.IsSet(u) {
+		if n := unit.CPUWeight.Of(u); n == 0 {
+			add("cpu", "cpu.idle", "1")
+		} else {
+			add("cpu", "cpu.weight", strconv.FormatInt(n, 10))
+		}
+	}
+	if unit.CPUQuota.IsSet(u) {
+		period := unit.CPUQuotaPeriodSec.Of(u).Microseconds()
+		quota := max(unit.CPUQuota.Of(u)*period/10000, 1000) // the kernel's least
+		add("cpu", "cpu.max", fmt.Sprintf("%d %d", quota, period))
+	}
+	if v := unit.CPUMax.Of(u); v != "" {
+		add("cpu", "cpu.max", v)
+	}
+	if v := unit.AllowedCPUs.Of(u); len(v) > 0 {
+		add("cpuset", "cpuset.cpus", strings.Join(v, ","))
+	}
+	if v := unit.AllowedMemoryNodes.Of(u); len(v) > 0 {
+		add("cpuset", "cpuset.mems", strings.Join(v, ","))
+	}
+	if unit.IOWeight.IsSet(u) {
+		add("io", "io.weight", "default "+strconv.FormatInt(unit.IOWeight.Of(u), 10))
+	}
+	for _, line := range unit.IODeviceWeight.Of(u) {
+		dev, v, err := deviceLine(line)
+		if err != nil {
+			return nil, err
+		}
+		add("io", "io.weight", dev+" "+v)
+	}
+	for _, r := range ioRates {
+		for _, line := range r.key.Of(u) {
+			dev, v, err := deviceLine(line)
+			if err == nil {
+				v, err = rate(v, r.bytes)
+			}
+			if err != nil {
+				return nil, err
+			}
+			add("io", "io.max", dev+" "+r.word+"="+v)
+		}
+	}
+	for _, line := range unit.IODeviceLatencyTargetSec.Of(u) {
+		dev, v, err := deviceLine(line)
+		if err != nil {
+			return nil, err
+		}
+		d, err := calendar.ParseSpan(v)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", line, unix.EINVAL)
+		}
+		add("io", "io.latency", dev+" target="+strconv.FormatInt(d.Microseconds(), 10))
+	}
+	return out, nil
+}
+
+// amount writes a quantity; a share is one of the machine's total.
+func amount(q unit.Quantity, total func() (uint64, error)) (string, error) {
+	switch {
+	case q.Infinite:
+		return "max", nil
+	case q.Permille:
+		t, err := total()
+		if err != nil {
+			return "", err
+		}
+		return strconv.FormatUint(t/1000*q.N+t%1000*q.N/1000, 10), nil
+	}
+	return strconv.FormatUint(q.N, 10), nil
+}
+
+func totalMemory() (uint64, error) {
+	var si unix.Sysinfo_t
+	if err := unix.Sysinfo(&si); err != nil {
+		return 0, err
+	}
+	return si.Totalram * uint64(si.Unit), nil
+}
+
+func totalTasks() (uint64, error) {
+	least := ^uint64(0)
+	for _, f := range []string{"/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"} {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return 0, err
+		}
+		n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		least = min(least, n)
+	}
+	return least, nil
+}
+
+// deviceLine splits "DEVICE VALUE" and finds the number of the device.
+func deviceLine(line string) (dev, value string, err error) {
+	f := strings.Fields(line)
+	if len(f) != 2 {
+		return "", "", fmt.Errorf("%q is not a device and a value: %w", line, unix.EINVAL)
+	}
+	dev, err = blockDevice(f[0])
+	return dev, f[1], err
+}
+
+// blockDevice is "MAJOR:MINOR" of a device node, or of the device that a file lies
+// on; limits hold for whole disks, so a partition stands for its disk.
+func blockDevice(p string) (string, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(p, &st); err != nil {
+		return "", fmt.Errorf("stat %s: %w", p, err)
+	}
+	d := st.Dev
+	if st.Mode&unix.S_IFMT == unix.S_IFBLK {
+		d = st.Rdev
+	}
+	dev := fmt.Sprintf("%d:%d", unix.Major(d), unix.Minor(d))
+	sys := "/sys/dev/block/" + dev
+	if _, err := os.Stat(sys + "/partition"); err == nil {
+		if b, err := os.ReadFile(sys + "/../dev"); err == nil {
+			dev = strings.TrimSpace(string(b))
+		}
+	} else if _, err := os.Stat(sys); err != nil {
+		return "", fmt.Errorf("%s is on no block device: %w", p, unix.ENODEV)
+	}
+	return dev, nil
+}
+
+func rate(v string, bytes bool) (string, error) {
+	if v == "infinity" {
+		return "max", nil
+	}
+	factor := uint64(1)
+	if i := strings.IndexByte("KMGT", v[len(v)-1]); i >= 0 {
+		v = v[:len(v)-1]
+		for range i + 1 {
+			factor *= 1000
+		}
+	}
+	if factor > 1 && !bytes {
+		return "", fmt.Errorf("a number of operations has no suffix: %w", unix.EINVAL)
+	}
+	n, err := strconv.ParseUint(v, 10, 64)
+	if err != nil {
+		return "", fmt.Errorf("%q is no rate: %w", v, unix.EINVAL)
+	}
+	return strconv.FormatUint(n*factor, 10), nil
+}
+
+// applyLimits writes the limits of a group. A limit whose controller is not there
+// is left out, which was said when the manager started; one that the kernel
+// refuses fails the start.
+func (w *World) applyLimits(dir string, limits []limit) error {
+	for _, l := range limits {
+		if !slices.Contains(w.cg.available, l.controller) {
+			if key := l.controller + " of " + dir; !w.cg.said[key] {
+				w.cg.said[key] = true
+				w.log.Warn("a limit is not in force: the cgroup controller is missing", "dir", dir, "file", l.file, "value", l.value)
+			}
+			continue
+		}
+		if err := cgroup.Write(dir, l.file, l.value); err != nil {
+			return fmt.Errorf("%s = %s: %w", l.file, l.value, err)
+		}
+	}
+	return nil
+}
+
+// limitSlice applies the limits of a slice to its group. The caller holds cg.mu.
+func (w *World) limitSlice(dir, name string) {
+	if w.cfg.UnitOf == nil {
+		return
+	}
+	u := w.cfg.UnitOf(name)
+	if u == nil {
+		return
+	}
+	limits, err := limitsOf(u)
+	if err == nil {
+		w.enableDown(parentPath(dir), w.controllersFor(u, limits))
+		err = w.applyLimits(dir, limits)
+	}
+	if err != nil {
+		w.warn(name, "the limits of the slice are not in force: "+err.Error())
+	}
+}

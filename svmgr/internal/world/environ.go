@@ -1,0 +1,277 @@
+package world
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"dynamod/internal/unit"
+	"dynamod/svmgr/internal/core"
+)
+
+// defaultPath is where programs are looked for, and $PATH.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// environment is a list of variables in which a later value replaces an earlier
+// one at its place.
+type environment struct {
+	list []string
+	at   map[string]int
+}
+
+func (e *environment) set(name, value string) {
+	if e.at == nil {
+		e.at = map[string]int{}
+	}
+	v := name + "=" + value
+	if i, ok := e.at[name]; ok {
+		e.list[i] = v
+		return
+	}
+	e.at[name] = len(e.list)
+	e.list = append(e.list, v)
+}
+
+func (e *environment) add(vars []string) {
+	for _, v := range vars {
+		if n, x, ok := strings.Cut(v, "="); ok {
+			e.set(n, x)
+		}
+	}
+}
+
+func (e *environment) get(name string) (string, bool) {
+	i, ok := e.at[name]
+	if !ok {
+		return "", false
+	}
+	return e.list[i][len(name)+1:], true
+}
+
+// remove takes out a variable, or a variable with exactly this value.
+func (e *environment) remove(what string) {
+	name, value, exact := strings.Cut(what, "=")
+	old, ok := e.get(name)
+	if !ok || exact && old != value {
+		return
+	}
+	e.list = slices.Delete(e.list, e.at[name], e.at[name]+1)
+	delete(e.at, name)
+	for i, v := range e.list {
+		n, _, _ := strings.Cut(v, "=")
+		e.at[n] = i
+	}
+}
+
+// environ makes the environment of a run (systemd.exec(5), "Environment variables
+// in spawned processes"): first what the manager gives, then what the unit says.
+func (w *World) environ(g *group, a core.Spawn, id identity, extra []string) (*environment, error) {
+	u := a.Unit
+	e := &environment{}
+	e.set("PATH", defaultPath)
+	e.add(w.environment())
+	if dirs := unit.ExecSearchPath.Of(u); len(dirs) > 0 {
+		e.set("PATH", strings.Join(dirs, ":"))
+	}
+	if w.cfg.User {
+		e.set("MANAGERPID", strconv.Itoa(os.Getpid()))
+	}
+	login := unit.SetLoginEnvironment.Of(u)
+	if id.named && login != "no" || login == "yes" {
+		e.set("HOME", id.home)
+		e.set("LOGNAME", id.name)
+		e.set("USER", id.name)
+		if id.shell != "" {
+			e.set("SHELL", id.shell)
+		}
+	}
+	e.set("INVOCATION_ID", g.invocation)
+	if a.Role != core.RoleMain {
+		if pid, ok := w.mainPID(g); ok {
+			e.set("MAINPID", strconv.Itoa(pid))
+		}
+	}
+	for _, v := range [...][2]string{{"SERVICE_RESULT", a.Result}, {"EXIT_CODE", a.ExitCode}, {"EXIT_STATUS", a.ExitStatus}, {"TRIGGER_UNIT", a.Trigger}} {
+		if v[1] != "" {
+			e.set(v[0], v[1])
+		}
+	}
+	for _, k := range directoryKinds {
+		if paths := w.directoriesOf(u, k); len(paths) > 0 {
+			e.set(k.variable, strings.Join(paths, ":"))
+		}
+	}
+	if hasCredentials(u) {
+		e.set("CREDENTIALS_DIRECTORY", w.credentialsDir(u))
+	}
+	e.add(extra)
+	for _, name := range unit.PassEnvironment.Of(u) {
+		if v, ok := os.LookupEnv(name); ok {
+			e.set(name, v)
+		}
+	}
+	e.add(unit.Environment.Of(u))
+	for _, f := range unit.EnvironmentFile.Of(u) {
+		vars, err := readEnvironmentFiles(f)
+		if err != nil {
+			return nil, at("environment", err)
+		}
+		e.add(vars)
+	}
+	for _, what := range unit.UnsetEnvironment.Of(u) {
+		e.remove(what)
+	}
+	return e, nil
+}
+
+func (w *World) mainPID(g *group) (int, bool) {
+	w.reg.mu.Lock()
+	defer w.reg.mu.Unlock()
+	for _, p := range g.live {
+		if p.role == core.RoleMain {
+			return p.pid, true
+		}
+	}
+	return 0, false
+}
+
+// readEnvironmentFiles reads the files that one EnvironmentFile= names: a path,
+// perhaps a pattern, with "-" before it when it may be missing.
+func readEnvironmentFiles(spec string) ([]string, error) {
+	p, optional := strings.CutPrefix(spec, "-")
+	files := []string{p}
+	if strings.ContainsAny(p, "*?[") {
+		found, err := filepath.Glob(p)
+		if err != nil || len(found) == 0 && !optional {
+			return nil, fmt.Errorf("%s: %w", p, unix.ENOENT)
+		}
+		files = found
+	}
+	var out []string
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			if optional {
+				continue
+			}
+			return nil, err
+		}
+		out = append(out, parseEnvironment(string(b))...)
+	}
+	return out, nil
+}
+
+// parseEnvironment reads lines of NAME=VALUE by the rules of systemd.exec(5),
+// EnvironmentFile=. What is no assignment is left out.
+func parseEnvironment(text string) (out []string) {
+	i := 0
+	for i < len(text) {
+		for i < len(text) && strings.IndexByte(" \t\r\n", text[i]) >= 0 {
+			i++
+		}
+		if i == len(text) {
+			return out
+		}
+		if text[i] == '#' || text[i] == ';' {
+			i = endOfLine(text, i, true)
+			continue
+		}
+		eq := i
+		for eq < len(text) && text[eq] != '=' && text[eq] != '\n' {
+			eq++
+		}
+		if eq == len(text) || text[eq] == '\n' {
+			i = eq
+			continue
+		}
+		name := strings.TrimRight(text[i:eq], " \t\r")
+		var value string
+		value, i = environmentValue(text, eq+1)
+		if validVariable(name) && strings.IndexByte(value, 0) < 0 {
+			out = append(out, name+"="+value)
+		}
+	}
+	return out
+}
+
+// endOfLine finds the next newline; a backslash continues a comment too.
+func endOfLine(text string, i int, continued bool) int {
+	for ; i < len(text); i++ {
+		switch {
+		case text[i] == '\n':
+			return i + 1
+		case text[i] == '\\' && continued:
+			i++
+		}
+	}
+	return i
+}
+
+// environmentValue reads a value from i and returns where the next line begins.
+// Quotes may open anywhere; blanks around what is not quoted are dropped.
+func environmentValue(text string, i int) (string, int) {
+	for i < len(text) && (text[i] == ' ' || text[i] == '\t') {
+		i++
+	}
+	var b strings.Builder
+	solid := 0 // what must not be trimmed
+	for i < len(text) {
+		switch c := text[i]; c {
+		case '\n':
+			return trimmed(b.String(), solid), i + 1
+		case '\'', '"':
+			i++
+			for i < len(text) && text[i] != c {
+				if c == '"' && text[i] == '\\' && i+1 < len(text) {
+					i++
+					switch text[i] {
+					case '"', '\\', '`', '$':
+						b.WriteByte(text[i])
+					case '\n':
+					default:
+						b.WriteByte('\\')
+						b.WriteByte(text[i])
+					}
+					i++
+					continue
+				}
+				b.WriteByte(text[i])
+				i++
+			}
+			i++
+			solid = b.Len()
+		case '\\':
+			if i++; i < len(text) {
+				if text[i] != '\n' {
+					b.WriteByte(text[i])
+					solid = b.Len()
+				}
+				i++
+			}
+		default:
+			b.WriteByte(c)
+			i++
+		}
+	}
+	return trimmed(b.String(), solid), i
+}
+
+// trimmed drops blanks at the end, but none that was quoted.
+func trimmed(s string, solid int) string {
+	return s[:solid] + strings.TrimRight(s[solid:], " \t\r")
+}
+
+func validVariable(n string) bool {
+	for i := range len(n) {
+		c := n[i]
+		if !(c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || i > 0 && '0' <= c && c <= '9') {
+			return false
+		}
+	}
+	return n != ""
+}

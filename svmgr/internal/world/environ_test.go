@@ -1,0 +1,176 @@
+package world
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"dynamod/internal/sandbox"
+	"dynamod/internal/sys/accounts"
+	"dynamod/internal/unit"
+	"dynamod/svmgr/internal/core"
+)
+
+func TestParseEnvironment(t *testing.T) {
+	for _, test := range []struct {
+		in   string
+		want []string
+	}{
+		{"A=1\nB = 2 \n", []string{"A=1", "B=2"}},
+		{"# no\n; no\n\nA=x # y", []string{"A=x # y"}},
+		{"# a comment \\\nthat goes on\nA=1", []string{"A=1"}},
+		{`A="x \"y\" \z"` + "\nB='it is $x \\'\n", []string{`A=x "y" \z`, `B=it is $x \`}},
+		{"A=\"two\nlines\"\nB=1", []string{"A=two\nlines", "B=1"}},
+		{"A=go\\\non\nB=a\\ b\\ \n", []string{"A=goon", "B=a b "}},
+		{"A='x '  \nB=\" y\"z ", []string{"A=x ", "B= yz"}},
+		{"1A=x\nA-B=y\nno assignment\nOK=", []string{"OK="}},
+	} {
+		if got := parseEnvironment(test.in); !slices.Equal(got, test.want) {
+			t.Errorf("parseEnvironment(%q) = %q; want %q", test.in, got, test.want)
+		}
+	}
+}
+
+func FuzzParseEnvironment(f *testing.F) {
+	f.Add("A=\"x\\\n\" 'y'\nB=1")
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, v := range parseEnvironment(s) {
+			n, x, ok := strings.Cut(v, "=")
+			if !ok || !validVariable(n) || strings.IndexByte(x, 0) >= 0 || len(x) > len(s) {
+				t.Errorf("parseEnvironment(%q) has %q", s, v)
+			}
+		}
+	})
+}
+
+// The examples of systemd.service(5), "Command lines", and what follows from them.
+func TestExpandArgs(t *testing.T) {
+	vars := map[string]string{"ONE": "one", "TWO": "two two", "Q": `a "b c" d`, "EMPTY": ""}
+	get := func(n string) (string, bool) { v, ok := vars[n]; return v, ok }
+	for in, want := range map[string][]string{
+		"$ONE|$TWO|${TWO}": {"one", "two", "two", "two two"},
+		"$EMPTY|$NONE":     nil,
+		"${EMPTY}|${NONE}": {"", ""},
+		"x${ONE}y|x$ONE":   {"xoney", "x$ONE"},
+		"$Q":               {"a", "b c", "d"},
+		"$$ONE|$${ONE}|$":  {"$ONE", "${ONE}", "$"},
+		"$1|${1}|${ONE":    {"$1", "${1}", "${ONE"},
+	} {
+		if got := expandArgs(strings.Split(in, "|"), get); !slices.Equal(got, want) {
+			t.Errorf("expandArgs(%q) = %q; want %q", in, got, want)
+		}
+	}
+}
+
+func TestEnvironmentOfARun(t *testing.T) {
+	dir := t.TempDir()
+	file := dir + "/env"
+	if err := os.WriteFile(file, []byte("FROMFILE='x y'\nOVER=file\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PASSED", "on")
+	t.Setenv("HIDDEN", "secret")
+	r := newRig(t, func(c *Config) {
+		c.Environment = []string{"LANG=C.UTF-8", "GONE=1"}
+		c.Directories.Runtime, c.Directories.State = dir+"/run", dir+"/state"
+	})
+	u := service(t, "env.service", "ExecStart=/usr/bin/env", "Environment=OVER=unit PLAIN=1", "EnvironmentFile="+file,
+		"EnvironmentFile=-/nonexistent", "PassEnvironment=PASSED", "UnsetEnvironment=GONE PLAIN=2", "RuntimeDirectory=a b/c", "StateDirectory=s",
+		"SetCredential=token:abc", "WatchdogSec=3", "StandardOutput=file:"+dir+"/out")
+	inc := r.spawn(u, func(a *core.Spawn) { a.Trigger, a.Result = "x.timer", "success" })
+	if failed, exit := r.lifeOf(inc); failed != nil || exit == nil || exit.Code != 0 {
+		t.Fatalf("%+v, %+v", failed, exit)
+	}
+	b, err := os.ReadFile(dir + "/out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		k, v, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		got[k] = v
+	}
+	for k, want := range map[string]string{"PATH": defaultPath, "LANG": "C.UTF-8", "OVER": "file", "PLAIN": "1", "FROMFILE": "x y", "PASSED": "on",
+		"RUNTIME_DIRECTORY": dir + "/run/a:" + dir + "/run/b/c", "STATE_DIRECTORY": dir + "/state/s", "TRIGGER_UNIT": "x.timer",
+		"SERVICE_RESULT": "success", "CREDENTIALS_DIRECTORY": dir + "/run/credentials/env.service", "WATCHDOG_USEC": "3000000"} {
+		if got[k] != want {
+			t.Errorf("%s = %q; want %q", k, got[k], want)
+		}
+	}
+	for _, k := range []string{"HIDDEN", "GONE", "HOME"} {
+		if v, ok := got[k]; ok {
+			t.Errorf("%s = %q; want it unset", k, v)
+		}
+	}
+	if got["WATCHDOG_PID"] != got["SYSTEMD_EXEC_PID"] || len(got["INVOCATION_ID"]) != 32 {
+		t.Errorf("pids %q and %q, invocation %q", got["WATCHDOG_PID"], got["SYSTEMD_EXEC_PID"], got["INVOCATION_ID"])
+	}
+	if b, err := os.ReadFile(dir + "/run/credentials/env.service/token"); string(b) != "abc" {
+		t.Errorf("the credential is %q, %v", b, err)
+	}
+	r.Perform(core.RemoveCgroup{Unit: u.Name, Incarnation: inc})
+	r.pool.idle.Wait()
+	left, _ := filepath.Glob(dir + "/run/*/*")
+	if _, err := os.Stat(dir + "/state/s"); err != nil || len(left) != 0 {
+		t.Errorf("after the end: state %v, below run %q; want the state only", err, left)
+	}
+}
+
+// A unit whose user does not exist fails in the stage "user" and is never root.
+func TestUnknownIdentity(t *testing.T) {
+	r := newRig(t)
+	dir := t.TempDir()
+	r.accounts = accounts.Files{PasswdFile: dir + "/passwd", GroupFile: dir + "/group"}
+	for p, text := range map[string]string{"/passwd": "root:x:0:0::/root:/bin/sh\nann:x:1000:100::/home/ann:/bin/ash\n",
+		"/group": "users:x:100:\naudio:x:29:bob,ann\nvideo:x:44:annette\n"} {
+		if err := os.WriteFile(dir+p, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for line, stage := range map[string]string{"User=nobody-here": "user", "Group=nogroup-here": "group", "User=4711": "group", "SupplementaryGroups=nix": "groups"} {
+		run := r.spawn(service(t, "id.service", "ExecStart=/bin/true", line))
+		if failed, exit := r.lifeOf(run); failed == nil || failed.Stage != stage || failed.Errno != int32(unix.ESRCH) || exit != nil {
+			t.Errorf("%s: %+v, %+v; want stage %s, ESRCH", line, failed, exit, stage)
+		}
+	}
+	id, err := r.identify(service(t, "id.service", "ExecStart=/bin/true", "User=ann", "SupplementaryGroups=video"))
+	if err != nil || id.uid != 1000 || id.gid != 100 || !slices.Equal(id.groups, []uint32{100, 29, 44}) || id.shell != "/bin/ash" {
+		t.Errorf("identify(ann) = %+v, %v", id, err)
+	}
+}
+
+func TestCapabilitySet(t *testing.T) {
+	all := ^uint64(0)
+	for _, test := range []struct {
+		lines []string
+		want  uint64
+	}{
+		{nil, all},
+		{[]string{"CapabilityBoundingSet=CAP_CHOWN CAP_KILL"}, 1 | 1<<5},
+		{[]string{"CapabilityBoundingSet=~CAP_CHOWN CAP_KILL"}, all &^ (1 | 1<<5)},
+		{[]string{"CapabilityBoundingSet=CAP_CHOWN", "CapabilityBoundingSet=CAP_KILL"}, 1 | 1<<5},
+		{[]string{"CapabilityBoundingSet=~CAP_CHOWN", "CapabilityBoundingSet=~CAP_KILL"}, all &^ (1 | 1<<5)},
+		{[]string{"CapabilityBoundingSet=~CAP_CHOWN CAP_KILL", "CapabilityBoundingSet=CAP_KILL"}, all &^ 1},
+		{[]string{"CapabilityBoundingSet="}, 0},
+	} {
+		u := service(t, "cap.service", append([]string{"ExecStart=/bin/true"}, test.lines...)...)
+		if got, err := sandbox.Capabilities(u, unit.CapabilityBoundingSet, all); err != nil || got != test.want {
+			t.Errorf("%q: %#x, %v; want %#x", test.lines, got, err, test.want)
+		}
+	}
+}
+
+func TestLimitsOf(t *testing.T) {
+	u := service(t, "l.service", "ExecStart=/bin/true", "MemoryMax=1G", "MemoryHigh=infinity", "TasksMax=77", "CPUQuota=150%", "CPUWeight=idle",
+		"AllowedCPUs=0-1 3", "IOWeight=50")
+	got, err := limitsOf(u)
+	want := []limit{{"memory", "memory.high", "max"}, {"memory", "memory.max", "1073741824"}, {"pids", "pids.max", "77"},
+		{"cpu", "cpu.idle", "1"}, {"cpu", "cpu.max", "150000 100000"}, {"cpuset", "cpuset.cpus", "0-1,3"}, {"io", "io.weight", "default 50"}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("limitsOf = %v, %v; want %v", got, err, want)
+	}
+}

@@ -1,0 +1,58 @@
+package world
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"dynamod/internal/sys/epoll"
+)
+
+// kernel are the system calls that fail when the machine runs out of something.
+// Tests replace them to make that happen.
+type kernel struct {
+	fork func(path string, argv []string, attr *syscall.ProcAttr) (pid int, err error)
+	pipe func() (r, w int, err error)
+	// pair is a pair of connected sockets.
+	pair  func() (a, b int, err error)
+	memfd func(name string) (int, error)
+	open  func(path string, flags int) (int, error)
+	watch func(p *epoll.Poll, fd int, events uint32, tag uint64) error
+}
+
+var realKernel = kernel{
+	fork: syscall.ForkExec,
+	pipe: func() (int, int, error) {
+		var p [2]int
+		err := unix.Pipe2(p[:], unix.O_CLOEXEC)
+		return p[0], p[1], err
+	},
+	pair: func() (int, int, error) {
+		p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		return p[0], p[1], err
+	},
+	watch: (*epoll.Poll).Add,
+	memfd: func(name string) (int, error) { return unix.MemfdCreate(name, unix.MFD_CLOEXEC) },
+	open: func(path string, flags int) (int, error) {
+		for {
+			fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+			if err != unix.EINTR {
+				return fd, err
+			}
+		}
+	},
+}
+
+func writeAll(fd int, b []byte) error {
+	for len(b) > 0 {
+		n, err := unix.Write(fd, b)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}

@@ -1,0 +1,378 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"dynamod/internal/access"
+	"dynamod/internal/diag"
+	"dynamod/internal/graph"
+	"dynamod/internal/ipc"
+	"dynamod/internal/sys/clock"
+	"dynamod/internal/sys/subreaper"
+	"dynamod/internal/unit"
+	"dynamod/svmgr/internal/api"
+	"dynamod/svmgr/internal/core"
+	"dynamod/svmgr/internal/loop"
+	"dynamod/svmgr/internal/world"
+)
+
+// version is set by the build (-ldflags -X main.version=…).
+var version = "development"
+
+func main() {
+	s, err := parse(os.Args[1:], os.Getenv, os.Getpid(), os.Stderr)
+	if errors.Is(err, errUsage) {
+		os.Exit(2)
+	}
+	if s.version {
+		fmt.Println("dynamod-svmgr", version)
+		return
+	}
+	code, err := run(s)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "dynamod-svmgr:", err)
+		os.Exit(1)
+	}
+	os.Exit(code)
+}
+
+// run is the life of a manager; it returns the code to end with.
+func run(s settings) (int, error) {
+	handlers, kernel := newKernelLog(slog.NewTextHandler(os.Stderr, nil))
+	log := slog.New(handlers)
+	stop := stopSignal()
+	child, err := childProgram()
+	if err != nil {
+		return 0, err
+	}
+	if err := os.MkdirAll(s.runtimeDir, 0o755); err != nil {
+		return 0, fmt.Errorf("make runtime directory: %w", err)
+	}
+	link, err := linkUp(s.mode, log)
+	if err != nil {
+		return 0, err
+	}
+	defer link.close()
+	kernel.to.Store(link.init)
+	m := &manager{configuration: newConfiguration(s, os.Getenv), output: &ring{}, log: log, link: link}
+	m.useGenerators(s, child, os.Getenv, log)
+	stateDir := filepath.Join(s.runtimeDir, "state")
+	record, err := loop.OpenRecord(stateDir)
+	if err != nil {
+		return 0, err
+	}
+	takesOver := record.Left()
+	gen, err := m.firstGeneration(takesOver)
+	if err != nil {
+		return 0, err
+	}
+	report(log, gen.Diags)
+	if _, err := m.Keep(gen); err != nil {
+		log.Warn("the configuration could not be kept for rollback", "err", err)
+	}
+	graphMode := graph.System
+	if s.mode == user {
+		graphMode = graph.User
+	}
+	g, ds := graph.Build(gen.Set, graph.Config{Mode: graphMode})
+	report(log, ds)
+	started := loop.Now()
+	target := bootTarget(gen.Set, s.target)
+	m.info = api.Info{Version: version, PID: int32(os.Getpid()), Mode: s.mode.String(), Started: started, BootTarget: target}
+	dirs, stamps := placesOf(s)
+	present := world.KernelState(m.swapUnits())
+	cfg := core.Config{User: s.mode == user, Startup: started.Mono, Stamps: world.Stamps(stamps),
+		Location: time.Local, Seed: machineSeed(s), Mounted: present}
+	c := core.New(gen.Set, g, cfg)
+	if takesOver {
+		if c, err = recoverCore(record, gen.Set, g, cfg); err != nil {
+			return 0, fmt.Errorf("take over from the manager that died: %w; end what it left running, then remove %s", err, stateDir)
+		}
+	}
+
+	var gone []core.Event
+	var devices []string
+	if takesOver {
+		gone, devices = goneMeanwhile(c.View(), present)
+	}
+
+	// Before the first child: an orphan that comes earlier would be lost.
+	if err := subreaper.Become(); err != nil {
+		return 0, err
+	}
+	// Events of the world may come before the loop is there to take them.
+	ready, gaveUp := make(chan struct{}), make(chan struct{})
+	m.world, err = world.New(world.Config{User: s.mode == user, RuntimeDir: s.runtimeDir, CgroupRoot: cgroupRoot(log), Subtree: subtree(s), Child: []string{child},
+		Keeper: link.keeper(), Kept: link.kept, Ends: link.ends, EndsTold: link.init != nil,
+		Subreaper: true, Record: filepath.Join(stateDir, "processes.jsonl"), Log: log, Output: m.output, Directories: dirs, StampDir: stamps, Instance: m.connection,
+		Localtime: localtime(os.LookupEnv), Environment: append(passedOn(s, os.Environ()), m.variables()...), Plugged: devices, UnitOf: m.find, Foreign: s.mode != standalone, Swaps: m.swapUnits, Load: m.loadOne},
+		func(ev core.Event) {
+			select {
+			case <-ready:
+				m.Loop.Post(ev)
+			case <-gaveUp: // the start failed: nobody will ever take it
+			}
+		})
+	if err != nil {
+		return 0, err
+	}
+	defer m.world.Close()
+	defer close(gaveUp)
+	m.tellVariables(func(vars []string) { m.world.SetEnvironment(append(passedOn(s, os.Environ()), vars...)) })
+	var restored core.ManagerRestored
+	var told []core.Event
+	if takesOver {
+		restored, told, err = m.world.TakeOver(c.View(), c.ProcessRuns())
+		if err != nil {
+			return 0, fmt.Errorf("take over from the manager that died: %w; end what it left running, then remove %s", err, stateDir)
+		}
+		log.Warn("taking over from a manager that died", "processes", len(restored.Alive))
+	}
+	if err := record.Save(c); err != nil {
+		return 0, err
+	}
+	handler := api.New(m, api.Access{File: accessFile(s, os.Getenv), Accounts: accounts(), Owner: uint32(os.Getuid())}, log)
+	handler.ReloadAccess()
+	alarm, err := clock.NewAlarm()
+	if err != nil {
+		return 0, err
+	}
+	defer alarm.Close()
+	published := make(chan core.Action, publishedQueue)
+	m.Loop = loop.New(loop.Options{Alarm: alarm, Core: c, Actor: m.world, Record: record, Log: log, HandedOver: m.handedOver,
+		Listener: speaker{log, handler, published}})
+	asked := c.View().BootAsked() // the loop owns the core from here
+	if c.View().Booted() {
+		// The former manager may have died before it told init.
+		published <- core.Publish{What: core.StartupFinished}
+	}
+	if takesOver {
+		m.Loop.Begin(append(append([]core.Event{restored}, told...), gone...)...)
+	}
+	close(ready)
+	// Everybody may connect; what they may do there is decided for each request.
+	listener, err := ipc.Listen(filepath.Join(s.runtimeDir, "control.sock"), 0o666)
+	if err != nil {
+		return 0, err
+	}
+	server := ipc.NewServer(handler, log)
+	handler.PublishTo(server.Publish)
+	go func() { // ends with Close
+		if err := server.Serve(listener); err != nil {
+			log.Error("the control socket is lost", "err", err)
+		}
+	}()
+	defer server.Close()
+
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	reload := func() { reload(m, handler, log) }
+	go obey(ctx, m, stop, reload)  // ends with ctx
+	go m.watchBoot(ctx, published) // ends with ctx
+	go link.beat(ctx, m)           // ends with ctx
+	link.listen(m, func(signal string) {
+		go m.signalled(signal, reload) // ends when the loop has taken it
+	})
+	go func() { // ends when the boot's request is taken
+		if takesOver {
+			m.world.Watch()
+		}
+		if asked {
+			return
+		}
+		m.Ask(func(id core.RequestID) core.Event {
+			return core.Request{ID: id, Verb: core.VerbStart, Unit: target, Source: core.SourceBoot}
+		})
+	}()
+	link.up()
+	m.Run(ctx)
+	m.world.Sweep()
+	record.Remove()
+	m.world.Forget()
+	if m.ending != nil {
+		cancel() // signals are ours from here
+		link.handOver(*m.ending, stop)
+	}
+	return m.exitCode(), nil
+}
+
+// recoverCore makes the core that the killed manager had: its snapshot, and every
+// event since. What came of those is not done again here; ManagerRestored asks for
+// what must be.
+func recoverCore(record *loop.Record, set *unit.Set, g *graph.Graph, cfg core.Config) (c *core.Core, err error) {
+	_, err = record.Recover(func(snapshot []byte) error {
+		c, err = core.Restore(set, g, cfg, snapshot)
+		return err
+	}, func(at core.Time, ev core.Event) { c.Step(at, ev, nil) })
+	return c, err
+}
+
+// accessFile is where the rules for the control socket are.
+func accessFile(s settings, getenv func(string) string) string {
+	switch s.mode {
+	case standalone:
+		return filepath.Join(s.configDir, "access.toml")
+	case user:
+		dir := getenv("XDG_CONFIG_HOME")
+		if dir == "" {
+			dir = filepath.Join(getenv("HOME"), ".config")
+		}
+		return filepath.Join(dir, "dynamod", "access.toml")
+	}
+	return access.Path
+}
+
+// placesOf says where RuntimeDirectory= and its kind are made and where timers keep
+// their stamps: below the runtime directory for a standalone manager, which may
+// write nowhere else; "" and the zero value are the usual places.
+func placesOf(s settings) (world.Directories, string) {
+	switch s.mode {
+	case standalone:
+		in := func(name string) string { return filepath.Join(s.runtimeDir, name) }
+		return world.Directories{Runtime: in("run"), State: in("lib"), Cache: in("cache"), Logs: in("log"), Configuration: in("etc")}, in("timers")
+	case user:
+		return world.Directories{}, filepath.Join(s.runtimeDir, "timers")
+	}
+	return world.Directories{}, "/var/lib/dynamod/timers"
+}
+
+// bootTarget is what the boot starts: what was asked for, default.target if there
+// is one, else multi-user.target, which native services make up if need be.
+func bootTarget(set *unit.Set, asked string) string {
+	if asked != "" {
+		return asked
+	}
+	if _, ok := set.Find("default.target"); ok {
+		return "default.target"
+	}
+	return "multi-user.target"
+}
+
+func report(log *slog.Logger, ds []diag.Diag) {
+	for _, d := range ds {
+		switch d.Severity {
+		case diag.Error:
+			log.Error(d.String())
+		case diag.Warning:
+			log.Warn(d.String())
+		}
+	}
+}
+
+// speaker puts the core's log lines into the manager's log, and hands on the rest.
+type speaker struct {
+	log  *slog.Logger
+	next loop.Listener
+	// published gets what watchBoot looks at.
+	published chan<- core.Action
+}
+
+// publishedQueue bounds what waits for watchBoot. It looks at everything with each,
+// so that one which does not fit is made up for by the next.
+const publishedQueue = 256
+
+// Published implements loop.Listener.
+func (s speaker) Published(now core.Time, a core.Action) {
+	s.next.Published(now, a)
+	s.publish(a)
+	l, ok := a.(core.Log)
+	if !ok || l.Level > core.LevelNotice {
+		return
+	}
+	text := l.Note
+	if text == "" {
+		text = fmt.Sprintf("%s → %s: %s", l.From, l.To, l.Cause.Sentence(l.Unit))
+	}
+	level := slog.LevelInfo
+	switch l.Level {
+	case core.LevelErr:
+		level = slog.LevelError
+	case core.LevelWarning:
+		level = slog.LevelWarn
+	}
+	s.log.Log(context.Background(), level, text, "unit", l.Unit)
+}
+
+func (s speaker) publish(a core.Action) {
+	e, urgent := a.(core.Emergency)
+	if p, ok := a.(core.Publish); !urgent && (!ok || p.What != core.UnitChanged && p.What != core.StartupFinished) {
+		return
+	}
+	select {
+	case s.published <- a:
+	default:
+		if urgent {
+			s.log.Error("too much happens at once: what a unit asks for is lost", "unit", e.Unit, "action", e.Action)
+		}
+	}
+}
+
+// sigRTMIN is the first real-time signal that programs may use (glibc takes two).
+const sigRTMIN = syscall.Signal(34)
+
+// stopSignal begins to listen to the signals that end a manager, so that none of them
+// kills it before it knows what to do about it.
+func stopSignal() chan os.Signal {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, sigRTMIN+3, syscall.SIGHUP)
+	return signals
+}
+
+// obey turns signals into requests: TERM, INT and RTMIN+3 end, HUP reloads. Under
+// init the ordered stop begins with PID 1: a signal to the manager itself ends only
+// the manager, whose successor takes over.
+func obey(ctx context.Context, m *manager, signals <-chan os.Signal, reload func()) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-signals:
+			switch {
+			case s == syscall.SIGHUP:
+				reload()
+			case m.link.init != nil:
+				m.log.Warn("the manager ends and leaves its services to the next one; to end everything, signal PID 1", "signal", s.String())
+				os.Exit(0)
+			default:
+				m.log.Info("stopping everything", "signal", s.String())
+				m.Take(core.ShutdownRequested{Kind: core.Exit})
+			}
+		}
+	}
+}
+
+// reload reads rules and units anew.
+func reload(m *manager, handler *api.API, log *slog.Logger) {
+	handler.ReloadAccess()
+	g, err := m.Read()
+	if err != nil {
+		log.Error("reload failed", "err", err)
+		return
+	}
+	report(log, g.Diags)
+	ev := core.Reloaded{Set: g.Set}
+	if g.Rejected {
+		ev.Rejected = errorsOf(g.Diags)
+	} else if _, err := m.Keep(g); err != nil {
+		log.Error("the new generation could not be kept", "err", err)
+	}
+	m.Take(ev)
+}
+
+func errorsOf(ds []diag.Diag) []diag.Diag {
+	var out []diag.Diag
+	for _, d := range ds {
+		if d.Severity == diag.Error {
+			out = append(out, d)
+		}
+	}
+	return out
+}

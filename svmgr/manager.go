@@ -1,0 +1,232 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"dynamod/internal/ipc"
+	"dynamod/svmgr/internal/api"
+	"dynamod/svmgr/internal/core"
+	"dynamod/svmgr/internal/loop"
+	"dynamod/svmgr/internal/world"
+)
+
+// manager joins the parts for the control socket: it implements api.Manager.
+type manager struct {
+	*loop.Loop
+	*configuration
+	world  *world.World
+	output *ring
+	info   api.Info
+	log    *slog.Logger
+	// changingFiles is held while drop-ins are written.
+	changingFiles sync.Mutex
+
+	// link is who is above.
+	link *link
+	// ending is what a shutdown came to; the loop writes it before it ends.
+	ending *ending
+
+	mu       sync.Mutex
+	exit     int    // the code to end with
+	argument string // for reboot(2)
+}
+
+// Post implements api.Loop.
+func (m *manager) Post(ev core.Event) bool { return m.Take(ev) }
+
+// Now implements api.Loop.
+func (m *manager) Now() core.Time { return loop.Now() }
+
+// Info implements api.Manager.
+func (m *manager) Info() api.Info {
+	i := m.info
+	i.Generation = m.generation()
+	return i
+}
+
+// Reexec implements api.Manager.
+func (m *manager) Reexec() error {
+	return api.Unsupported("replacing the manager's program in place")
+}
+
+func (m *manager) exitCode() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.exit
+}
+
+// PID implements api.World.
+func (m *manager) PID(run core.RunID) int32 {
+	pid, _ := m.world.PID(run)
+	return int32(pid)
+}
+
+// UnitOfPID implements api.World.
+func (m *manager) UnitOfPID(pid int32, pidfd int) string {
+	name, _, _, ok := m.world.RunOf(int(pid))
+	if !ok || pidfd >= 0 && !samePID(pid, pidfd) {
+		return ""
+	}
+	return name
+}
+
+// samePID asks the kernel whether the pidfd still is that process.
+func samePID(pid int32, pidfd int) bool {
+	data, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(pidfd))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, "Pid:"); ok {
+			return strings.TrimSpace(rest) == strconv.Itoa(int(pid))
+		}
+	}
+	return false
+}
+
+// LastExit implements api.World.
+func (m *manager) LastExit(name string) (ipc.Exit, bool) {
+	e, ok := m.world.LastEnd(name)
+	if !ok {
+		return ipc.Exit{}, false
+	}
+	return ipc.Exit{PID: int32(e.PID), Code: e.Code, Signal: e.Signal, Core: e.Core, At: ipc.Stamp{Wall: e.At.UnixMicro()}}, true
+}
+
+// Cgroup implements api.World.
+func (m *manager) Cgroup(name string) string { return m.world.CgroupOf(name) }
+
+// Processes implements api.World: those of the unit's cgroup and the groups below,
+// or, without cgroups, the runs that the core knows.
+func (m *manager) Processes(name string) []ipc.Process {
+	var out []ipc.Process
+	seen := map[int]bool{}
+	add := func(pid int, group string) {
+		if !seen[pid] && pid > 0 {
+			seen[pid] = true
+			out = append(out, ipc.Process{PID: int32(pid), Cgroup: group, Command: command(pid)})
+		}
+	}
+	dir := m.world.CgroupOf(name)
+	if dir == "" {
+		m.Query(func(c *core.Core) {
+			u, _ := c.View().Unit(name)
+			for _, run := range [...]core.RunID{u.Main, u.Control} {
+				if pid, ok := m.world.PID(run); ok {
+					add(pid, "")
+				}
+			}
+		})
+		return out
+	}
+	_ = filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil // a group that went away meanwhile has no processes
+		}
+		data, err := os.ReadFile(filepath.Join(p, "cgroup.procs"))
+		if err != nil {
+			return nil
+		}
+		for _, f := range strings.Fields(string(data)) {
+			if pid, err := strconv.Atoi(f); err == nil {
+				add(pid, p)
+			}
+		}
+		return nil
+	})
+	return out
+}
+
+// command is the command line of a process, for people.
+func command(pid int) string {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || len(data) == 0 {
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		return "[" + strings.TrimSpace(string(comm)) + "]"
+	}
+	return strings.TrimRight(strings.ReplaceAll(string(data), "\x00", " "), " ")
+}
+
+// Usage implements api.World, from the unit's cgroup.
+func (m *manager) Usage(name string) (ipc.Usage, bool) {
+	dir := m.world.CgroupOf(name)
+	if dir == "" {
+		return ipc.Usage{}, false
+	}
+	number := func(file string) int64 {
+		data, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			return -1
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
+		if err != nil {
+			return -1 // "max"
+		}
+		return n
+	}
+	keyed := func(file, key string) int64 {
+		data, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			return -1
+		}
+		for line := range strings.Lines(string(data)) {
+			if rest, ok := strings.CutPrefix(line, key+" "); ok {
+				if n, err := strconv.ParseInt(strings.TrimSpace(rest), 10, 64); err == nil {
+					return n
+				}
+			}
+		}
+		return -1
+	}
+	return ipc.Usage{Memory: number("memory.current"), MemoryPeak: number("memory.peak"), MemoryMax: number("memory.max"),
+		Swap: number("memory.swap.current"), CPU: keyed("cpu.stat", "usage_usec"), Tasks: number("pids.current"),
+		TasksMax: number("pids.max"), IORead: -1, IOWrite: -1, OOMKills: keyed("memory.events", "oom_kill")}, true
+}
+
+// Warnings implements api.World.
+func (m *manager) Warnings(name string) []string { return m.world.Warnings(name) }
+
+// Notify implements api.World.
+func (m *manager) Notify(name string, pid int32, state string) error {
+	if err := m.world.NotifyFor(name, int(pid), state); err != nil {
+		return ipc.Errorf("InvalidArgs", "notify for %s: %v", name, err).WithUnit(name)
+	}
+	return nil
+}
+
+// Lines implements api.Manager.
+func (m *manager) Lines(q api.LogQuery) api.LogPage {
+	limit := q.Max
+	if q.Newest > 0 && (limit == 0 || q.Newest < limit) {
+		limit = q.Newest
+	}
+	lines := m.output.last(func(l *outputLine) bool {
+		at := l.At.UnixMicro()
+		return q.Match(l.Unit) && (q.Since == 0 || at >= q.Since) && (q.Until == 0 || at <= q.Until) &&
+			(q.Priority == 0 || priority(l) <= q.Priority) && (q.After == "" || l.cursor() > q.After)
+	}, 0)
+	page := api.LogPage{Lost: m.output.lost()}
+	if limit > 0 && len(lines) > limit {
+		page.More = q.Newest == 0
+		if q.Newest > 0 {
+			lines = lines[len(lines)-limit:]
+		} else {
+			lines = lines[:limit]
+		}
+	}
+	for k := range lines {
+		l := &lines[k]
+		page.Lines = append(page.Lines, ipc.LogLine{Cursor: l.cursor(), At: ipc.Stamp{Wall: l.At.UnixMicro()}, Unit: l.Unit,
+			Priority: priority(l), Text: l.Text})
+	}
+	return page
+}
+
+// priority: standard error is no error by itself (systemd logs both as info).
+func priority(*outputLine) int { return 6 }

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"dynamod/svmgr/internal/core"
+)
+
+// outputLine is one line that a service wrote.
+type outputLine struct {
+	Unit   string
+	Run    core.RunID
+	Stderr bool
+	At     time.Time
+	Text   string
+	seq    uint64
+}
+
+// cursor is a position that sorts like the lines do.
+func (l *outputLine) cursor() string { return fmt.Sprintf("%016x", l.seq) }
+
+// ring keeps the newest lines of all services in memory until there is a log
+// daemon: bounded in lines and bytes; the oldest go first, and are counted.
+type ring struct {
+	mu      sync.Mutex
+	lines   []outputLine // circular
+	next    int
+	n       int
+	bytes   int
+	dropped uint64
+	seq     uint64
+}
+
+const (
+	ringLines = 8192
+	ringBytes = 4 << 20
+)
+
+// Line implements world.OutputSink.
+func (r *ring) Line(unit string, run core.RunID, stderr bool, p []byte) {
+	l := outputLine{Unit: unit, Run: run, Stderr: stderr, At: time.Now(), Text: string(p)}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seq++
+	l.seq = r.seq
+	if r.lines == nil {
+		r.lines = make([]outputLine, ringLines)
+	}
+	for r.n > 0 && (r.n == ringLines || r.bytes+len(l.Text) > ringBytes) {
+		oldest := &r.lines[(r.next-r.n+ringLines)%ringLines]
+		r.bytes -= len(oldest.Text)
+		*oldest = outputLine{}
+		r.n--
+		r.dropped++
+	}
+	r.lines[r.next] = l
+	r.next = (r.next + 1) % ringLines
+	r.n++
+	r.bytes += len(l.Text)
+}
+
+// lost is how many lines had to go.
+func (r *ring) lost() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dropped
+}
+
+// last returns up to n of the newest lines that match, oldest first; 0 means all.
+func (r *ring) last(match func(*outputLine) bool, n int) []outputLine {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []outputLine
+	for k := 0; k < r.n && (n == 0 || len(out) < n); k++ {
+		l := &r.lines[(r.next-1-k+2*ringLines)%ringLines]
+		if match(l) {
+			out = append(out, *l)
+		}
+	}
+	for a, b := 0, len(out)-1; a < b; a, b = a+1, b-1 {
+		out[a], out[b] = out[b], out[a]
+	}
+	return out
+}

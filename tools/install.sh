@@ -1,0 +1,56 @@
+#!/bin/sh
+# `make install`: puts what is in build/, config/ and docs/ where packages have it.
+#
+#   tools/install.sh DESTDIR PREFIX SBINDIR
+#
+# The loader looks for native files in /usr/lib/dynamod and /etc/dynamod whatever
+# the prefix is; the services find their programs below the prefix. A program that
+# this tree does not have yet is left out. docs/paths.md lists all of it.
+set -eu
+cd "$(dirname "$0")/.."
+dest=$1 prefix=$2 sbin=$3
+case $prefix$sbin in
+/*) ;;
+*)
+	echo "install: PREFIX and SBINDIR must be absolute: $prefix $sbin" >&2
+	exit 2
+	;;
+esac
+
+put() { # MODE FILE DIRECTORY
+	install -d -m 755 "$dest$3"
+	install -m "$1" "$2" "$dest$3/"
+}
+
+[ -x build/dynamod-svmgr ] || { echo "install: build/ is empty; run make build first" >&2; exit 1; }
+put 755 build/dynamodctl "$prefix/bin"
+[ ! -x build/dynamod-init ] || put 755 build/dynamod-init "$sbin"
+for p in svmgr child step logd logind sd1bridge hostnamed; do
+	[ ! -x "build/dynamod-$p" ] || put 755 "build/dynamod-$p" "$prefix/lib/dynamod"
+done
+
+install -d -m 755 "$dest/etc/dynamod/services" "$dest/etc/dynamod/supervisors" \
+	"$dest/usr/lib/dynamod/services" "$dest/usr/lib/dynamod/supervisors"
+for kind in services supervisors; do
+	for f in config/stock/$kind/*.toml; do
+		put 644 "$f" "/usr/lib/dynamod/stock/$kind"
+		if [ "$prefix" != /usr ]; then
+			sed -i "s|/usr/lib/dynamod/dynamod-|$prefix/lib/dynamod/dynamod-|g" "$dest/usr/lib/dynamod/stock/$kind/$(basename "$f")"
+		fi
+	done
+done
+
+for f in docs/man/*.[1-8]; do
+	put 644 "$f" "$prefix/share/man/man${f##*.}"
+done
+complete() { # SHELL DIRECTORY FILE
+	install -d -m 755 "$dest$prefix/share/$2"
+	build/dynamodctl completion "$1" >"$dest$prefix/share/$2/$3"
+	chmod 644 "$dest$prefix/share/$2/$3"
+}
+complete bash bash-completion/completions dynamodctl
+complete zsh zsh/site-functions _dynamodctl
+complete fish fish/vendor_completions.d dynamodctl.fish
+for f in LICENSE README.md docs/*.md; do
+	put 644 "$f" "$prefix/share/doc/dynamod"
+done

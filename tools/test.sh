@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# `make test`: everything but the desktop, in the order in which mistakes are
+# cheapest to find. The closing lines of the tests are repeated at the end.
+#
+#   tools/test.sh SIM_SEEDS FUZZTIME DYNAMOD_TREE
+set -euo pipefail
+seeds=$1 fuzztime=$2
+export DYNAMOD_TREE=$3
+cd "$(dirname "$0")/.."
+mkdir -p build
+
+step() { printf '\n== %s (%d s so far)\n' "$1" "$SECONDS"; }
+
+step "what the tests need on this machine"
+tools/install-deps.sh base ${DYNAMOD_TREE:+tree}
+
+step "lint"
+make --no-print-directory lint
+
+if [ -n "$DYNAMOD_TREE" ]; then
+	# Before the tests, so that they do not wait for each other's download.
+	step "Debian 13 trees"
+	go run ./desktop-tests/cmd/debtree -recipe gnome-units
+	go run ./desktop-tests/cmd/debtree -recipe gnome
+fi
+
+step "tests"
+go test -json -timeout 15m ./... | go run ./tools/testsum -allow .ci/skips -keep build/tests.txt
+
+step "tests with the race detector"
+go test -race -short -timeout 10m ./...
+
+step "simulation"
+go run ./svmgr/internal/sim/cmd/sim -seeds "$seeds"
+
+step "fuzz"
+tools/fuzz.sh "$fuzztime"
+
+step "what the tests said"
+cat build/tests.txt
+printf 'make test: all passed in %d s\n' "$SECONDS"
