@@ -109,20 +109,18 @@ func (o *observer) restartRules(s *seen) {
 	if s.state != core.RestartPending && s.state != core.Starting || s.pendingAt == 0 {
 		return
 	}
+	slack := o.late + time.Millisecond
+	if s.putOff >= s.pendingAt && s.putOff > 0 { // by lack of memory: it costs no budget
+		if pause := o.now - s.putOff; pause < memoryPause || pause > memoryPause+slack {
+			o.violated("g-delay", s.name, "looked at again %v after it was put off, not %v", pause, memoryPause)
+		}
+		s.putOff = 0
+		return
+	}
 	waited := o.now - s.pendingAt
 	base, most, steps := spec.restartDelays()
 	if waited < min(base, most) {
 		o.violated("g-delay", s.name, "restarted after %v; its delay is %v", waited, base)
-	}
-	slack := o.late + time.Millisecond
-	if spec.Has("min-available-memory") { // each look that finds too little adds a pause
-		for waited > max(base, most)+slack {
-			waited -= memoryPause
-		}
-		if waited < 0 {
-			o.violated("g-delay", s.name, "restarted at a moment that is no delay plus pauses of %v", memoryPause)
-		}
-		return
 	}
 	if steps {
 		if waited > max(base, most)+slack {

@@ -68,6 +68,7 @@ type seen struct {
 	halted    bool
 	haltedBy  core.Source
 	pendingAt time.Duration // when RestartPending began
+	putOff    time.Duration // when the restart was put off for lack of memory
 	restarts  []time.Duration
 }
 
@@ -166,11 +167,26 @@ func (o *observer) before(now time.Duration, ev core.Event) {
 				r.ended = true
 			}
 		}
+	case core.ProbeResult:
+		o.looked(ev)
 	case core.CgroupEmpty:
 		for _, r := range o.led.of[ev.Unit] {
 			if r.kind == processRun && r.inc == ev.Incarnation {
 				r.emptied = true
 			}
+		}
+	}
+}
+
+// looked takes note of a restart that has to wait for memory.
+func (o *observer) looked(ev core.ProbeResult) {
+	r := o.led.runs[ev.Run]
+	if r == nil || r.ended {
+		return
+	}
+	for _, f := range ev.Findings {
+		if s := o.unit(r.unit); f.Name == core.CheckRestartMemory && !f.OK && s.state == core.RestartPending {
+			s.putOff = o.now
 		}
 	}
 }
