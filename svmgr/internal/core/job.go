@@ -270,6 +270,8 @@ func (c *Core) retype(j *job, t graph.JobType) {
 // order changes with that: units that are ordered both ways would now wait for
 // each other, which no plan could foresee.
 func (c *Core) becomeStart(j *job) {
+	// Whose stop went ahead of its turn to end a deadlock starts in its turn.
+	j.NoOrder = j.Mode == graph.IgnoreDependencies
 	c.retype(j, graph.Start)
 	if j.Unmet == 0 {
 		return

@@ -110,7 +110,7 @@ func (o *observer) restartRules(s *seen) {
 		return
 	}
 	slack := o.late + time.Millisecond
-	if s.putOff >= s.pendingAt && s.putOff > 0 { // by lack of memory: it costs no budget
+	if s.putOff > 0 { // by lack of memory: it costs no budget
 		if pause := o.now - s.putOff; pause < memoryPause || pause > memoryPause+slack {
 			o.violated("g-delay", s.name, "looked at again %v after it was put off, not %v", pause, memoryPause)
 		}

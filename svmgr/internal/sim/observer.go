@@ -336,7 +336,7 @@ func (o *observer) changed(p core.Publish) {
 	case core.Stopping:
 		o.begins(s, graph.Stop)
 	case core.RestartPending:
-		s.pendingAt = o.now
+		s.pendingAt, s.putOff = o.now, 0
 	case core.Abandoned:
 		s.abandoned[s.inc] = true
 	}
