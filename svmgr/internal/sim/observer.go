@@ -184,8 +184,12 @@ func (o *observer) looked(ev core.ProbeResult) {
 	if r == nil || r.ended {
 		return
 	}
+	s := o.unit(r.unit)
+	if s.state != core.RestartPending || s.job == nil { // nobody asked, or this is a second copy
+		return
+	}
 	for _, f := range ev.Findings {
-		if s := o.unit(r.unit); f.Name == core.CheckRestartMemory && !f.OK && s.state == core.RestartPending {
+		if f.Name == core.CheckRestartMemory && !f.OK {
 			s.putOff = o.now
 		}
 	}
