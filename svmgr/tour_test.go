@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -180,8 +179,14 @@ func tourTiny(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 }
 
-func tourDial(ts *testscript.TestScript) net.Conn {
-	c, err := net.Dial("unix", ts.Getenv("DYNAMOD_SOCKET"))
+// tourDial connects; the kernel's queue may be full while a busy machine keeps the
+// manager away.
+func tourDial(ts *testscript.TestScript) (c net.Conn) {
+	var err error
+	waitFor(func() bool {
+		c, err = net.Dial("unix", ts.Getenv("DYNAMOD_SOCKET"))
+		return !errors.Is(err, unix.EAGAIN)
+	})
 	ts.Check(err)
 	return c
 }
@@ -228,16 +233,7 @@ func tourConnections(ts *testscript.TestScript, neg bool, args []string) {
 	n, _ := strconv.Atoi(args[0])
 	var open []net.Conn
 	for range n {
-		c, err := net.Dial("unix", ts.Getenv("DYNAMOD_SOCKET"))
-		// The kernel's queue is full while a busy machine keeps the manager away.
-		for late := time.Now().Add(time.Minute); errors.Is(err, syscall.EAGAIN) && time.Now().Before(late); {
-			runtime.Gosched()
-			c, err = net.Dial("unix", ts.Getenv("DYNAMOD_SOCKET"))
-		}
-		if err != nil {
-			ts.Fatalf("connection %d: %v", len(open), err)
-		}
-		if open = append(open, c); len(open) > 200 { // what was refused is of no use
+		if open = append(open, tourDial(ts)); len(open) > 200 { // what was refused is of no use
 			open[0].Close()
 			open = open[1:]
 		}

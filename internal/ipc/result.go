@@ -415,6 +415,7 @@ type Diagnostic struct {
 
 // ReloadResult is the difference between two generations.
 type ReloadResult struct {
+	// Generation is the one in force now: the new one, or after a dry run the old.
 	Generation uint64 `json:"generation"`
 	// Applied is false after a dry run.
 	Applied bool     `json:"applied"`

@@ -75,7 +75,7 @@ func Reload(w io.Writer, r *ipc.ReloadResult, o Options) {
 	case n == 0:
 		fmt.Fprintln(w, "nothing would change")
 	case !r.Applied:
-		fmt.Fprintf(w, "generation %d would follow; nothing was changed\n", r.Generation)
+		fmt.Fprintf(w, "nothing was changed: generation %d stays in force\n", r.Generation)
 	default:
 		fmt.Fprintf(w, "generation %d is in force\n", r.Generation)
 	}

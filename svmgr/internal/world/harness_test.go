@@ -37,6 +37,7 @@ type rig struct {
 	events chan core.Event
 	gone   chan struct{}
 	next   core.RunID
+	lives  map[core.RunID]core.RunID // the incarnation of each run
 
 	mu    sync.Mutex
 	lines []string
@@ -146,8 +147,12 @@ func (r *rig) spawn(u *unit.Unit, change ...func(*core.Spawn)) core.RunID {
 	for _, f := range change {
 		f(&a)
 	}
+	if r.lives == nil {
+		r.lives = map[core.RunID]core.RunID{}
+	}
+	r.lives[a.Run] = a.Incarnation
 	r.Perform(a)
-	return r.next
+	return a.Run
 }
 
 func (r *rig) event() core.Event {
@@ -165,17 +170,30 @@ func until[E core.Event](r *rig) E {
 	}
 }
 
-// lifeOf takes the events of a run from its spawn to the empty cgroup.
+// lifeOf takes the events of a run of spawn from its spawn to the empty cgroup.
 func (r *rig) lifeOf(run core.RunID) (failed *core.SpawnFailed, exit *core.Exited) {
+	r.t.Helper()
+	return r.lifeIn(r.lives[run], run)
+}
+
+// lifeIn is lifeOf for a run in the cgroup of an incarnation. What is told of
+// others, such as a former one whose cgroup was removed late, is passed over.
+func (r *rig) lifeIn(incarnation, run core.RunID) (failed *core.SpawnFailed, exit *core.Exited) {
 	r.t.Helper()
 	for {
 		switch e := r.event().(type) {
 		case core.SpawnFailed:
-			failed = &e
+			if e.Run == run {
+				failed = &e
+			}
 		case core.Exited:
-			exit = &e
+			if e.Run == run {
+				exit = &e
+			}
 		case core.CgroupEmpty:
-			return failed, exit
+			if e.Incarnation == incarnation {
+				return failed, exit
+			}
 		}
 	}
 }

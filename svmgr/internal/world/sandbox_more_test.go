@@ -357,7 +357,7 @@ func TestRootDirectory(t *testing.T) {
 	run := r.spawn(u)
 	r.lifeOf(run)
 	r.Perform(core.Spawn{Run: 900, Unit: u, Incarnation: run, Stage: core.StageStop, Role: core.RoleControl, Exec: unit.ExecStartPre.Of(u)[0]})
-	if failed, e := r.lifeOf(900); failed != nil || e.Code != 0 {
+	if failed, e := r.lifeIn(run, 900); failed != nil || e.Code != 0 {
 		t.Errorf("another command is in the root too: %+v, %+v", failed, e)
 	}
 	// With "+" nothing of it holds.
