@@ -62,11 +62,18 @@ install() {
 base() {
 	install base git:git make:make cc:gcc /usr/include/stdlib.h:libc6-dev \
 		/etc/ssl/certs/ca-certificates.crt:ca-certificates unshare:util-linux mount:mount \
-		mke2fs:e2fsprogs who:coreutils dbus-daemon:dbus-daemon busctl:systemd
+		who:coreutils dbus-daemon:dbus-daemon busctl:systemd
+	filesystems
 	PATH=$PATH:/usr/local/go/bin command -v go >/dev/null || {
 		echo "install-deps: base: no go command; install Go $(sed -n 's/^go //p' "$(dirname "$0")/../go.mod") or newer from https://go.dev/dl/" >&2
 		exit 1
 	}
+}
+
+# filesystems: what makes them, for disks of machines and as oracles of tests.
+filesystems() {
+	install filesystems mke2fs:e2fsprogs mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs mkfs.vfat:dosfstools \
+		mksquashfs:squashfs-tools xorriso:xorriso
 }
 
 # tree: to fetch Debian 13 trees (desktop-tests/debtree). The key file is that of
@@ -77,13 +84,13 @@ tree() {
 		'/usr/share/keyrings/debian-archive-trixie-stable.*:debian-archive-keyring'
 }
 
-# vm: to boot virtual machines (desktop-tests/vm). Disks are made with e2fsprogs and its
-# kin, the live medium with GRUB and xorriso (desktop-tests/bootable); the
-# kernel and the systems in them come by way of tree.
+# vm: to boot virtual machines (desktop-tests/vm). The live medium is made with GRUB
+# and xorriso (desktop-tests/bootable); the kernel and the systems in them come by
+# way of tree.
 vm() {
+	filesystems
 	install vm qemu-system-x86_64:qemu-system-x86 /usr/share/seabios/bios-256k.bin:seabios \
-		mke2fs:e2fsprogs mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs mkfs.vfat:dosfstools mksquashfs:squashfs-tools \
-		grub-mkrescue:grub-common /usr/lib/grub/i386-pc/boot.img:grub-pc-bin xorriso:xorriso mformat:mtools
+		grub-mkrescue:grub-common /usr/lib/grub/i386-pc/boot.img:grub-pc-bin mformat:mtools
 }
 
 [ $# -gt 0 ] || set -- base tree vm

@@ -33,7 +33,7 @@ func made(t *testing.T, mib int64, argv ...string) *os.File {
 		}
 	}
 	if !strings.Contains(name, "/") {
-		t.Skipf("no %s here: tools/install-deps.sh vm", name)
+		t.Skipf("no %s here: tools/install-deps.sh base", name)
 	}
 	args := argv[1:]
 	for i := range args {
