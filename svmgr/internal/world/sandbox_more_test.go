@@ -370,12 +370,13 @@ func TestRootDirectory(t *testing.T) {
 }
 
 // A service in a PID namespace is PID 1 there, and the manager knows it by its real
-// number: notifications arrive and signals reach it.
+// number: notifications arrive and signals reach it. (Who sends one has to live until
+// it is read: nobody knows afterwards whose child it was.)
 func TestPrivatePIDsAndTheManager(t *testing.T) {
 	needRoot(t)
 	r := newRig(t)
 	u := service(t, "p.service", "PrivatePIDs=yes", "NotifyAccess=main", "SystemCallFilter=~@reboot", "ExecStart=/bin/sh -c '"+quoteScript(
-		`trap "exit 7" TERM; test "$SYSTEMD_EXEC_PID" = 1 || exit 9; perl -MIO::Socket::UNIX -e 'my $p=$ENV{NOTIFY_SOCKET}; my $s=IO::Socket::UNIX->new(Type=>2,Peer=>$p); $s->send("READY=1\nMAINPID=1\n")'; (sleep 1000) & while :; do sleep 0.05; done`)+"'")
+		`trap "exit 7" TERM; test "$SYSTEMD_EXEC_PID" = 1 || exit 9; perl -MIO::Socket::UNIX -e 'my $p=$ENV{NOTIFY_SOCKET}; my $s=IO::Socket::UNIX->new(Type=>2,Peer=>$p); $s->send("READY=1\nMAINPID=1\n"); sleep 1000' & while :; do sleep 0.05; done`)+"'")
 	run := r.spawn(u)
 	n := until[core.Notified](r)
 	if !n.Notification.Ready || n.Unit != "p.service" {
