@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -21,24 +19,7 @@ type container struct {
 	t   *testing.T
 	dir string
 	cmd *exec.Cmd
-	out lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) text() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
+	out testkit.Buffer
 }
 
 // boot starts PID 1 with a manager that behaves so; flags come before --.
@@ -67,7 +48,7 @@ func (c *container) start(args []string) *container {
 		c.cmd.Process.Kill()
 		c.cmd.Wait()
 		if c.t.Failed() {
-			c.t.Logf("PID 1 said:\n%s\nnotes:\n%s", c.out.text(), strings.Join(c.notes(), "\n"))
+			c.t.Logf("PID 1 said:\n%s\nnotes:\n%s", c.out.String(), strings.Join(c.notes(), "\n"))
 		}
 	})
 	return c
@@ -98,7 +79,7 @@ func (c *container) ends(want int) {
 	}
 }
 
-func (c *container) said(what string) bool { return strings.Contains(c.out.text(), what) }
+func (c *container) said(what string) bool { return strings.Contains(c.out.String(), what) }
 
 func (c *container) wantNotes(want ...string) {
 	c.t.Helper()
@@ -196,7 +177,7 @@ func TestMissingManager(t *testing.T) {
 	c := &container{t: t, dir: t.TempDir()}
 	c.start([]string{"--run", c.dir, "--svmgr", "/nonexistent/svmgr", "--restart-delay", "1ms"})
 	c.ends(1)
-	if n := strings.Count(c.out.text(), "/nonexistent/svmgr: no such file"); n != 5 {
+	if n := strings.Count(c.out.String(), "/nonexistent/svmgr: no such file"); n != 5 {
 		t.Errorf("the reason was told %d times; want 5", n)
 	}
 }

@@ -105,7 +105,7 @@ func (c *contained) zombies() (n int) {
 
 func containedServices() map[string]string {
 	script := func(name string) string {
-		return `trap "echo ` + name + ` stops >>/out/order; exit 0" TERM; (setsid sleep 0.1 &); while :; do sleep 0.05; done`
+		return `trap "echo ` + name + ` stops >>/out/order; exit 0" TERM; >/out/` + name + `; (setsid sleep 0.1 &); while :; do sleep 0.05; done`
 	}
 	return map[string]string{
 		"base.toml": shell("base", script("base"), ""),
@@ -127,6 +127,12 @@ func TestContainer(t *testing.T) {
 			if m := cl.Server().Mode; m != "container" || cl.Server().PID != 1 {
 				t.Errorf("mode %s, pid %d", m, cl.Server().PID)
 			}
+			// A simple service is active when it runs, which is before its trap is set.
+			testkit.Eventually(t, "both heed SIGTERM", func() bool {
+				_, base := os.Stat(filepath.Join(c.out, "base"))
+				_, app := os.Stat(filepath.Join(c.out, "app"))
+				return base == nil && app == nil
+			})
 			testkit.Eventually(t, "orphans are reaped", func() bool { return c.zombies() == 0 })
 			if err := syscall.Kill(c.init, sig); err != nil {
 				t.Fatal(err)

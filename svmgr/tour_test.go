@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -67,7 +66,7 @@ func TestTour(t *testing.T) {
 type tourist struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
-	log    bytes.Buffer
+	log    testkit.Buffer
 }
 
 func (m *tourist) end() {
