@@ -4,6 +4,7 @@ package scenarios
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -35,6 +36,13 @@ func debian(t *testing.T) string {
 // The acting half of the manager, where all controllers of cgroup v2 are real. On
 // the machines of developers they are not.
 func TestWorld(t *testing.T) {
-	vmtest.GoTest(t, vm.Job{Name: "world", Root: debian(t), Swap: 64, Scratch: []int{64}, Memory: 768, Limit: 4 * time.Minute},
+	child := filepath.Join(t.TempDir(), "child")
+	if err := vm.Build(t.Context(), "./svmgr/child", child); err != nil {
+		t.Fatal(err)
+	}
+	vmtest.GoTest(t, vm.Job{Name: "world", Root: debian(t), Swap: 64, Scratch: []int{64}, Memory: 1024, Limit: 10 * time.Minute,
+		// What a machine loads when somebody asks for it; here is nobody who would.
+		Modules: []string{"autofs4", "overlay", "loop", "bfq"},
+		Files:   map[string]string{"child": child}, Env: []string{"DYNAMOD_TEST_CHILD=" + vm.GuestFile("child")}},
 		"svmgr/internal/world")
 }
