@@ -36,6 +36,13 @@ func main() {
 		fmt.Println("dynamod-svmgr", version)
 		return
 	}
+	if s.canTakeOver {
+		if err := canTakeOver(s); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	code, err := run(s)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "dynamod-svmgr:", err)
@@ -49,6 +56,15 @@ func run(s settings) (int, error) {
 	handlers, kernel := newKernelLog(slog.NewTextHandler(os.Stderr, nil))
 	log := slog.New(handlers)
 	stop := stopSignal()
+	// Its name now: an upgrade moves another program to it.
+	program, err := os.Executable()
+	if err != nil {
+		return 0, fmt.Errorf("find this program: %w", err)
+	}
+	former, err := inherit()
+	if err != nil {
+		return 0, err
+	}
 	child, err := childProgram()
 	if err != nil {
 		return 0, err
@@ -56,20 +72,28 @@ func run(s settings) (int, error) {
 	if err := os.MkdirAll(s.runtimeDir, 0o755); err != nil {
 		return 0, fmt.Errorf("make runtime directory: %w", err)
 	}
-	link, err := linkUp(s.mode, log)
+	link, err := linkUp(s.mode, former, log)
 	if err != nil {
 		return 0, err
 	}
 	defer link.close()
 	kernel.to.Store(link.init)
-	m := &manager{configuration: newConfiguration(s, os.Getenv), output: &ring{}, log: log, link: link}
+	m := &manager{configuration: newConfiguration(s, os.Getenv), output: &ring{}, log: log, link: link, program: program}
 	m.useGenerators(s, child, os.Getenv, log)
 	stateDir := filepath.Join(s.runtimeDir, "state")
 	record, err := loop.OpenRecord(stateDir)
 	if err != nil {
 		return 0, err
 	}
+	m.record = record
 	takesOver := record.Left()
+	var parts []world.Part
+	if former != nil {
+		m.output.restore(former.Output)
+		parts, m.cgroupRoot = former.Parts, former.CgroupRoot
+	} else {
+		m.cgroupRoot = cgroupRoot(log)
+	}
 	gen, err := m.firstGeneration(takesOver)
 	if err != nil {
 		return 0, err
@@ -78,11 +102,7 @@ func run(s settings) (int, error) {
 	if _, err := m.Keep(gen); err != nil {
 		log.Warn("the configuration could not be kept for rollback", "err", err)
 	}
-	graphMode := graph.System
-	if s.mode == user {
-		graphMode = graph.User
-	}
-	g, ds := graph.Build(gen.Set, graph.Config{Mode: graphMode})
+	g, ds := graph.Build(gen.Set, graph.Config{Mode: graphMode(s)})
 	report(log, ds)
 	started := loop.Now()
 	target := bootTarget(gen.Set, s.target)
@@ -110,8 +130,8 @@ func run(s settings) (int, error) {
 	}
 	// Events of the world may come before the loop is there to take them.
 	ready, gaveUp := make(chan struct{}), make(chan struct{})
-	m.world, err = world.New(world.Config{User: s.mode == user, RuntimeDir: s.runtimeDir, CgroupRoot: cgroupRoot(log), Subtree: subtree(s), Child: []string{child},
-		Keeper: link.keeper(), Kept: link.kept, Ends: link.ends, EndsTold: link.init != nil,
+	m.world, err = world.New(world.Config{User: s.mode == user, RuntimeDir: s.runtimeDir, CgroupRoot: m.cgroupRoot, Subtree: subtree(s), Child: []string{child},
+		Keeper: link.keeper(), Kept: link.kept, Parts: parts, Ends: link.ends, EndsTold: link.init != nil,
 		Subreaper: true, Record: filepath.Join(stateDir, "processes.jsonl"), Log: log, Output: m.output, Directories: dirs, StampDir: stamps, Instance: m.connection,
 		Localtime: localtime(os.LookupEnv), Environment: append(passedOn(s, os.Environ()), m.variables()...), Plugged: devices, UnitOf: m.find, Foreign: s.mode != standalone, Swaps: m.swapUnits, Load: m.loadOne},
 		func(ev core.Event) {
@@ -134,11 +154,18 @@ func run(s settings) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("take over from the manager that died: %w; end what it left running, then remove %s", err, stateDir)
 		}
-		log.Warn("taking over from a manager that died", "processes", len(restored.Alive))
+		if former != nil {
+			log.Info("a new program goes on for the former one", "processes", len(restored.Alive))
+		} else {
+			log.Warn("taking over from a manager that died", "processes", len(restored.Alive))
+		}
 	}
 	if err := record.Save(c); err != nil {
 		return 0, err
 	}
+	running, leave := context.WithCancel(context.Background())
+	defer leave()
+	m.leave = leave
 	handler := api.New(m, api.Access{File: accessFile(s, os.Getenv), Accounts: accounts(), Owner: uint32(os.Getuid())}, log)
 	handler.ReloadAccess()
 	alarm, err := clock.NewAlarm()
@@ -158,8 +185,7 @@ func run(s settings) (int, error) {
 		m.Loop.Begin(append(append([]core.Event{restored}, told...), gone...)...)
 	}
 	close(ready)
-	// Everybody may connect; what they may do there is decided for each request.
-	listener, err := ipc.Listen(filepath.Join(s.runtimeDir, "control.sock"), 0o666)
+	listener, err := former.listener(filepath.Join(s.runtimeDir, "control.sock"))
 	if err != nil {
 		return 0, err
 	}
@@ -193,7 +219,10 @@ func run(s settings) (int, error) {
 		})
 	}()
 	link.up()
-	m.Run(ctx)
+	m.Run(running)
+	if m.replaced.Load() {
+		return 1, m.replace(server)
+	}
 	m.world.Sweep()
 	record.Remove()
 	m.world.Forget()
@@ -202,6 +231,13 @@ func run(s settings) (int, error) {
 		link.handOver(*m.ending, stop)
 	}
 	return m.exitCode(), nil
+}
+
+func graphMode(s settings) graph.ManagerMode {
+	if s.mode == user {
+		return graph.User
+	}
+	return graph.System
 }
 
 // recoverCore makes the core that the killed manager had: its snapshot, and every

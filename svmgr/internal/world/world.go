@@ -81,6 +81,8 @@ type Config struct {
 	// that it held for this one, which the world takes over.
 	Keeper Keeper
 	Kept   []Kept
+	// Parts are what Leave returned to the program that this one replaces.
+	Parts []Part
 	// Ends are the processes of a former manager that an init above has reaped. With
 	// EndsTold it goes on telling (EndedElsewhere).
 	Ends     []Ended
@@ -135,6 +137,7 @@ type World struct {
 
 	closing sync.Once
 	done    sync.WaitGroup
+	reading sync.WaitGroup // of output
 }
 
 // hooks are what other parts of the world add to spawning and reaping. They are
@@ -227,7 +230,8 @@ func New(cfg Config, post func(core.Event)) (*World, error) {
 		return nil, err
 	}
 	w.start(w.watchLoop)
-	w.start(w.out.loop)
+	w.reading.Add(1)
+	w.start(func() { defer w.reading.Done(); w.out.loop() })
 	if cfg.Subreaper {
 		w.startOrphans()
 	}
@@ -267,6 +271,14 @@ func (w *World) Perform(a core.Action) {
 			w.hook.perform(a)
 		}
 	}
+}
+
+// Leave stops reading output, for a program that is executed in place of this one and
+// reads on, and returns the lines that have begun. Only Close may follow.
+func (w *World) Leave() []Part {
+	w.out.close()
+	w.reading.Wait()
+	return w.out.parts()
 }
 
 // Close ends the world's goroutines. Processes go on.
