@@ -41,6 +41,7 @@ func main() {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+		fmt.Print(takesOver)
 		return
 	}
 	code, err := run(s)

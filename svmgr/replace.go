@@ -89,20 +89,28 @@ func tryOut(program string, args []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), tryOutLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, append(append([]string(nil), args...), "-can-take-over")...)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	err := cmd.Run()
+	var answer, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &answer, &said
+	if err := cmd.Start(); err != nil {
+		return err // names the program
+	}
+	err := cmd.Wait()
+	// Its answer counts and not how it ended: that may have been taken by the world,
+	// which reaps what it does not know.
 	switch text := strings.TrimSpace(said.String()); {
-	case err == nil:
+	case answer.String() == takesOver:
 		return nil
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s did not read its state within %v", program, tryOutLimit)
 	case text != "":
 		return fmt.Errorf("%s: %.500s", program, text)
 	default:
-		return err // names the program
+		return fmt.Errorf("%s does not say that it can go on (%v)", program, err)
 	}
 }
+
+// takesOver is what a program that canTakeOver answers.
+const takesOver = "can take over\n"
 
 // canTakeOver is the other side of tryOut: it reads all that a taking over reads, and
 // changes nothing.
