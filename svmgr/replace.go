@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -183,5 +184,7 @@ func (m *manager) replace(server *ipc.Server) error {
 	}
 	err = syscall.Exec(m.program, os.Args, os.Environ())
 	m.log.Error("the new program cannot be executed; the present one starts again", "err", err)
-	return fmt.Errorf("execute %s: %w", m.program, syscall.Exec("/proc/self/exe", os.Args, os.Environ()))
+	err = syscall.Exec("/proc/self/exe", os.Args, os.Environ())
+	runtime.KeepAlive(files) // the collector would close them
+	return fmt.Errorf("execute %s: %w", m.program, err)
 }

@@ -131,7 +131,7 @@ func TestReexecManyTimes(t *testing.T) {
 func TestReexecLosesNoConnection(t *testing.T) {
 	r := prepare(t, nil)
 	one, each := filepath.Join(r.run, "one"), filepath.Join(r.run, "each")
-	r.writeUnit("one.socket", "[Socket]\nListenStream="+one+"\n[Install]\nWantedBy=sockets.target\n")
+	r.writeUnit("one.socket", "[Socket]\nListenStream="+one+"\nTriggerLimitIntervalSec=0\n")
 	// It ends after each connection, so that the next one must start it again.
 	r.writeUnit("one.service", "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/usr/bin/perl -MIO::Socket::UNIX -e 'my $$l = IO::Socket::UNIX->new_from_fd(3, \"r+\"); my $$c = $$l->accept; my $$x = <$$c>; print $$c $$x'\n")
 	r.writeUnit("each.socket", "[Socket]\nListenStream="+each+"\nAccept=yes\nTriggerLimitIntervalSec=0\n")

@@ -115,6 +115,9 @@ func (w *World) TakeOver(v core.View, runs []core.RunID) (restored core.ManagerR
 	told = append(told, w.connectionsAgain(unitOf, func(name string) bool { u, ok := v.Unit(name); return !ok || !u.State.Up() })...)
 	w.dropRest()
 	w.goOn(&was.open)
+	if w.cfg.Subreaper && w.cfg.Replaces {
+		w.startOrphans() // not before: who has died meanwhile is known only now
+	}
 	return restored, told, nil
 }
 
