@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"dynamod/internal/graph"
 	"dynamod/internal/ipc"
 	"dynamod/svmgr/internal/core"
@@ -61,7 +59,7 @@ func inherit() (*heritage, error) {
 		return nil, err
 	}
 	for _, fd := range h.descriptors() {
-		unix.CloseOnExec(fd)
+		syscall.CloseOnExec(fd)
 	}
 	if h.Init > 0 {
 		err = os.Setenv(initVariable, strconv.Itoa(h.Init))
@@ -76,7 +74,7 @@ func (h *heritage) listener(path string) (*net.UnixListener, error) {
 		return ipc.Listen(path, 0o666)
 	}
 	for _, fd := range h.Control[1:] {
-		unix.Close(fd)
+		syscall.Close(fd)
 	}
 	return ipc.TakeOver(os.NewFile(uintptr(h.Control[0]), path))
 }
