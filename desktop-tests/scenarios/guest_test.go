@@ -40,9 +40,22 @@ func TestWorld(t *testing.T) {
 	if err := vm.Build(t.Context(), "./svmgr/child", child); err != nil {
 		t.Fatal(err)
 	}
+	// A file system for RootImage=: all but /usr.
+	image := filepath.Join(t.TempDir(), "image")
+	tree := map[string]vm.Source{"/etc/inner": {Text: "x"}}
+	for _, dir := range []string{"usr", "tmp", "var/tmp", "proc", "sys", "dev", "run", "mnt"} {
+		tree["/"+dir] = vm.Source{Dir: true}
+	}
+	for _, link := range []string{"bin", "lib", "lib64", "sbin"} {
+		tree["/"+link] = vm.Source{Link: "usr/" + link}
+	}
+	if err := (vm.Image{Files: tree, Size: 16}).MakeExt4(t.Context(), image); err != nil {
+		t.Fatal(err)
+	}
 	vmtest.GoTest(t, vm.Job{Name: "world", Root: debian(t), Swap: 64, Scratch: []int{64}, Memory: 1024, Limit: 10 * time.Minute,
 		// What a machine loads when somebody asks for it; here is nobody who would.
 		Modules: []string{"autofs4", "overlay", "loop", "bfq"},
-		Files:   map[string]string{"child": child}, Env: []string{"DYNAMOD_TEST_CHILD=" + vm.GuestFile("child")}},
+		Files:   map[string]string{"child": child, "image": image},
+		Env:     []string{"DYNAMOD_TEST_CHILD=" + vm.GuestFile("child"), "DYNAMOD_TEST_IMAGE=" + vm.GuestFile("image")}},
 		"svmgr/internal/world")
 }

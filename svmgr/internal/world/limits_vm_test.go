@@ -140,10 +140,10 @@ func TestLimitsOfASlice(t *testing.T) {
 	}
 }
 
-// Statement 54: controllers are handed down from the top before anyone enters, so
+// W54: controllers are handed down from the top before anyone enters, so
 // that limits hold from a process's first moment: also where a neighbour has been
 // running for long without them, and in the slices between.
-func TestStatement54LimitsApply(t *testing.T) {
+func TestW54LimitsApply(t *testing.T) {
 	r := limited(t, slice(t, "deep-in.slice", "CPUQuota=150%", "IOWeight=40"))
 	neighbour := service(t, "neighbour.service", "Slice=deep-in-it.slice", "ExecStart=/bin/sleep infinity")
 	life := r.spawn(neighbour)

@@ -63,6 +63,15 @@ var attempts = []attempt{
 	{name: "TemporaryFileSystem=/", settings: []string{"TemporaryFileSystem=/:ro", "BindReadOnlyPaths=/usr /lib /lib64 /bin /proc"}, denied: "test -e /etc", works: "test -d /usr/bin && ! touch /x 2>/dev/null"},
 	{name: "PrivateMounts", settings: []string{"PrivateMounts=yes"}, denied: "mount -t tmpfs none $T/sub && nsenter -t " + ppid + " -m test ! -e $T/sub/in; r=$?; umount $T/sub; exit $r", works: "mount -t tmpfs none $T/sub && test ! -e $T/sub/in"},
 	{name: "NoNewPrivileges in a mount namespace", settings: []string{"NoNewPrivileges=yes", "PrivateMounts=yes"}, denied: "grep -q ' / rw,relatime' /proc/self/mountinfo", works: "grep -q 'nosuid' /proc/self/mountinfo", always: true},
+	{name: "MountFlags", settings: []string{"MountFlags=slave"}, denied: "mount -t tmpfs none $T/sub && nsenter -t " + ppid + " -m test ! -e $T/sub/in; r=$?; umount $T/sub; exit $r", works: "mount -t tmpfs none $T/sub && test ! -e $T/sub/in"},
+	// Privileges.
+	{name: "CapabilityBoundingSet", settings: []string{"CapabilityBoundingSet=CAP_CHOWN"}, denied: "mknod $T/node c 1 3 && rm $T/node", works: "touch $T/mine && chown 1 $T/mine && rm -f $T/mine"},
+	{name: "CapabilityBoundingSet=~", settings: []string{"CapabilityBoundingSet=~CAP_CHOWN"}, denied: "touch $T/mine && chown 1 $T/mine && rm -f $T/mine", works: "mknod $T/node c 1 3 && rm $T/node"},
+	{name: "CapabilityBoundingSet of nothing", settings: []string{"CapabilityBoundingSet="}, denied: "mknod $T/node c 1 3 && rm $T/node", works: "grep -q '^CapBnd:.0000000000000000' /proc/self/status"},
+	{name: "AmbientCapabilities", settings: []string{"AmbientCapabilities=CAP_CHOWN", "User=nobody", "Group=nogroup", "PrivateTmp=yes"}, denied: "mknod /tmp/node.$$ c 1 3 && rm /tmp/node.$$", works: "touch /tmp/mine && chown 1 /tmp/mine"},
+	{name: "SecureBits", settings: []string{"SecureBits=noroot noroot-locked"}, denied: "mknod $T/node c 1 3 && rm $T/node", works: "test $(id -u) = 0 && grep -q '^CapEff:.0000000000000000' /proc/self/status"},
+	{name: "NoNewPrivileges", settings: []string{"NoNewPrivileges=yes"}, denied: "grep -q '^NoNewPrivs:.0' /proc/self/status", works: "grep -q '^NoNewPrivs:.1' /proc/self/status"},
+	{name: "Personality", settings: []string{"Personality=x86"}, denied: "test $(uname -m) = x86_64", works: "uname -m | grep -qx 'i[3-6]86'"},
 	// System calls.
 	{name: "SystemCallFilter", settings: []string{"SystemCallFilter=~@mount", "SystemCallErrorNumber=EPERM"}, denied: "mount -t tmpfs none $T/sub && umount $T/sub", works: "ls /"},
 	{name: "SystemCallFilter, allowed list", settings: []string{"SystemCallFilter=@system-service", "SystemCallErrorNumber=EPERM"}, denied: "mount -t tmpfs none $T/sub && umount $T/sub", works: "ls / && sleep 0"},
