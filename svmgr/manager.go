@@ -109,8 +109,8 @@ func (m *manager) LastExit(name string) (ipc.Exit, bool) {
 // Cgroup implements api.World.
 func (m *manager) Cgroup(name string) string { return m.world.CgroupOf(name) }
 
-// Run implements api.World.
-func (m *manager) Run(name string) (group, invocation string, mainStart ipc.Stamp) {
+// RunOf implements api.World.
+func (m *manager) RunOf(name string) (group, invocation string, mainStart ipc.Stamp) {
 	group, invocation, ticks := m.world.RunOfUnit(name)
 	if ticks > 0 {
 		// A tick is 10 ms for all programs, whatever the kernel's own clock is

@@ -277,7 +277,7 @@ func (f *fake) LastExit(name string) (ipc.Exit, bool) {
 	return ipc.Exit{}, false
 }
 
-func (f *fake) Run(name string) (group, invocation string, mainStart ipc.Stamp) {
+func (f *fake) RunOf(name string) (group, invocation string, mainStart ipc.Stamp) {
 	return "/dynamod/" + name, "0123456789abcdef0123456789abcdef", ipc.Stamp{}
 }
 

@@ -28,7 +28,7 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 	}
 	if a.After == "" {
 		res.Facts = &ipc.Facts{Status: s, Perpetual: u.Unit != nil && u.Unit.Perpetual}
-		res.Facts.Group, res.Facts.Invocation, res.Facts.MainStart = c.m.Run(c.unit)
+		res.Facts.Group, res.Facts.Invocation, res.Facts.MainStart = c.m.RunOf(c.unit)
 	}
 	written := directives(u.Unit)
 	var near []ipc.Relation
