@@ -127,9 +127,15 @@ var words = map[string]map[string]int64{
 	"IPTOS":               {"low-delay": 16, "throughput": 8, "reliability": 4, "low-cost": 2},
 }
 
+// yes has the words that a boolean stands for (systemd.exec(5)).
+var yes = map[string]string{"PrivateTmpEx": "connected", "PrivateUsersEx": "self"}
+
 func fromString(s *unit.Setting, v, sig string) (any, bool) {
 	switch sig {
 	case "s":
+		if w := yes[s.DBus]; w != "" && v == "yes" {
+			return w, true
+		}
 		return v, true
 	case "b":
 		return v != "" && v != "no", true
