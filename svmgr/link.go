@@ -21,16 +21,22 @@ type link struct {
 	log   *slog.Logger
 	init  *keeper.Init
 	above *keeper.Above
+	// own keeps descriptors for a new program of this process; nil under init,
+	// which does that.
+	own *keeper.Own
 	// hungUp is closed when init has closed the channel.
 	hungUp chan struct{}
 	// kept and ends are what it held for this manager.
 	kept []world.Kept
 	ends []world.Ended
+	// signals came to init while the former program was replaced.
+	signals []string
 }
 
 // linkUp finds out who is above. It comes before the first child, so that none
-// inherits what was passed.
-func linkUp(mode mode, log *slog.Logger) (*link, error) {
+// inherits what was passed. former is what the program that this one replaces has
+// passed on, or nil.
+func linkUp(mode mode, former *heritage, log *slog.Logger) (*link, error) {
 	l := &link{log: log, hungUp: make(chan struct{})}
 	text, given := os.LookupEnv(initVariable)
 	switch {
@@ -53,6 +59,7 @@ func linkUp(mode mode, log *slog.Logger) (*link, error) {
 		for _, e := range left.Exits {
 			l.ends = append(l.ends, endOf(e))
 		}
+		l.signals = left.Signals
 		if left.Lost > 0 {
 			log.Warn("init could not remember how all processes ended", "lost", left.Lost)
 		}
@@ -61,14 +68,22 @@ func linkUp(mode mode, log *slog.Logger) (*link, error) {
 		return nil, fmt.Errorf("the manager of a machine is started by dynamod-init, which sets %s; "+
 			"otherwise run it with -standalone, -container or -user", initVariable)
 	}
-	above, kept, err := keeper.FromAbove()
+	var mine []keeper.Kept
+	if former != nil {
+		mine = former.Kept
+	}
+	above, kept, err := keeper.FromAbove(mine)
 	if err != nil {
 		return nil, err
 	}
+	kept = append(mine, kept...)
 	for _, k := range kept {
 		l.kept = append(l.kept, world.Kept(k))
 	}
-	if l.above = above; above == nil {
+	if l.own, err = keeper.NewOwn(above, kept); err != nil {
+		return nil, fmt.Errorf("keep descriptors for a new program: %w", err)
+	}
+	if l.above = above; above == nil && former == nil {
 		log.Info("nobody keeps descriptors for this manager: if it is killed, services and their output survive, " +
 			"but not stored descriptors, nor what waits in sockets that no service holds")
 	}
@@ -82,15 +97,12 @@ func endOf(e pid1.Exit) world.Ended {
 	return world.Ended{PID: int(e.PID), Start: e.Start, Code: e.Code, Signal: e.Signal, Core: e.Core}
 }
 
-// keeper is whom the world leaves descriptors with, nil for nobody.
+// keeper is whom the world leaves descriptors with.
 func (l *link) keeper() world.Keeper {
-	switch {
-	case l.init != nil:
+	if l.init != nil {
 		return l.init
-	case l.above != nil:
-		return l.above
 	}
-	return nil
+	return l.own
 }
 
 // listen begins to hear what init says, and sends what waits.
@@ -112,6 +124,9 @@ func (l *link) listen(m *manager, signal func(name string)) {
 			close(l.hungUp)
 		},
 	})
+	for _, name := range l.signals {
+		signal(name)
+	}
 }
 
 // heartbeat is how often init is told that the manager lives (docs/ipc.md).

@@ -36,6 +36,14 @@ func main() {
 		fmt.Println("dynamod-svmgr", version)
 		return
 	}
+	if s.canTakeOver {
+		if err := canTakeOver(s); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Print(takesOver)
+		return
+	}
 	code, err := run(s)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "dynamod-svmgr:", err)
@@ -49,6 +57,15 @@ func run(s settings) (int, error) {
 	handlers, kernel := newKernelLog(slog.NewTextHandler(os.Stderr, nil))
 	log := slog.New(handlers)
 	stop := stopSignal()
+	// Its name now: an upgrade moves another program to it.
+	program, err := os.Executable()
+	if err != nil {
+		return 0, fmt.Errorf("find this program: %w", err)
+	}
+	former, err := inherit()
+	if err != nil {
+		return 0, err
+	}
 	child, err := childProgram()
 	if err != nil {
 		return 0, err
@@ -56,20 +73,28 @@ func run(s settings) (int, error) {
 	if err := os.MkdirAll(s.runtimeDir, 0o755); err != nil {
 		return 0, fmt.Errorf("make runtime directory: %w", err)
 	}
-	link, err := linkUp(s.mode, log)
+	link, err := linkUp(s.mode, former, log)
 	if err != nil {
 		return 0, err
 	}
 	defer link.close()
 	kernel.to.Store(link.init)
-	m := &manager{configuration: newConfiguration(s, os.Getenv), output: &ring{}, log: log, link: link}
+	m := &manager{configuration: newConfiguration(s, os.Getenv), output: &ring{}, log: log, link: link, program: program}
 	m.useGenerators(s, child, os.Getenv, log)
 	stateDir := filepath.Join(s.runtimeDir, "state")
 	record, err := loop.OpenRecord(stateDir)
 	if err != nil {
 		return 0, err
 	}
+	m.record = record
 	takesOver := record.Left()
+	var parts []world.Part
+	if former != nil {
+		m.output.restore(former.Output)
+		parts, m.cgroupRoot = former.Parts, former.CgroupRoot
+	} else {
+		m.cgroupRoot = cgroupRoot(log)
+	}
 	gen, err := m.firstGeneration(takesOver)
 	if err != nil {
 		return 0, err
@@ -78,11 +103,7 @@ func run(s settings) (int, error) {
 	if _, err := m.Keep(gen); err != nil {
 		log.Warn("the configuration could not be kept for rollback", "err", err)
 	}
-	graphMode := graph.System
-	if s.mode == user {
-		graphMode = graph.User
-	}
-	g, ds := graph.Build(gen.Set, graph.Config{Mode: graphMode})
+	g, ds := graph.Build(gen.Set, graph.Config{Mode: graphMode(s)})
 	report(log, ds)
 	started := loop.Now()
 	target := bootTarget(gen.Set, s.target)
@@ -110,8 +131,8 @@ func run(s settings) (int, error) {
 	}
 	// Events of the world may come before the loop is there to take them.
 	ready, gaveUp := make(chan struct{}), make(chan struct{})
-	m.world, err = world.New(world.Config{User: s.mode == user, RuntimeDir: s.runtimeDir, CgroupRoot: cgroupRoot(log), Subtree: subtree(s), Child: []string{child},
-		Keeper: link.keeper(), Kept: link.kept, Ends: link.ends, EndsTold: link.init != nil,
+	m.world, err = world.New(world.Config{User: s.mode == user, RuntimeDir: s.runtimeDir, CgroupRoot: m.cgroupRoot, Subtree: subtree(s), Child: []string{child},
+		Keeper: link.keeper(), Kept: link.kept, Replaces: former != nil, Parts: parts, Ends: link.ends, EndsTold: link.init != nil,
 		Subreaper: true, Record: filepath.Join(stateDir, "processes.jsonl"), Log: log, Output: m.output, Directories: dirs, StampDir: stamps, Instance: m.connection,
 		Localtime: localtime(os.LookupEnv), Environment: append(passedOn(s, os.Environ()), m.variables()...), Plugged: devices, UnitOf: m.find, Foreign: s.mode != standalone, Swaps: m.swapUnits, Load: m.loadOne},
 		func(ev core.Event) {
@@ -134,11 +155,18 @@ func run(s settings) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("take over from the manager that died: %w; end what it left running, then remove %s", err, stateDir)
 		}
-		log.Warn("taking over from a manager that died", "processes", len(restored.Alive))
+		if former != nil {
+			log.Info("a new program goes on for the former one", "processes", len(restored.Alive))
+		} else {
+			log.Warn("taking over from a manager that died", "processes", len(restored.Alive))
+		}
 	}
 	if err := record.Save(c); err != nil {
 		return 0, err
 	}
+	running, leave := context.WithCancel(context.Background())
+	defer leave()
+	m.leave = leave
 	handler := api.New(m, api.Access{File: accessFile(s, os.Getenv), Accounts: accounts(), Owner: uint32(os.Getuid())}, log)
 	handler.ReloadAccess()
 	alarm, err := clock.NewAlarm()
@@ -148,7 +176,7 @@ func run(s settings) (int, error) {
 	defer alarm.Close()
 	published := make(chan core.Action, publishedQueue)
 	m.Loop = loop.New(loop.Options{Alarm: alarm, Core: c, Actor: m.world, Record: record, Log: log, HandedOver: m.handedOver,
-		Listener: speaker{log, handler, published}})
+		Listener: speaker{log, handler, published, newRest(log)}})
 	asked := c.View().BootAsked() // the loop owns the core from here
 	if c.View().Booted() {
 		// The former manager may have died before it told init.
@@ -158,8 +186,7 @@ func run(s settings) (int, error) {
 		m.Loop.Begin(append(append([]core.Event{restored}, told...), gone...)...)
 	}
 	close(ready)
-	// Everybody may connect; what they may do there is decided for each request.
-	listener, err := ipc.Listen(filepath.Join(s.runtimeDir, "control.sock"), 0o666)
+	listener, err := former.listener(filepath.Join(s.runtimeDir, "control.sock"))
 	if err != nil {
 		return 0, err
 	}
@@ -193,7 +220,10 @@ func run(s settings) (int, error) {
 		})
 	}()
 	link.up()
-	m.Run(ctx)
+	m.Run(running)
+	if m.replaced.Load() {
+		return 1, m.replace(server)
+	}
 	m.world.Sweep()
 	record.Remove()
 	m.world.Forget()
@@ -202,6 +232,13 @@ func run(s settings) (int, error) {
 		link.handOver(*m.ending, stop)
 	}
 	return m.exitCode(), nil
+}
+
+func graphMode(s settings) graph.ManagerMode {
+	if s.mode == user {
+		return graph.User
+	}
+	return graph.System
 }
 
 // recoverCore makes the core that the killed manager had: its snapshot, and every
@@ -273,6 +310,7 @@ type speaker struct {
 	next loop.Listener
 	// published gets what watchBoot looks at.
 	published chan<- core.Action
+	rest      *rest
 }
 
 // publishedQueue bounds what waits for watchBoot. It looks at everything with each,
@@ -283,6 +321,9 @@ const publishedQueue = 256
 func (s speaker) Published(now core.Time, a core.Action) {
 	s.next.Published(now, a)
 	s.publish(a)
+	if p, ok := a.(core.Publish); ok && p.What == core.UnitChanged {
+		s.rest.changed()
+	}
 	l, ok := a.(core.Log)
 	if !ok || l.Level > core.LevelNotice {
 		return

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"dynamod/internal/ipc"
 	"dynamod/svmgr/internal/api"
@@ -29,6 +31,15 @@ type manager struct {
 
 	// link is who is above.
 	link *link
+	// record is the loop's, to be used within Query.
+	record *loop.Record
+	// program is what this process executes. leave ends the loop, and replaced says
+	// that a new program shall go on.
+	program  string
+	leave    context.CancelFunc
+	replaced atomic.Bool
+	// cgroupRoot is the group that this process was started in, "" for none.
+	cgroupRoot string
 	// ending is what a shutdown came to; the loop writes it before it ends.
 	ending *ending
 
@@ -48,11 +59,6 @@ func (m *manager) Info() api.Info {
 	i := m.info
 	i.Generation = m.generation()
 	return i
-}
-
-// Reexec implements api.Manager.
-func (m *manager) Reexec() error {
-	return api.Unsupported("replacing the manager's program in place")
 }
 
 func (m *manager) exitCode() int {

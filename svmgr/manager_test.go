@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	for name, pkg := range map[string]string{"dynamod-svmgr": "dynamod/svmgr", "dynamod-child": "dynamod/svmgr/child",
-		"dynamodctl": "dynamod/dynamodctl"} {
+		"dynamodctl": "dynamod/dynamodctl", "dynamod-init": "dynamod/init"} {
 		build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, name), pkg)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as in the Makefile
 		build.Stderr = os.Stderr
@@ -52,6 +52,8 @@ type running struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
 	log    *strings.Builder
+	// program is the manager's.
+	program string
 }
 
 // begin starts a manager with these services (file name → TOML).
@@ -65,7 +67,8 @@ func begin(t testing.TB, services map[string]string) *running {
 // prepare writes the services down; start is to follow.
 func prepare(t testing.TB, services map[string]string) *running {
 	t.Helper()
-	r := &running{t: t, cfg: t.TempDir(), run: t.TempDir(), exited: make(chan struct{}), log: &strings.Builder{}}
+	r := &running{t: t, cfg: t.TempDir(), run: t.TempDir(), exited: make(chan struct{}), log: &strings.Builder{},
+		program: filepath.Join(programs, "dynamod-svmgr")}
 	if err := os.Mkdir(filepath.Join(r.cfg, "services"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +82,7 @@ func (r *running) start() {
 	t := r.t
 	t.Helper()
 	r.exited = make(chan struct{})
-	r.cmd = exec.Command(filepath.Join(programs, "dynamod-svmgr"), "-standalone", "-config-dir", r.cfg, "-runtime-dir", r.run)
+	r.cmd = exec.Command(r.program, "-standalone", "-config-dir", r.cfg, "-runtime-dir", r.run)
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)

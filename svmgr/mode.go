@@ -34,6 +34,8 @@ type settings struct {
 	runtimeDir string
 	target     string
 	version    bool
+	// canTakeOver only tries to read what the manager that runs has written down.
+	canTakeOver bool
 }
 
 // errUsage ends the program with 2.
@@ -51,6 +53,7 @@ func parse(args []string, getenv func(string) string, pid int, errs io.Writer) (
 	fs.StringVar(&s.runtimeDir, "runtime-dir", "", "directory for sockets and state (standalone; default for the others)")
 	fs.StringVar(&s.target, "target", "", "unit to start instead of default.target")
 	fs.BoolVar(&s.version, "version", false, "print the version and exit")
+	fs.BoolVar(&s.canTakeOver, "can-take-over", false, "check that this program could go on for the manager that runs, and exit")
 	if err := fs.Parse(args); err != nil {
 		return s, errUsage
 	}

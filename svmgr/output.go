@@ -15,11 +15,11 @@ type outputLine struct {
 	Stderr bool
 	At     time.Time
 	Text   string
-	seq    uint64
+	Seq    uint64
 }
 
 // cursor is a position that sorts like the lines do.
-func (l *outputLine) cursor() string { return fmt.Sprintf("%016x", l.seq) }
+func (l *outputLine) cursor() string { return fmt.Sprintf("%016x", l.Seq) }
 
 // ring keeps the newest lines of all services in memory until there is a log
 // daemon: bounded in lines and bytes; the oldest go first, and are counted.
@@ -40,11 +40,17 @@ const (
 
 // Line implements world.OutputSink.
 func (r *ring) Line(unit string, run core.RunID, stderr bool, p []byte) {
-	l := outputLine{Unit: unit, Run: run, Stderr: stderr, At: time.Now(), Text: string(p)}
+	r.put(outputLine{Unit: unit, Run: run, Stderr: stderr, At: time.Now(), Text: string(p)})
+}
+
+// put adds a line, which gets a number if it has none.
+func (r *ring) put(l outputLine) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seq++
-	l.seq = r.seq
+	if l.Seq == 0 {
+		r.seq++
+		l.Seq = r.seq
+	}
 	if r.lines == nil {
 		r.lines = make([]outputLine, ringLines)
 	}
@@ -59,6 +65,31 @@ func (r *ring) Line(unit string, run core.RunID, stderr bool, p []byte) {
 	r.next = (r.next + 1) % ringLines
 	r.n++
 	r.bytes += len(l.Text)
+}
+
+// ringState is a ring as it is passed to a new program.
+type ringState struct {
+	Lines   []outputLine
+	Seq     uint64
+	Dropped uint64
+}
+
+// state is what the ring holds. A line that comes later is not in it.
+func (r *ring) state() ringState {
+	lines := r.last(func(*outputLine) bool { return true }, 0)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return ringState{lines, r.seq, r.dropped}
+}
+
+// restore fills an empty ring.
+func (r *ring) restore(s ringState) {
+	for k := range s.Lines {
+		r.put(s.Lines[k])
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seq, r.dropped = s.Seq, s.Dropped
 }
 
 // lost is how many lines had to go.

@@ -121,10 +121,18 @@ func TestTakeOver(t *testing.T) {
 // and are started and stopped: no process is doubled or lost, and what the manager
 // says is true in the end.
 func TestKilledManyTimes(t *testing.T) {
+	disturbed(t, func(r *running, _ *ipc.Client) {
+		r.kill()
+		r.start()
+	})
+}
+
+// disturbed runs services while something is done to their manager a hundred times.
+func disturbed(t *testing.T, disturb func(*running, *ipc.Client)) {
 	const services = 50
-	kills := 100
+	times := 100
 	if testing.Short() {
-		kills = 10
+		times = 10
 	}
 	mark := "takeover-" + strconv.Itoa(os.Getpid())
 	files, crashers := map[string]string{}, map[string]string{}
@@ -161,7 +169,7 @@ func TestKilledManyTimes(t *testing.T) {
 	seed := uint64(os.Getpid())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	for range kills {
+	for range times {
 		c := r.client()
 		for range rng.IntN(30) {
 			k := rng.IntN(services)
@@ -180,8 +188,7 @@ func TestKilledManyTimes(t *testing.T) {
 			}
 			stopped[k] = want
 		}
-		r.kill()
-		r.start()
+		disturb(r, c)
 	}
 	c := r.client()
 	for k := range services {

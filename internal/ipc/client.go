@@ -82,6 +82,9 @@ func NewClient(ctx context.Context, conn net.Conn) (*Client, error) {
 // Server is what the manager told about itself when the connection was made.
 func (c *Client) Server() PingResult { return c.server }
 
+// Gone is closed when the connection has ended.
+func (c *Client) Gone() <-chan struct{} { return c.done }
+
 // Close ends the connection and everything that waits for it.
 func (c *Client) Close() error {
 	err := net.ErrClosed

@@ -1,14 +1,17 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"dynamod/dynamodctl/internal/live"
 	"dynamod/dynamodctl/internal/render"
 	"dynamod/internal/ipc"
 	"dynamod/sdnotify"
@@ -100,14 +103,41 @@ func reexecCommand(g *globals) *cobra.Command {
 				if err := s.call(ipc.VerbReexec, &ipc.NoArgs{}, nil); err != nil {
 					return err
 				}
-				if s.json {
-					return s.printJSON(ipc.Done{})
+				p, err := s.successor(g.target())
+				if err != nil {
+					return err
 				}
-				s.note("the manager replaces itself")
+				if s.json {
+					return s.printJSON(p)
+				}
+				fmt.Fprintf(s.out, "%s %s goes on as process %d; nothing was restarted\n", p.Program, p.Version, p.PID)
 				return nil
 			})
 		},
 	}
+}
+
+// successorLimit bounds how long a new program may take to answer. It reads the state
+// of all units first.
+const successorLimit = 30 * time.Second
+
+// successor waits for the program that replaces the manager: the present one closes
+// the connection, and who connects then is answered by the new one.
+func (s *session) successor(t live.Target) (*ipc.PingResult, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, successorLimit)
+	defer cancel()
+	select {
+	case <-s.client.Gone():
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the manager has not begun to replace itself within %v; see dynamodctl logs", successorLimit)
+	}
+	c, err := t.Dial(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the new program does not answer: %w", err)
+	}
+	defer c.Close()
+	p := c.Server()
+	return &p, nil
 }
 
 func rollbackCommand(g *globals) *cobra.Command {

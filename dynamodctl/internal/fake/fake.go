@@ -24,13 +24,12 @@ func At(seconds int64) ipc.Stamp {
 
 // Manager is the fake.
 type Manager struct {
+	mu     sync.Mutex
 	server *ipc.Server
-
-	mu    sync.Mutex
-	next  uint32
-	jobs  map[uint32]ipc.Job
-	asked []string
-	ticks int64
+	next   uint32
+	jobs   map[uint32]ipc.Job
+	asked  []string
+	ticks  int64
 }
 
 // Listen starts a manager on a socket.
@@ -46,7 +45,34 @@ func Listen(socket string) (*Manager, error) {
 }
 
 // Close ends the manager.
-func (m *Manager) Close() { m.server.Close() }
+func (m *Manager) Close() { m.present().Close() }
+
+func (m *Manager) present() *ipc.Server {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.server
+}
+
+// reexec hands the socket over to another server, as a new program would take it.
+func (m *Manager) reexec() error {
+	next := ipc.NewServer(m, nil)
+	m.mu.Lock()
+	former := m.server
+	m.server = next
+	m.mu.Unlock()
+	go func() { // ends with Close
+		files, err := former.HandOver()
+		if err != nil {
+			panic(err)
+		}
+		l, err := ipc.TakeOver(files[0])
+		if err != nil {
+			panic(err)
+		}
+		next.Serve(l)
+	}()
+	return nil
+}
 
 // Asked are the requests so far, as "verb argument".
 func (m *Manager) Asked() []string {
@@ -56,7 +82,7 @@ func (m *Manager) Asked() []string {
 }
 
 // Publish sends an event.
-func (m *Manager) Publish(e ipc.Event) { m.server.Publish(e) }
+func (m *Manager) Publish(e ipc.Event) { m.present().Publish(e) }
 
 // Finish ends a job.
 func (m *Manager) Finish(id uint32, result string) {
@@ -65,7 +91,7 @@ func (m *Manager) Finish(id uint32, result string) {
 	j.State, j.Result = "ended", result
 	m.jobs[id] = j
 	m.mu.Unlock()
-	m.server.Publish(ipc.Event{Kind: ipc.EventJobDone, At: At(0), Unit: j.Unit, Job: id, JobType: j.Type, Result: result})
+	m.present().Publish(ipc.Event{Kind: ipc.EventJobDone, At: At(0), Unit: j.Unit, Job: id, JobType: j.Type, Result: result})
 }
 
 // Hostile is a description that tries to clear the screen, set the title of the
@@ -171,6 +197,9 @@ func (m *Manager) answer(req ipc.Request) (any, error) {
 }
 
 func (m *Manager) more(req ipc.Request) (any, error) {
+	if req.Verb == ipc.VerbReexec {
+		return &ipc.Done{}, m.reexec()
+	}
 	switch a := req.Args.(type) {
 	case *ipc.TreeArgs:
 		if req.Verb == ipc.VerbProcs {

@@ -177,7 +177,10 @@ func (c *Core) install(p *graph.Planned, src Source, mode graph.Mode) *job {
 		if p.Merges {
 			c.retype(old, p.Type)
 			old.Irreversible = old.Irreversible || p.Irreversible
-			if automatic(old.Source) || old.Source == SourceDependency && src != SourceSupervisor {
+			// A group restart takes nothing over that others stop or want: it would
+			// start again what they stopped on purpose.
+			others := old.Type == graph.Stop || old.Source == SourceDependency
+			if (automatic(old.Source) || old.Source == SourceDependency) && !(src == SourceSupervisor && others) {
 				old.Source = src
 			}
 			if old.Type == graph.Stop && old.Running && src != SourceSupervisor {

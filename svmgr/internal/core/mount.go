@@ -278,7 +278,12 @@ func (c *Core) mountAppeared(i graph.Index) {
 		}
 		// The helper was content and something is still there: file systems
 		// can lie on top of each other.
-		if p.Next >= maxUnmounts {
+		switch {
+		case c.tooLate(): // PID 1 unmounts what is left
+			c.note(i, Cause{Kind: StopTimeout})
+			c.mountRest(i)
+			return
+		case p.Next >= maxUnmounts:
 			c.note(i, Cause{Kind: CommandFailed, Detail: n.out.String()})
 			c.mountRest(i)
 			return

@@ -37,15 +37,19 @@ const maxFDName = 255
 
 // FromAbove returns what was kept for a former manager, and the keeper if the
 // service manager above offers one, else nil. It takes over the descriptors of
-// $LISTEN_FDS; others than its own are closed, because nothing here uses them. Nothing
-// is sent before Run.
-func FromAbove() (*Above, []Kept, error) {
+// $LISTEN_FDS; others than its own are closed, because nothing here uses them. former is
+// what a former program of this process has left there, which comes in no other way.
+// Nothing is sent before Run.
+func FromAbove(former []Kept) (*Above, []Kept, error) {
 	files, err := sdnotify.ListenFDs()
 	if err != nil {
 		return nil, nil, fmt.Errorf("take descriptors from the service manager above: %w", err)
 	}
 	var kept []Kept
 	have := map[string]int{}
+	for _, f := range former {
+		have[fdName(f.Unit, f.Name)] += len(f.FDs)
+	}
 	for _, f := range files {
 		unitName, name, ok := parseName(f.Name())
 		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)

@@ -26,7 +26,7 @@ func above(t *testing.T, room int) *sdnotify.Socket {
 
 func TestAboveKeeps(t *testing.T) {
 	s := above(t, 2)
-	k, kept, err := FromAbove()
+	k, kept, err := FromAbove(nil)
 	if err != nil || len(kept) != 0 || k == nil {
 		t.Fatal(k, kept, err)
 	}
@@ -73,11 +73,11 @@ func TestAboveKeeps(t *testing.T) {
 func TestNothingAbove(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	t.Setenv("FDSTORE", "7")
-	if k, _, err := FromAbove(); k != nil || err != nil {
+	if k, _, err := FromAbove(nil); k != nil || err != nil {
 		t.Errorf("FromAbove = %v, %v; want nothing", k, err)
 	}
 	above(t, 0)
-	if k, _, err := FromAbove(); k != nil || err != nil {
+	if k, _, err := FromAbove(nil); k != nil || err != nil {
 		t.Errorf("FromAbove without room = %v, %v; want nothing", k, err)
 	}
 }
@@ -94,7 +94,7 @@ func TestAboveGivesBack(t *testing.T) {
 
 var _ = testkit.Register("given back", func([]string) {
 	os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
-	_, kept, err := FromAbove()
+	_, kept, err := FromAbove(nil)
 	if err != nil {
 		os.Stdout.WriteString(err.Error())
 		return

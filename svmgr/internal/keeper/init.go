@@ -42,6 +42,8 @@ type Init struct {
 	// beating says that a heartbeat waits in the queue: one is enough.
 	beating bool
 	ended   bool
+	// leaving says that Leave was called: nothing more is sent.
+	leaving bool
 	kick    chan struct{}
 	done    sync.WaitGroup
 
@@ -74,6 +76,8 @@ type Left struct {
 	Exits []pid1.Exit
 	// Lost exit records did not fit.
 	Lost uint64
+	// Signals came while the former program of this process was replaced.
+	Signals []string
 }
 
 // Close closes the descriptors that nobody has taken.
@@ -136,6 +140,8 @@ func (k *Init) hello() (*Left, error) {
 			left.Kept = append(left.Kept, Kept{string(m.Unit), string(m.Name), fds})
 		case pid1.Exited:
 			left.Exits = append(left.Exits, m.Exit)
+		case pid1.ShutdownSignal:
+			left.Signals = append(left.Signals, string(m.Text))
 		case pid1.HelloDone:
 			left.Lost = m.Lost
 			return left, k.file.SetDeadline(time.Time{})
@@ -169,7 +175,9 @@ func (k *Init) end() {
 		}
 		k.queue = nil
 		k.file.Close()
-		close(k.kick)
+		if !k.leaving {
+			close(k.kick)
+		}
 	}
 	k.mu.Unlock()
 }
@@ -225,7 +233,7 @@ func (k *Init) Log(level uint8, line string) error {
 func (k *Init) send(m *pid1.Message, fds []int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.ended {
+	if k.ended || k.leaving {
 		return ErrClosed
 	}
 	if m.Kind == pid1.Heartbeat && k.beating {
@@ -337,33 +345,91 @@ func (k *Init) listen() {
 		closeAll(fds) // nothing is given back any more
 		if err != nil {
 			k.mu.Lock()
-			ours := k.ended
+			ours, leaves := k.ended, k.leaving
 			k.mu.Unlock()
+			if leaves {
+				return
+			}
 			k.end()
 			if !ours && k.told.HungUp != nil {
 				k.told.HungUp(err)
 			}
 			return
 		}
-		switch m.Kind {
-		case pid1.Exited:
-			if k.told.Exited != nil {
-				k.told.Exited(m.Exit)
-			}
-		case pid1.ShutdownSignal:
-			if k.told.Signal != nil {
-				k.told.Signal(string(m.Text))
-			}
-		case pid1.Deposited:
-			k.mu.Lock()
-			d, ok := k.asked[m.InReplyTo]
-			delete(k.asked, m.InReplyTo)
-			k.mu.Unlock()
-			if ok && m.Result != pid1.OK && k.told.Refused != nil {
-				k.told.Refused(d.unit, d.name, m.Result)
-			}
+		k.hear(&m)
+	}
+}
+
+// hear does what a message asks for.
+func (k *Init) hear(m *pid1.Message) {
+	switch m.Kind {
+	case pid1.Exited:
+		if k.told.Exited != nil {
+			k.told.Exited(m.Exit)
+		}
+	case pid1.ShutdownSignal:
+		if k.told.Signal != nil {
+			k.told.Signal(string(m.Text))
+		}
+	case pid1.Deposited:
+		k.mu.Lock()
+		d, ok := k.asked[m.InReplyTo]
+		delete(k.asked, m.InReplyTo)
+		k.mu.Unlock()
+		if ok && m.Result != pid1.OK && k.told.Refused != nil {
+			k.told.Refused(d.unit, d.name, m.Result)
 		}
 	}
+}
+
+// leavePatience is how long init may take to take what waits for it, and to send the
+// rest of a message that it has begun.
+const leavePatience = 5 * time.Second
+
+// Leave ends the talk between two messages and returns the descriptor, which is
+// inherited, for a program that this process executes in place of this one. What waits
+// is sent before. Afterwards only Close may be called.
+func (k *Init) Leave() (int, error) {
+	k.mu.Lock()
+	if k.ended {
+		k.mu.Unlock()
+		return -1, fmt.Errorf("leave init: %w", ErrClosed)
+	}
+	k.leaving = true
+	k.mu.Unlock()
+	late := time.Now().Add(leavePatience)
+	if err := k.file.SetWriteDeadline(late); err != nil {
+		return -1, fmt.Errorf("leave init: %w", err)
+	}
+	if err := k.conn.Write(func(uintptr) bool { return k.flush() }); err != nil {
+		return -1, fmt.Errorf("leave init: it does not take what it is sent: %w", err)
+	}
+	close(k.kick)
+	if err := k.file.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return -1, fmt.Errorf("leave init: %w", err)
+	}
+	k.done.Wait()
+	if err := k.file.SetReadDeadline(late); err != nil {
+		return -1, fmt.Errorf("leave init: %w", err)
+	}
+	for len(k.in.buf) > 0 {
+		var m pid1.Message
+		fds, err := k.receive(&m)
+		closeAll(fds)
+		if err != nil {
+			return -1, fmt.Errorf("leave init in the middle of a message: %w", err)
+		}
+		k.hear(&m)
+	}
+	fd := -1
+	var err error
+	if cerr := k.conn.Control(func(f uintptr) { fd, err = unix.Dup(int(f)) }); cerr != nil {
+		err = cerr
+	}
+	if err != nil {
+		return -1, fmt.Errorf("leave init: %w", err)
+	}
+	return fd, nil
 }
 
 // received is what came in and was not taken apart yet: less than a frame and what

@@ -70,6 +70,10 @@ func OpenRecord(dir string) (*Record, error) {
 	return &Record{dir: dir, lock: lock}, nil
 }
 
+// PeekRecord is the record in dir for Recover alone, while the manager whose it is
+// runs and writes on.
+func PeekRecord(dir string) *Record { return &Record{dir: dir} }
+
 // Left says that a manager which did not end on purpose has left its state here.
 func (r *Record) Left() bool {
 	_, err := os.Lstat(filepath.Join(r.dir, snapshotFile))

@@ -237,6 +237,9 @@ func (o *observer) begins(s *seen, dir graph.JobType) {
 	if jv.Mode == graph.IgnoreDependencies || o.restoring && dir == graph.Stop {
 		return // units that died meanwhile stop in no order
 	}
+	if dir == graph.Stop && s.letGo == j.id {
+		return
+	}
 	i, ok := o.graph.Lookup(s.name)
 	if !ok {
 		return

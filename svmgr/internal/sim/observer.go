@@ -69,6 +69,7 @@ type seen struct {
 	haltedBy  core.Source
 	pendingAt time.Duration // when RestartPending began
 	putOff    time.Duration // when the restart was put off for lack of memory
+	letGo     core.JobID    // the job that was said to go ahead because jobs waited for each other
 	restarts  []time.Duration
 }
 
@@ -209,6 +210,7 @@ func (o *observer) after(ev core.Event, out []core.Action) {
 		o.reload = nil
 	}
 	for _, a := range out {
+		o.letsGo(a)
 		if name := withoutUnit(a); name != "" {
 			o.violated("b-nil", "-", "%s without a Unit", name)
 			return
@@ -267,6 +269,16 @@ func (o *observer) after(ev core.Event, out []core.Action) {
 	if d, ok := o.core.Deadline(); ok && d < o.now {
 		if o.late == 0 {
 			o.violated("a-deadline", "-", "Deadline %v is in the past after a Step at %v", d, o.now)
+		}
+	}
+}
+
+// letsGo takes note of a stop that may overtake another, because the core says that
+// it ends a deadlock so.
+func (o *observer) letsGo(a core.Action) {
+	if l, ok := a.(core.Log); ok && l.Cause.Kind == core.OrderingCycle {
+		if s := o.unit(l.Unit); s.job != nil {
+			s.letGo = s.job.id
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 type endEntry struct {
 	Run    core.RunID
 	Status pidfd.Status
+	At     time.Time
 	// Stage and Errno are of a set-up that failed; its status is no news then.
 	Stage string `json:",omitempty"`
 	Errno int32  `json:",omitempty"`
@@ -46,7 +47,7 @@ func (l *ledger) ended(w *World, p *process, st pidfd.Status) {
 	if l == nil {
 		return
 	}
-	e := endEntry{Run: p.run, Status: st}
+	e := endEntry{Run: p.run, Status: st, At: time.Now()}
 	if p.failed {
 		e.Stage, e.Errno = p.failure.Stage, p.failure.Errno
 	}

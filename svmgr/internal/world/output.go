@@ -45,6 +45,16 @@ type stream struct {
 	rest bool
 }
 
+// Part is the beginning of a line that its service has not ended yet, for the program
+// that goes on reading. Rest says that what came before it was cut off.
+type Part struct {
+	Unit   string
+	Run    core.RunID
+	Stderr bool
+	Text   []byte
+	Rest   bool
+}
+
 func newOutput(w *World) (*output, error) {
 	p, err := epoll.New()
 	if err != nil {
@@ -56,6 +66,11 @@ func newOutput(w *World) (*output, error) {
 // add hands a pipe over to the reader, which closes it at its end.
 func (o *output) add(fd int, unit string, run core.RunID, stderr bool) {
 	s := &stream{fd: fd, unit: unit, run: run, stderr: stderr}
+	for _, p := range o.w.cfg.Parts {
+		if p.Run == run && p.Unit == unit && p.Stderr == stderr {
+			s.part, s.rest = p.Text, p.Rest
+		}
+	}
 	if err := unix.SetNonblock(fd, true); err != nil {
 		o.w.log.Error("cannot read output", "unit", unit, "err", err)
 		unix.Close(fd)
@@ -108,6 +123,18 @@ func (o *output) loop() {
 }
 
 func (o *output) close() { o.poll.Close() }
+
+// parts are the lines that have begun, after the loop has ended.
+func (o *output) parts() (out []Part) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, s := range o.streams {
+		if len(s.part) > 0 || s.rest {
+			out = append(out, Part{s.unit, s.run, s.stderr, s.part, s.rest})
+		}
+	}
+	return out
+}
 
 // closeAll closes what is left after the loop has ended.
 func (o *output) closeAll() {

@@ -54,6 +54,7 @@ func (w *World) TakeOver(v core.View, runs []core.RunID) (restored core.ManagerR
 	}
 	for k := range was.processes {
 		e := &was.processes[k]
+		was.noteLast(e)
 		if e.Incarnation != newest[e.Unit] && !alive(e) {
 			started[e.Run] = true
 			continue
@@ -74,7 +75,8 @@ func (w *World) TakeOver(v core.View, runs []core.RunID) (restored core.ManagerR
 				continue // it never got its go-ahead: unborn
 			}
 			if ok && known[e.Run] {
-				was.open.read(&entry{End: &endEntry{Run: e.Run, Status: st}})
+				was.open.read(&entry{End: &endEntry{Run: e.Run, Status: st, At: time.Now()}})
+				was.noteLast(e)
 				ended = true
 			}
 		case p != nil && !known[e.Run]:
@@ -84,9 +86,6 @@ func (w *World) TakeOver(v core.View, runs []core.RunID) (restored core.ManagerR
 		started[e.Run] = true
 		if !known[e.Run] || p == nil && !ended {
 			continue
-		}
-		if end, ok := was.open.ends[e.Run]; ok && e.Role == core.RoleMain && end.Stage == "" {
-			was.last = append(was.last, lastEntry{e.Unit, LastEnd{Status: end.Status, At: time.Now()}})
 		}
 		restored.Alive = append(restored.Alive, e.Run)
 		if end, ok := was.open.ends[e.Run]; !ok || end.Stage == "" {
@@ -116,7 +115,17 @@ func (w *World) TakeOver(v core.View, runs []core.RunID) (restored core.ManagerR
 	told = append(told, w.connectionsAgain(unitOf, func(name string) bool { u, ok := v.Unit(name); return !ok || !u.State.Up() })...)
 	w.dropRest()
 	w.goOn(&was.open)
+	if w.cfg.Subreaper && w.cfg.Replaces {
+		w.startOrphans() // not before: who has died meanwhile is known only now
+	}
 	return restored, told, nil
+}
+
+// noteLast takes note of how a main process ended, whether the core knows it or not.
+func (r *written) noteLast(e *processEntry) {
+	if end, ok := r.open.ends[e.Run]; ok && e.Role == core.RoleMain && end.Stage == "" {
+		r.last = append(r.last, lastEntry{e.Unit, LastEnd{Status: end.Status, At: end.At}})
+	}
 }
 
 // newest is the incarnation of each unit that was begun last.

@@ -81,6 +81,11 @@ type Config struct {
 	// that it held for this one, which the world takes over.
 	Keeper Keeper
 	Kept   []Kept
+	// Replaces says that this program was executed in place of a former one, whose
+	// processes are still children of this process: TakeOver must follow. Parts are
+	// what its Leave returned.
+	Replaces bool
+	Parts    []Part
 	// Ends are the processes of a former manager that an init above has reaped. With
 	// EndsTold it goes on telling (EndedElsewhere).
 	Ends     []Ended
@@ -228,7 +233,7 @@ func New(cfg Config, post func(core.Event)) (*World, error) {
 	}
 	w.start(w.watchLoop)
 	w.start(w.out.loop)
-	if cfg.Subreaper {
+	if cfg.Subreaper && !cfg.Replaces {
 		w.startOrphans()
 	}
 	return w, nil
@@ -269,18 +274,31 @@ func (w *World) Perform(a core.Action) {
 	}
 }
 
+// Leave ends the world's goroutines for a program that is executed in place of this
+// one and reads on, and returns the lines that have begun. What was begun is finished,
+// so that every process is held and every connection kept; what waits is left to the
+// new program. Nothing is closed: the execution does that. Nothing may follow.
+func (w *World) Leave() []Part {
+	w.endGoroutines()
+	return w.out.parts()
+}
+
 // Close ends the world's goroutines. Processes go on.
 func (w *World) Close() {
 	w.closing.Do(func() {
-		for _, f := range w.hook.closed {
-			f()
-		}
-		w.pool.close()
-		w.watch.Close()
-		w.out.close()
-		w.done.Wait()
+		w.endGoroutines()
 		w.closeDescriptors()
 		w.closeAll()
 		w.ledger.close()
 	})
+}
+
+func (w *World) endGoroutines() {
+	for _, f := range w.hook.closed {
+		f()
+	}
+	w.pool.close()
+	w.watch.Close()
+	w.out.close()
+	w.done.Wait()
 }
