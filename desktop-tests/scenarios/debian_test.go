@@ -4,6 +4,7 @@ package scenarios
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ const asked = `#!/bin/bash
 ` + say + `
 exec >/dev/vport0p2 2>&1
 same pid1 "$(cat /proc/1/comm)" "$2"
-same pam-login "$(id -un) $(tty | cut -c1-9)" "root "
+same login "$(id -un) $(readlink /proc/$PPID/fd/0)" "root /dev/ttyS0"
 banner() { exec 3<>/dev/tcp/127.0.0.1/22 && head -c 7 <&3; }
 same ssh "$(banner)" SSH-2.0
 page() { exec 3<>/dev/tcp/127.0.0.1/80 && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && head -c 15 <&3; }
@@ -41,14 +42,15 @@ if [ "$1" = systemd ]; then
 	say "value timers=$(systemctl list-timers --all --plain --no-legend | grep -o '[^ ]*\.timer' | sort | tr '\n' ' ')"
 	say "value active=$(systemctl list-units --state=active --plain --no-legend | awk '{print $1}' | sort | tr '\n' ' ')"
 else
-	say "value failed=$(dynamodctl list --all --state failed,blocked,abandoned,dormant --json | grep -o '"name": *"[^"]*"' | cut -d'"' -f4 | sort | tr '\n' ' ')"
+	say "value failed=$(dynamodctl list --all --state failed,blocked,abandoned,dormant --json | grep -o '"unit": *"[^"]*"' | cut -d'"' -f4 | sed 's/\\\\/\\/g' | sort | tr '\n' ' ')"
 	say "value timers=$(dynamodctl list --all --timers | grep -o '[^ ]*\.timer' | sort | tr '\n' ' ')"
-	say "value active=$(dynamodctl list --state active,completed --json | grep -o '"name": *"[^"]*"' | cut -d'"' -f4 | sort | tr '\n' ' ')"
+	say "value active=$(dynamodctl list --state active,completed --json | grep -o '"unit": *"[^"]*"' | cut -d'"' -f4 | sed 's/\\\\/\\/g' | sort | tr '\n' ' ')"
 	dynamodctl list
 	dynamodctl list --all --state failed,blocked,abandoned,dormant
 	dynamodctl blame
 	dynamodctl jobs
 fi
+tr '\0' ' ' </proc/$(pgrep -x cron)/environ
 ps -eo pid,ppid,rss,time,args
 `
 
@@ -96,8 +98,8 @@ func TestDebian(t *testing.T) {
 	for _, init := range inits {
 		t.Run(init, func(t *testing.T) {
 			own := filepath.Join(t.TempDir(), "disk")
-			if err := os.Link(disk, own); err != nil {
-				t.Fatal(err)
+			if out, err := exec.CommandContext(t.Context(), "cp", "--sparse=always", disk, own).CombinedOutput(); err != nil {
+				t.Fatalf("copy the disk: %v: %s", err, out)
 			}
 			m := boot(t, vm.Spec{Name: "debian/" + init, Kernel: k, Initramfs: initramfs, Memory: 768, Limit: 6 * time.Minute,
 				Append: []string{"root=LABEL=" + bootable.DebianLabel, "rootfstype=ext4", "init=" + initPrograms[init]},
