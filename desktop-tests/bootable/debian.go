@@ -41,7 +41,7 @@ func (d Debian) Image(ctx context.Context, progress io.Writer) (vm.Image, error)
 	}
 	open := strings.Replace("\n"+string(shadow), "\nroot:*:", "\nroot::", 1)[1:]
 	if open == string(shadow) {
-		return vm.Image{}, fmt.Errorf("%s/etc/shadow: no line begins with root:*:", tree)
+		return vm.Image{}, fmt.Errorf("the shadow file of %s has no locked root", tree)
 	}
 	files["/etc/shadow"] = vm.Source{Text: open, Perm: 0o640}
 	files["/etc/fstab"] = vm.Source{Text: "LABEL=" + DebianLabel + " / ext4 defaults 0 1\n"}
