@@ -176,7 +176,7 @@ func run(s settings) (int, error) {
 	defer alarm.Close()
 	published := make(chan core.Action, publishedQueue)
 	m.Loop = loop.New(loop.Options{Alarm: alarm, Core: c, Actor: m.world, Record: record, Log: log, HandedOver: m.handedOver,
-		Listener: speaker{log, handler, published}})
+		Listener: speaker{log, handler, published, newRest(log)}})
 	asked := c.View().BootAsked() // the loop owns the core from here
 	if c.View().Booted() {
 		// The former manager may have died before it told init.
@@ -310,6 +310,7 @@ type speaker struct {
 	next loop.Listener
 	// published gets what watchBoot looks at.
 	published chan<- core.Action
+	rest      *rest
 }
 
 // publishedQueue bounds what waits for watchBoot. It looks at everything with each,
@@ -320,6 +321,9 @@ const publishedQueue = 256
 func (s speaker) Published(now core.Time, a core.Action) {
 	s.next.Published(now, a)
 	s.publish(a)
+	if p, ok := a.(core.Publish); ok && p.What == core.UnitChanged {
+		s.rest.changed()
+	}
 	l, ok := a.(core.Log)
 	if !ok || l.Level > core.LevelNotice {
 		return

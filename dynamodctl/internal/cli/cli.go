@@ -117,7 +117,7 @@ A bare unit name means a service.
 	add(groupChange, startCommand(g), stopCommand(g), restartCommand(g), tryRestartCommand(g), reloadCommand(g), killCommand(g),
 		freezeCommand(g), thawCommand(g), resetCommand(g), cancelCommand(g), isolateCommand(g),
 		startAllCommand(g), stopAllCommand(g), notifyCommand(g))
-	add(groupConfig, enableCommand(g), disableCommand(g), maskCommand(g), unmaskCommand(g), addCommand(g), removeCommand(g),
+	add(groupConfig, enableCommand(g), disableCommand(g), maskCommand(g), unmaskCommand(g), addCommand(g), runCommand(g), removeCommand(g),
 		deleteAllCommand(g), setPropertyCommand(g), rollbackCommand(g))
 	add(groupSystem, shutdownCommand(g), reexecCommand(g), pingCommand(g), versionCommand(g), debugStateCommand(g), debugProcsCommand(g))
 	add(groupOffline, offline(checkCommand()), offline(showCommand()), offline(explainCommand()), offline(calendarCommand()),

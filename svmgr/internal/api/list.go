@@ -246,7 +246,9 @@ func (c *call) describe(s *ipc.Status, u *core.UnitView) {
 	for _, l := range unit.Listens.Of(d) {
 		s.Listens = append(s.Listens, unit.Text(unit.Listens.Setting(), []unit.Listen{l}))
 	}
-	s.Enabled, s.NeedsReload = c.m.FileState(d)
+	if s.Enabled, s.NeedsReload = c.m.FileState(d); u.Ephemeral && d.Path == "" {
+		s.Enabled = "transient" // systemctl(1), is-enabled
+	}
 	s.NeedsReload = s.NeedsReload || u.Gone
 	if u.Gone {
 		s.Warnings = append(s.Warnings, "its file is gone: it runs until it is stopped")
