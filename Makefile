@@ -37,7 +37,7 @@ run: build ## a few services under a standalone manager, and top to look at them
 	@tools/run.sh
 
 .PHONY: test
-test: ## everything that CI runs: check, race, fuzz, Debian trees, simulation; < 25 min
+test: ## everything that CI runs: check, race, fuzz, Debian trees, simulation, machines; < 45 min
 	@tools/test.sh $(TEST_SEEDS) $(TEST_FUZZTIME) "$(DYNAMOD_TREE)"
 
 .PHONY: build
@@ -59,11 +59,11 @@ check: lint ## the fast inner loop: lint, unit tests, import law, a short simula
 	$(sim) -seeds $(CHECK_SEEDS)
 
 .PHONY: lint
-lint: ## gofmt, vet, staticcheck
+lint: ## gofmt, vet, staticcheck; with the tests that run in machines
 	@unformatted=$$(gofmt -l .); \
 	if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted" >&2; exit 1; fi
-	go vet ./...
-	go tool staticcheck ./...
+	go vet -tags vm ./...
+	go tool staticcheck -tags vm ./...
 
 .PHONY: sim
 sim: ## simulate SEEDS random histories (default 20000)

@@ -12,7 +12,7 @@ mkdir -p build
 step() { printf '\n== %s (%d s so far)\n' "$1" "$SECONDS"; }
 
 step "what the tests need on this machine"
-tools/install-deps.sh base ${DYNAMOD_TREE:+tree}
+tools/install-deps.sh base ${DYNAMOD_TREE:+tree vm}
 
 step "lint"
 make --no-print-directory lint
@@ -22,10 +22,23 @@ if [ -n "$DYNAMOD_TREE" ]; then
 	step "Debian 13 trees"
 	go run ./desktop-tests/cmd/debtree -recipe gnome-units
 	go run ./desktop-tests/cmd/debtree -recipe gnome
+	for recipe in kernel busybox minimal; do
+		go run ./desktop-tests/cmd/debtree -recipe "$recipe"
+	done
 fi
 
 step "tests"
 go test -json -timeout 15m ./... | go run ./tools/testsum -allow .ci/skips -keep build/tests.txt
+
+if [ -n "$DYNAMOD_TREE" ]; then
+	step "virtual machines"
+	# One after the other; each has its own limit, this is the sum of those that hang.
+	go test -tags vm -count 1 -json -timeout 30m -run '^(TestSmoke|TestWorld)$' ./desktop-tests/scenarios |
+		go run ./tools/testsum -allow .ci/skips -keep build/vm.txt -echo 'vm: '
+else
+	step "virtual machines: left out, DYNAMOD_TREE is empty"
+	echo "virtual machines: none, DYNAMOD_TREE is empty" >build/vm.txt
+fi
 
 step "tests with the race detector"
 go test -race -short -timeout 10m ./...
@@ -37,5 +50,5 @@ step "fuzz"
 tools/fuzz.sh "$fuzztime"
 
 step "what the tests said"
-cat build/tests.txt
+cat build/tests.txt build/vm.txt
 printf 'make test: all passed in %d s\n' "$SECONDS"

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -65,6 +66,12 @@ func run() error {
 		if err := enterRoot(job); err != nil {
 			return err
 		}
+	}
+	if err := unix.Sethostname([]byte("guest")); err != nil {
+		return fmt.Errorf("set the host name: %w", err)
+	}
+	if err := machineID("/etc/machine-id"); err != nil {
+		return err
 	}
 	if err := allControllers("/sys/fs/cgroup"); err != nil {
 		return err
@@ -224,6 +231,18 @@ func enterRoot(job guestjob.Job) error {
 	return os.Chdir("/")
 }
 
+// machineID gives the machine a name, as whoever boots first does (machine-id(5)).
+func machineID(file string) error {
+	text, err := os.ReadFile(file)
+	if id := strings.TrimSpace(string(text)); err == nil && id != "" && id != "uninitialized" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte("5eed0000000000000000000000000001\n"), 0o444)
+}
+
 // allControllers lets every group below the root have every controller.
 func allControllers(root string) error {
 	text, err := os.ReadFile(root + "/cgroup.controllers")
@@ -265,7 +284,8 @@ func work(job guestjob.Job) error {
 	}
 	env := append([]string{"PATH=" + path, "HOME=/root", "TERM=dumb", "LC_ALL=C.UTF-8"}, job.Env...)
 	started := time.Now()
-	p, err := os.StartProcess(program, job.Argv, &os.ProcAttr{Dir: job.Dir, Env: env, Files: []*os.File{null, output, output}})
+	p, err := os.StartProcess(program, job.Argv, &os.ProcAttr{Dir: job.Dir, Env: env, Files: []*os.File{null, output, output},
+		Sys: &unix.SysProcAttr{Setsid: true}}) // PID 1 has neither a session nor a group to give
 	if err != nil {
 		return err
 	}

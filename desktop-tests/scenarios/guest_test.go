@@ -4,6 +4,7 @@ package scenarios
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -35,6 +36,26 @@ func debian(t *testing.T) string {
 // The acting half of the manager, where all controllers of cgroup v2 are real. On
 // the machines of developers they are not.
 func TestWorld(t *testing.T) {
-	vmtest.GoTest(t, vm.Job{Name: "world", Root: debian(t), Swap: 64, Scratch: []int{64}, Memory: 768, Limit: 4 * time.Minute},
+	child := filepath.Join(t.TempDir(), "child")
+	if err := vm.Build(t.Context(), "./svmgr/child", child); err != nil {
+		t.Fatal(err)
+	}
+	// A file system for RootImage=: all but /usr.
+	image := filepath.Join(t.TempDir(), "image")
+	tree := map[string]vm.Source{"/etc/inner": {Text: "x"}}
+	for _, dir := range []string{"usr", "tmp", "var/tmp", "proc", "sys", "dev", "run", "mnt"} {
+		tree["/"+dir] = vm.Source{Dir: true}
+	}
+	for _, link := range []string{"bin", "lib", "lib64", "sbin"} {
+		tree["/"+link] = vm.Source{Link: "usr/" + link}
+	}
+	if err := (vm.Image{Files: tree, Size: 16}).MakeExt4(t.Context(), image); err != nil {
+		t.Fatal(err)
+	}
+	vmtest.GoTest(t, vm.Job{Name: "world", Root: debian(t), Swap: 64, Scratch: []int{64}, Memory: 1024, Limit: 10 * time.Minute,
+		// What a machine loads when somebody asks for it; here is nobody who would.
+		Modules: []string{"autofs4", "overlay", "loop", "bfq"},
+		Files:   map[string]string{"child": child, "image": image},
+		Env:     []string{"DYNAMOD_TEST_CHILD=" + vm.GuestFile("child"), "DYNAMOD_TEST_IMAGE=" + vm.GuestFile("image")}},
 		"svmgr/internal/world")
 }

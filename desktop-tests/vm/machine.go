@@ -384,11 +384,11 @@ func (s Spec) args(console, monitor, results, output int) []string {
 			image = s.Kernel.ELF
 		}
 		line := []string{"console=ttyS0", "reboot=t", "panic=-1"}
-		if s.Accel == TCG {
-			// The emulated TSC counts nanoseconds. When the host is busy the kernel
-			// cannot measure that, and a microvm has no other clock: of eight boots
-			// under load three hung, of 24 with this none.
-			line = append(line, "tsc_early_khz=1000000")
+		if khz := hostTSC(); s.Accel == TCG && khz > 0 {
+			// The emulated TSC is the host's. When the host is busy the kernel cannot
+			// measure it, and a microvm has no other clock: of eight boots under load
+			// three hung, of 24 with this none.
+			line = append(line, fmt.Sprintf("tsc_early_khz=%d", khz))
 		}
 		add("-kernel", image, "-append", strings.Join(append(line, s.Append...), " "))
 		if s.Initramfs != "" {
@@ -445,7 +445,11 @@ func (m *Machine) Finish() error {
 	if err := m.Results.Wait(m.ctx); err != nil {
 		return m.ending(errors.Join(err, m.Results.Failures()))
 	}
-	return errors.Join(m.Results.Failures(), m.Wait())
+	err := m.Wait()
+	if failed := m.Results.Failures(); failed != nil {
+		err = errors.Join(fmt.Errorf("%w\nthe console's last lines (all: %s):\n%s", failed, filepath.Join(m.Dir, "console.log"), m.Console.Tail(15)), err)
+	}
+	return err
 }
 
 // Kill pulls the plug.

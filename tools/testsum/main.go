@@ -35,7 +35,8 @@ type testID struct{ pkg, test string }
 
 // read collects all events. Lines that are no events are printed as they come:
 // they are complaints of the go command itself.
-func read(in io.Reader, echo func(string)) (*summary, error) {
+// Lines of tests that begin with progress, if that is not empty, are printed too.
+func read(in io.Reader, progress string, echo func(string)) (*summary, error) {
 	s := &summary{}
 	output := map[testID][]string{}
 	broken := map[string]bool{} // packages with a failed test of their own
@@ -57,6 +58,9 @@ func read(in io.Reader, echo func(string)) (*summary, error) {
 			s.failures = append(s.failures, strings.Join(output[id], ""))
 		case "output":
 			output[id] = append(output[id], e.Output)
+			if progress != "" && strings.HasPrefix(e.Output, progress) {
+				echo(strings.TrimRight(e.Output, "\n"))
+			}
 			if e.Test == "" && isResult(e.Output) {
 				line := strings.TrimRight(e.Output, "\n")
 				s.packages = append(s.packages, line)
@@ -145,19 +149,20 @@ func allowance(file string) (int, error) {
 func main() {
 	file := flag.String("allow", ".ci/skips", "file with the number of skips that is allowed")
 	keep := flag.String("keep", "", "also write the closing lines to this file")
+	progress := flag.String("echo", "", "print the lines of tests that begin so, as they come")
 	flag.Parse()
-	if err := run(*file, *keep); err != nil {
+	if err := run(*file, *keep, *progress); err != nil {
 		fmt.Fprintln(os.Stderr, "testsum:", err)
 		os.Exit(1)
 	}
 }
 
-func run(allowFile, keep string) error {
+func run(allowFile, keep, progress string) error {
 	allowed, err := allowance(allowFile)
 	if err != nil {
 		return err
 	}
-	s, err := read(os.Stdin, func(line string) { fmt.Println(line) })
+	s, err := read(os.Stdin, progress, func(line string) { fmt.Println(line) })
 	if err != nil {
 		return err
 	}

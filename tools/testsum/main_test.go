@@ -26,11 +26,11 @@ go: a complaint of the go command
 
 func TestRead(t *testing.T) {
 	var echoed []string
-	s, err := read(strings.NewReader(events), func(l string) { echoed = append(echoed, l) })
+	s, err := read(strings.NewReader(events), "    b_test", func(l string) { echoed = append(echoed, l) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"FAIL\tp\t0.01s", "go: a complaint of the go command"}; !slices.Equal(echoed, want) {
+	if want := []string{"    b_test.go:3: got 1; want 2", "FAIL\tp\t0.01s", "go: a complaint of the go command"}; !slices.Equal(echoed, want) {
 		t.Errorf("echoed %q; want %q", echoed, want)
 	}
 	if s.passed != 1 || s.failed != 1 {

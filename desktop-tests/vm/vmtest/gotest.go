@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,8 +17,9 @@ import (
 
 // GoTest runs the tests of a package, compiled with the build tag vm, as root in a
 // guest. Each test of the package becomes a subtest of t, its skips and failures
-// too. flags are those of a test binary (-test.run=…). The job's Argv, Files and Dir
-// are set here; the rest is the caller's.
+// too. flags are those of a test binary (-test.run=…);
+// $VM_TESTS, if set, names the only ones to run, for who looks for a mistake. The job's Argv and Dir are set
+// here, and the file "test"; the rest is the caller's.
 func GoTest(t *testing.T, job vm.Job, pkg string, flags ...string) *vm.Outcome {
 	t.Helper()
 	dir := t.TempDir()
@@ -25,8 +27,13 @@ func GoTest(t *testing.T, job vm.Job, pkg string, flags ...string) *vm.Outcome {
 	if err := vm.BuildTest(t.Context(), "./"+pkg, binary, "-tags", "vm"); err != nil {
 		t.Fatal(err)
 	}
-	job.Files = map[string]string{"test": binary}
+	files := map[string]string{"test": binary}
+	maps.Copy(files, job.Files)
+	job.Files = files
 	job.Argv = append([]string{vm.GuestFile("test"), "-test.v=test2json", "-test.timeout=" + guestLimit(job).String()}, flags...)
+	if only := os.Getenv("VM_TESTS"); only != "" {
+		job.Argv = append(job.Argv, "-test.run="+only)
+	}
 	job.Dir = vm.GuestFile("")
 	if job.Progress == nil {
 		job.Progress = os.Stderr

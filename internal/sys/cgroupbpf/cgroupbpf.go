@@ -20,7 +20,7 @@ var ErrUnsupported = errors.New("the kernel does not support it")
 
 // attach loads the instructions and attaches them to dir.
 func attach(dir, name string, spec ebpf.ProgramSpec, code asm.Instructions) error {
-	spec.Name, spec.License, spec.Instructions = name, "Dual MIT/GPL", code
+	spec.Name, spec.License, spec.Instructions = name, license, code
 	prog, err := ebpf.NewProgram(&spec)
 	if err != nil {
 		if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.ENOSYS) {
@@ -28,13 +28,20 @@ func attach(dir, name string, spec ebpf.ProgramSpec, code asm.Instructions) erro
 		}
 		return fmt.Errorf("load %s: %w", name, err)
 	}
-	defer prog.Close() // the cgroup holds it
+	return attachTo(dir, name, prog, spec.AttachType)
+}
+
+const license = "Dual MIT/GPL"
+
+// attachTo hands a program over to the group, which holds it from then on.
+func attachTo(dir, name string, prog *ebpf.Program, at ebpf.AttachType) error {
+	defer prog.Close()
 	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	err = link.RawAttachProgram(link.RawAttachProgramOptions{Target: int(f.Fd()), Program: prog, Attach: spec.AttachType, Flags: unix.BPF_F_ALLOW_MULTI})
+	err = link.RawAttachProgram(link.RawAttachProgramOptions{Target: int(f.Fd()), Program: prog, Attach: at, Flags: unix.BPF_F_ALLOW_MULTI})
 	if err != nil {
 		return fmt.Errorf("attach %s to %s: %w", name, dir, err)
 	}

@@ -1,11 +1,16 @@
 package cgroupbpf
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
+	"runtime"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
 )
 
 // FileSystems lets the processes of dir open files only on file systems of the given
@@ -49,8 +54,74 @@ func FileSystems(dir string, magics []uint32, except bool) error {
 	if len(magics) > 0 {
 		code = append(code, end...)
 	}
-	return attach(dir, "dynamod_fs", ebpf.ProgramSpec{Type: ebpf.LSM, AttachType: ebpf.AttachLSMCgroup, AttachTo: "file_open"}, code)
+	var hook *btf.Func
+	if err := kernel.TypeByName("bpf_lsm_file_open", &hook); err != nil {
+		return fmt.Errorf("the hook file_open: %w: %w", ErrUnsupported, err)
+	}
+	id, err := kernel.TypeID(hook)
+	if err != nil {
+		return fmt.Errorf("the hook file_open: %w: %w", ErrUnsupported, err)
+	}
+	prog, err := loadHook("dynamod_fs", uint32(id), code)
+	if err != nil {
+		return err
+	}
+	return attachTo(dir, "dynamod_fs", prog, ebpf.AttachLSMCgroup)
 }
+
+// loadAttr is the part of union bpf_attr that BPF_PROG_LOAD reads (bpf(2)), as far as
+// attach_btf_id.
+type loadAttr struct {
+	progType, insnCount         uint32
+	insns, license              uint64
+	logLevel, logSize           uint32
+	logBuf                      uint64
+	kernVersion, progFlags      uint32
+	name                        [16]byte
+	ifindex, expectedAttach     uint32
+	btfFD, funcInfoSize         uint32
+	funcInfo                    uint64
+	funcInfoCount, lineInfoSize uint32
+	lineInfo                    uint64
+	lineInfoCount, attachBTF    uint32
+}
+
+// loadHook loads a program for a hook of the security modules, for single cgroups. The
+// library finds hooks for programs of the whole machine only.
+func loadHook(name string, hook uint32, code asm.Instructions) (*ebpf.Program, error) {
+	var insns bytes.Buffer
+	var order binary.ByteOrder = binary.BigEndian
+	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+		order = binary.LittleEndian
+	}
+	if err := code.Marshal(&insns, order); err != nil {
+		return nil, fmt.Errorf("load %s: %w", name, err)
+	}
+	license := append([]byte(license), 0)
+	log := make([]byte, 64<<10)
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	for _, b := range [][]byte{insns.Bytes(), license, log} {
+		pins.Pin(&b[0])
+	}
+	attr := loadAttr{
+		progType: unix.BPF_PROG_TYPE_LSM, expectedAttach: unix.BPF_LSM_CGROUP, attachBTF: hook,
+		insnCount: uint32(insns.Len() / asm.InstructionSize), insns: address(insns.Bytes()), license: address(license),
+		logLevel: 1, logSize: uint32(len(log)), logBuf: address(log),
+	}
+	copy(attr.name[:len(attr.name)-1], name)
+	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	if errno == unix.ENOSYS {
+		return nil, fmt.Errorf("load %s: %w: %w", name, ErrUnsupported, errno)
+	}
+	if errno != 0 {
+		said, _, _ := bytes.Cut(log, []byte{0})
+		return nil, fmt.Errorf("load %s: %w: %s", name, errno, bytes.TrimSpace(said))
+	}
+	return ebpf.NewProgramFromFD(int(fd))
+}
+
+func address(b []byte) uint64 { return uint64(uintptr(unsafe.Pointer(&b[0]))) }
 
 // memberAt is the offset of a member in bytes, also of one in an unnamed struct or
 // union within.

@@ -8,7 +8,8 @@ import (
 
 // image mounts the file system in a file or on a block device, of whichever type
 // the kernel finds it to be.
-func image(dev, options string, readOnly bool) (int, error) {
+func image(dev, options string, flags uint64) (int, error) {
+	readOnly := flags&unix.MOUNT_ATTR_RDONLY != 0
 	var s unix.Stat_t
 	if err := unix.Stat(dev, &s); err != nil {
 		return -1, err
@@ -40,7 +41,7 @@ func image(dev, options string, readOnly bool) (int, error) {
 		if readOnly {
 			all += ",ro"
 		}
-		fd, e := newFS(line[1:], all+","+options, 0)
+		fd, e := newFS(line[1:], all+","+options, flags)
 		if e == nil {
 			return fd, nil
 		}

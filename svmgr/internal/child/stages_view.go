@@ -276,7 +276,7 @@ func (w *viewer) stage(v *View) error {
 	var tree int
 	var err error
 	if v.Image {
-		tree, err = image(root, v.ImageOptions, v.ImageReadOnly)
+		tree, err = image(root, v.ImageOptions, v.ImageFlags)
 	} else {
 		tree, err = unix.OpenTree(unix.AT_FDCWD, root, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 	}
@@ -342,7 +342,7 @@ func (w *viewer) apply(p *placed) error {
 		}
 		tree, err = newFS(p.Source, p.Options, p.Flags)
 	case MountImage:
-		tree, err = image(p.Source, p.Options, p.Flags&unix.MOUNT_ATTR_RDONLY != 0)
+		tree, err = image(p.Source, p.Options, p.Flags)
 	default:
 		dir, err = isDir(tree)
 	}

@@ -10,9 +10,9 @@ type View struct {
 	Root string
 	// Image says that Root is a file or block device with a file system in it,
 	// which is mounted with the options of mount(8).
-	Image         bool
-	ImageOptions  string
-	ImageReadOnly bool
+	Image        bool
+	ImageOptions string
+	ImageFlags   uint64 // MOUNT_ATTR_…
 	// Staging is an empty directory on which a new root is put together. It is
 	// used when Root is set or when something is mounted on "/".
 	Staging string
@@ -132,7 +132,7 @@ func (s *Spec) walkSandbox(c *codec) {
 	c.str(&v.Root)
 	c.flag(&v.Image)
 	c.str(&v.ImageOptions)
-	c.flag(&v.ImageReadOnly)
+	c.u64(&v.ImageFlags)
 	c.str(&v.Staging)
 	c.u64(&v.Propagation)
 	c.flag(&v.NoSuid)

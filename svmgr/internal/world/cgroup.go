@@ -186,7 +186,7 @@ func (w *World) makeGroup(g *group, fresh bool) error {
 	if err != nil {
 		return at("cgroup", err)
 	}
-	if err := w.applyLimits(dir, limits); err != nil {
+	if err := w.applyLimits(dir, g.unit, limits); err != nil {
 		return at("cgroup-limits", err)
 	}
 	if err := w.delegate(dir, g.u); err != nil {
@@ -262,9 +262,10 @@ func (w *World) controllersFor(u *unit.Unit, limits []limit) []string {
 			need = append(need, l.controller)
 		}
 	}
-	for _, d := range unit.Delegate.Of(u) {
-		if d != "yes" && d != "no" && d != "true" && d != "false" && !slices.Contains(need, d) {
-			need = append(need, d)
+	handed, _ := unit.DelegatedControllers(u)
+	for _, c := range handed {
+		if !slices.Contains(need, c) {
+			need = append(need, c)
 		}
 	}
 	return need
@@ -320,8 +321,8 @@ func (w *World) delegate(dir string, u *unit.Unit) error {
 }
 
 func delegated(u *unit.Unit) bool {
-	d := unit.Delegate.Of(u)
-	return unit.Delegate.IsSet(u) && !(len(d) == 1 && (d[0] == "no" || d[0] == "false" || d[0] == "off" || d[0] == "0"))
+	_, yes := unit.DelegatedControllers(u)
+	return yes
 }
 
 // enterable makes the group that the new process shall be born in and opens it,

@@ -169,6 +169,7 @@ func (w *World) checkEmpty(g *group) {
 	w.reg.mu.Unlock()
 	switch {
 	case tell:
+		w.checkOOM(g) // as in over
 		w.post(core.CgroupEmpty{Unit: g.unit, Incarnation: g.inc})
 	case leaked:
 		w.pool.do(g.unit, func() { w.removeLeaked(g) })

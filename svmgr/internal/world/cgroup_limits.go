@@ -1,6 +1,7 @@
 package world
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -215,10 +216,12 @@ func rate(v string, bytes bool) (string, error) {
 	return strconv.FormatUint(n*factor, 10), nil
 }
 
-// applyLimits writes the limits of a group. A limit whose controller is not there
-// is left out, which was said when the manager started; one that the kernel
-// refuses fails the start.
-func (w *World) applyLimits(dir string, limits []limit) error {
+// applyLimits writes the limits of a unit's group. A limit whose controller is not
+// there is left out, which was said when the manager started; so is one that this
+// kernel was built without (io.latency) or cannot set on the device (io.weight where no
+// scheduler weighs), which the unit is warned of. One that the kernel refuses fails the
+// start.
+func (w *World) applyLimits(dir, unitName string, limits []limit) error {
 	for _, l := range limits {
 		if !slices.Contains(w.cg.available, l.controller) {
 			if key := l.controller + " of " + dir; !w.cg.said[key] {
@@ -227,7 +230,12 @@ func (w *World) applyLimits(dir string, limits []limit) error {
 			}
 			continue
 		}
-		if err := cgroup.Write(dir, l.file, l.value); err != nil {
+		err := cgroup.Write(dir, l.file, l.value)
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+			w.warn(unitName, fmt.Sprintf("a limit is not in force, for the kernel does not offer it here: %s = %s: %v", l.file, l.value, err))
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("%s = %s: %w", l.file, l.value, err)
 		}
 	}
@@ -246,7 +254,7 @@ func (w *World) limitSlice(dir, name string) {
 	limits, err := limitsOf(u)
 	if err == nil {
 		w.enableDown(parentPath(dir), w.controllersFor(u, limits))
-		err = w.applyLimits(dir, limits)
+		err = w.applyLimits(dir, name, limits)
 	}
 	if err != nil {
 		w.warn(name, "the limits of the slice are not in force: "+err.Error())

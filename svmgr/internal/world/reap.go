@@ -111,9 +111,9 @@ func (w *World) reap(p *process) {
 func (w *World) over(p *process, st pidfd.Status, unseen bool) {
 	w.reported(p)
 	g := p.group
-	if st.Signal == int32(unix.SIGKILL) {
-		w.checkOOM(g) // the cause comes before the effect
-	}
+	// The cause comes before the effect: of a kill the kernel tells up to 10 ms late,
+	// and whoever waited for the killed process may have ended since.
+	w.checkOOM(g)
 	w.reg.mu.Lock()
 	if w.reg.byRun[p.run] == p {
 		delete(w.reg.byRun, p.run)

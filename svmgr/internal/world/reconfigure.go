@@ -110,9 +110,9 @@ func (w *World) reconfigure(from, to *unit.Unit) error {
 	w.cg.mu.Lock()
 	defer w.cg.mu.Unlock()
 	w.enableDown(parentPath(dir), w.controllersFor(to, change))
-	if err := w.applyLimits(dir, change); err != nil {
+	if err := w.applyLimits(dir, to.Name, change); err != nil {
 		if back, e := changeOf(to, from); e == nil {
-			_ = w.applyLimits(dir, back) // as far as the kernel lets us
+			_ = w.applyLimits(dir, to.Name, back) // as far as the kernel lets us
 		}
 		return err
 	}

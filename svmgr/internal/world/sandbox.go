@@ -253,7 +253,7 @@ func (c *confinement) mounts() error {
 		c.notes.say(text)
 	}
 	if view.Image {
-		if view.ImageOptions, view.ImageReadOnly, err = imageOptions(unit.RootImageOptions.Of(c.g.u)); err != nil {
+		if view.ImageOptions, view.ImageFlags, err = imageOptions(unit.RootImageOptions.Of(c.g.u)); err != nil {
 			return at("mounts", err)
 		}
 	}
@@ -288,17 +288,20 @@ func (c *confinement) imagePolicy() error {
 }
 
 // imageOptions are those of the root partition.
-func imageOptions(items []string) (options string, readOnly bool, err error) {
+func imageOptions(items []string) (options string, flags uint64, err error) {
 	for _, item := range items {
 		if part, rest, ok := strings.Cut(item, ":"); ok {
 			if part != "root" {
-				return "", false, fmt.Errorf("RootImageOptions=%s: images with a partition table are not supported: %w", item, unix.ENOTSUP)
+				return "", 0, fmt.Errorf("RootImageOptions=%s: images with a partition table are not supported: %w", item, unix.ENOTSUP)
 			}
 			item = rest
 		}
-		_, options, readOnly = splitOptions(item, 0)
+		var readOnly bool
+		if flags, options, readOnly = splitOptions(item, 0); readOnly {
+			flags |= unix.MOUNT_ATTR_RDONLY
+		}
 	}
-	return options, readOnly, nil
+	return options, flags, nil
 }
 
 // calls are the filters of system calls.

@@ -63,6 +63,15 @@ var attempts = []attempt{
 	{name: "TemporaryFileSystem=/", settings: []string{"TemporaryFileSystem=/:ro", "BindReadOnlyPaths=/usr /lib /lib64 /bin /proc"}, denied: "test -e /etc", works: "test -d /usr/bin && ! touch /x 2>/dev/null"},
 	{name: "PrivateMounts", settings: []string{"PrivateMounts=yes"}, denied: "mount -t tmpfs none $T/sub && nsenter -t " + ppid + " -m test ! -e $T/sub/in; r=$?; umount $T/sub; exit $r", works: "mount -t tmpfs none $T/sub && test ! -e $T/sub/in"},
 	{name: "NoNewPrivileges in a mount namespace", settings: []string{"NoNewPrivileges=yes", "PrivateMounts=yes"}, denied: "grep -q ' / rw,relatime' /proc/self/mountinfo", works: "grep -q 'nosuid' /proc/self/mountinfo", always: true},
+	{name: "MountFlags", settings: []string{"MountFlags=slave"}, denied: "mount -t tmpfs none $T/sub && nsenter -t " + ppid + " -m test ! -e $T/sub/in; r=$?; umount $T/sub; exit $r", works: "mount -t tmpfs none $T/sub && test ! -e $T/sub/in"},
+	// Privileges.
+	{name: "CapabilityBoundingSet", settings: []string{"CapabilityBoundingSet=CAP_CHOWN"}, denied: "mknod $T/node c 1 3 && rm $T/node", works: "touch $T/mine && chown 1 $T/mine && rm -f $T/mine"},
+	{name: "CapabilityBoundingSet=~", settings: []string{"CapabilityBoundingSet=~CAP_CHOWN"}, denied: "touch $T/mine && chown 1 $T/mine && rm -f $T/mine", works: "mknod $T/node c 1 3 && rm $T/node"},
+	{name: "CapabilityBoundingSet of nothing", settings: []string{"CapabilityBoundingSet="}, denied: "mknod $T/node c 1 3 && rm $T/node", works: "grep -q '^CapBnd:.0000000000000000' /proc/self/status"},
+	{name: "AmbientCapabilities", settings: []string{"AmbientCapabilities=CAP_CHOWN", "User=nobody", "Group=nogroup", "PrivateTmp=yes"}, denied: "mknod /tmp/node.$$ c 1 3 && rm /tmp/node.$$", works: "touch /tmp/mine && chown 1 /tmp/mine"},
+	{name: "SecureBits", settings: []string{"SecureBits=noroot noroot-locked"}, denied: "mknod $T/node c 1 3 && rm $T/node", works: "test $(id -u) = 0 && grep -q '^CapEff:.0000000000000000' /proc/self/status"},
+	{name: "NoNewPrivileges", settings: []string{"NoNewPrivileges=yes"}, denied: "grep -q '^NoNewPrivs:.0' /proc/self/status", works: "grep -q '^NoNewPrivs:.1' /proc/self/status"},
+	{name: "Personality", settings: []string{"Personality=x86"}, denied: "test $(uname -m) = x86_64", works: "uname -m | grep -qx 'i[3-6]86'"},
 	// System calls.
 	{name: "SystemCallFilter", settings: []string{"SystemCallFilter=~@mount", "SystemCallErrorNumber=EPERM"}, denied: "mount -t tmpfs none $T/sub && umount $T/sub", works: "ls /"},
 	{name: "SystemCallFilter, allowed list", settings: []string{"SystemCallFilter=@system-service", "SystemCallErrorNumber=EPERM"}, denied: "mount -t tmpfs none $T/sub && umount $T/sub", works: "ls / && sleep 0"},
@@ -72,7 +81,7 @@ var attempts = []attempt{
 	{name: "RestrictAddressFamilies=~", settings: []string{"RestrictAddressFamilies=~AF_INET AF_INET6"}, denied: perl("41", "10", "2", "0"), works: perl("41", "1", "2", "0")},
 	{name: "RestrictNamespaces", settings: []string{"RestrictNamespaces=yes"}, denied: "unshare -u true", works: "true"},
 	{name: "RestrictNamespaces, some", settings: []string{"RestrictNamespaces=uts"}, denied: "unshare -i true", works: "unshare -u true"},
-	{name: "RestrictRealtime", settings: []string{"RestrictRealtime=yes"}, denied: "chrt -f 1 true", works: "chrt -b 0 true"},
+	{name: "RestrictRealtime", settings: []string{"RestrictRealtime=yes"}, denied: "chrt -f 1 true", works: `perl -e 'my $p = pack("i", 0); exit(syscall(144, 0, 3, $p) < 0 ? 1 : 0)'`},
 	{name: "RestrictSUIDSGID", settings: []string{"RestrictSUIDSGID=yes"}, denied: "chmod u+s $T/prog && chmod u-s $T/prog", works: "chmod 755 $T/prog"},
 	{name: "LockPersonality", settings: []string{"LockPersonality=yes"}, denied: "setarch -R true", works: "true"},
 	{name: "MemoryDenyWriteExecute", settings: []string{"MemoryDenyWriteExecute=yes"}, denied: `perl -e 'exit(syscall(9,0,4096,7,0x22,-1,0) == -1 ? 1 : 0)'`, works: "ls /"},
@@ -80,7 +89,7 @@ var attempts = []attempt{
 	{name: "ProtectHostname", settings: []string{"ProtectHostname=yes"}, denied: "hostname dynamod-test", works: "test \"$(hostname)\" = \"$(cat /proc/sys/kernel/hostname)\"", always: true},
 	{name: "SystemCallLog", settings: []string{"SystemCallLog=uname"}, denied: "false", works: "uname", always: true},
 	// Namespaces.
-	{name: "PrivateNetwork", settings: []string{"PrivateNetwork=yes"}, denied: "test $(ls /sys/class/net | grep -vx lo | wc -l) != 0", works: "test -e /sys/class/net/lo && grep -q lo /proc/net/dev && test $(cat /sys/class/net/lo/flags) = 0x9 && ls /sys/fs/cgroup"},
+	{name: "PrivateNetwork", settings: []string{"PrivateNetwork=yes"}, denied: "test \"$(readlink /proc/self/ns/net)\" = \"$(readlink /proc/" + ppid + "/ns/net)\"", works: "test $(ls /sys/class/net) = lo && test -e /sys/class/net/lo && grep -q lo /proc/net/dev && test $(cat /sys/class/net/lo/flags) = 0x9 && ls /sys/fs/cgroup"},
 	{name: "PrivateIPC", settings: []string{"PrivateIPC=yes"}, denied: "test \"$(readlink /proc/self/ns/ipc)\" = \"$(readlink /proc/" + ppid + "/ns/ipc)\"", works: "ipcs"},
 	{name: "PrivateUsers", settings: []string{"PrivateUsers=yes"}, denied: "hostname \"$(hostname)\"", works: "test $(id -u) = 0 && test $(stat -c %u /proc/1) = 65534 -o -n 1"},
 	{name: "PrivateUsers=identity", settings: []string{"PrivateUsers=identity"}, denied: "hostname \"$(hostname)\"", works: "grep -q '  *0  *0  *65536' /proc/self/uid_map"},
