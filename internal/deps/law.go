@@ -83,7 +83,7 @@ var law = []rule{
 		outside: []string{"github.com/charmbracelet/bubbletea", "github.com/charmbracelet/lipgloss", "github.com/charmbracelet/x/ansi"}},
 	{pkg: "dynamodctl/internal/noquery", outside: []string{"github.com/charmbracelet/lipgloss"}},
 	{pkg: "dynamodctl/internal/console", outside: []string{"github.com/creack/pty", "golang.org/x/term", "golang.org/x/sys/unix"}},
-	{pkg: "dynamodctl/internal/live", ours: []string{"internal/ipc"}, outside: []string{"golang.org/x/sys/unix"}},
+	{pkg: "dynamodctl/internal/live", ours: []string{"internal/ipc", "internal/board"}, outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "dynamodctl/internal/...", ours: with(model, "internal/graph", "internal/sandbox", "internal/load", "internal/load/native", "internal/load/sdunit", "internal/ipc", "internal/board", "sdnotify", "dynamodctl/internal/..."),
 		outside: []string{"github.com/spf13/cobra", "github.com/spf13/cobra/doc", "github.com/spf13/pflag", "golang.org/x/sys/unix"}},
 	{pkg: "dynamodctl", ours: []string{"dynamodctl/internal/..."}},
