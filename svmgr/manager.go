@@ -179,34 +179,41 @@ func (m *manager) Usage(name string) (ipc.Usage, bool) {
 	if dir == "" {
 		return ipc.Usage{}, false
 	}
-	number := func(file string) int64 {
-		data, err := os.ReadFile(filepath.Join(dir, file))
-		if err != nil {
-			return -1
-		}
-		n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
-		if err != nil {
-			return -1 // "max"
-		}
-		return n
-	}
-	keyed := func(file, key string) int64 {
-		data, err := os.ReadFile(filepath.Join(dir, file))
-		if err != nil {
-			return -1
-		}
-		for line := range strings.Lines(string(data)) {
-			if rest, ok := strings.CutPrefix(line, key+" "); ok {
-				if n, err := strconv.ParseInt(strings.TrimSpace(rest), 10, 64); err == nil {
-					return n
-				}
-			}
-		}
-		return -1
-	}
+	number := func(file string) int64 { return cgroupNumber(dir, file) }
+	keyed := func(file, key string) int64 { return cgroupKeyed(dir, file, key) }
 	return ipc.Usage{Memory: number("memory.current"), MemoryPeak: number("memory.peak"), MemoryMax: number("memory.max"),
 		Swap: number("memory.swap.current"), CPU: keyed("cpu.stat", "usage_usec"), Tasks: number("pids.current"),
 		TasksMax: number("pids.max"), IORead: -1, IOWrite: -1, OOMKills: keyed("memory.events", "oom_kill")}, true
+}
+
+// cgroupNumber reads a file of a cgroup that holds one number; -1 if it holds "max" or
+// cannot be read.
+func cgroupNumber(dir, file string) int64 {
+	data, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		return -1
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// cgroupKeyed reads one number of a file with a key on each line; -1 if there is none.
+func cgroupKeyed(dir, file, key string) int64 {
+	data, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		return -1
+	}
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, key+" "); ok {
+			if n, err := strconv.ParseInt(strings.TrimSpace(rest), 10, 64); err == nil {
+				return n
+			}
+		}
+	}
+	return -1
 }
 
 // Warnings implements api.World.
