@@ -183,8 +183,10 @@ func TestStatement28ChildrenAreClean(t *testing.T) {
 	t.Setenv("SECRET", "of the manager")
 	r := begin(t, map[string]string{
 		"noisy.toml": shell("noisy", "echo up; exec sleep 1000", ""),
+		// By way of a file: the shell has the ends of a pipe for a moment after ls has
+		// begun.
 		"look.toml": "[service]\nname = \"look\"\ntype = \"oneshot\"\nstart = \"manual\"\nexec = [\"/bin/sh\", \"-c\", " +
-			`'''ls -l /proc/$$/fd | sed "s/.* \([0-9]*\) -> \(.*\)/fd \1 \2/"; grep -E "^Sig(Blk|Ign|Cgt)" /proc/self/status; env; echo end''']` + "\n",
+			`'''f=$(mktemp); ls -l /proc/$$/fd >$f; sed "s/.* \([0-9]*\) -> \(.*\)/fd \1 \2/" $f; rm $f; grep -E "^Sig(Blk|Ign|Cgt)" /proc/self/status; env; echo end''']` + "\n",
 	})
 	c := r.client()
 	for range 3 {
