@@ -183,10 +183,10 @@ func TestStatement28ChildrenAreClean(t *testing.T) {
 	t.Setenv("SECRET", "of the manager")
 	r := begin(t, map[string]string{
 		"noisy.toml": shell("noisy", "echo up; exec sleep 1000", ""),
-		// By way of a file: the shell has the ends of a pipe for a moment after ls has
-		// begun.
+		// Without a pipeline: the shell has the ends of its pipe for a moment after the
+		// first command has begun.
 		"look.toml": "[service]\nname = \"look\"\ntype = \"oneshot\"\nstart = \"manual\"\nexec = [\"/bin/sh\", \"-c\", " +
-			`'''f=$(mktemp); ls -l /proc/$$/fd >$f; sed "s/.* \([0-9]*\) -> \(.*\)/fd \1 \2/" $f; rm $f; grep -E "^Sig(Blk|Ign|Cgt)" /proc/self/status; env; echo end''']` + "\n",
+			`'''for i in /proc/$$/fd/*; do [ -h $i ] && printf "fd %s " ${i##*/} && readlink $i; done; grep -E "^Sig(Blk|Ign|Cgt)" /proc/self/status; env; echo end''']` + "\n",
 	})
 	c := r.client()
 	for range 3 {
