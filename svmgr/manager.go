@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"dynamod/internal/ipc"
 	"dynamod/svmgr/internal/api"
@@ -107,6 +108,19 @@ func (m *manager) LastExit(name string) (ipc.Exit, bool) {
 
 // Cgroup implements api.World.
 func (m *manager) Cgroup(name string) string { return m.world.CgroupOf(name) }
+
+// RunOf implements api.World.
+func (m *manager) RunOf(name string) (group, invocation string, mainStart ipc.Stamp) {
+	group, invocation, ticks := m.world.RunOfUnit(name)
+	if ticks > 0 {
+		// A tick is 10 ms for all programs, whatever the kernel's own clock is
+		// (USER_HZ, proc(5)).
+		now := m.Now()
+		mainStart.Mono = int64(ticks) * 10_000
+		mainStart.Wall = now.Wall/1000 - (int64(now.Mono/time.Microsecond) - mainStart.Mono)
+	}
+	return group, invocation, mainStart
+}
 
 // Processes implements api.World: those of the unit's cgroup and the groups below,
 // or, without cgroups, the runs that the core knows.

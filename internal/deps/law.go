@@ -88,6 +88,12 @@ var law = []rule{
 		outside: []string{"github.com/spf13/cobra", "github.com/spf13/cobra/doc", "github.com/spf13/pflag", "golang.org/x/sys/unix"}},
 	{pkg: "dynamodctl", ours: []string{"dynamodctl/internal/..."}},
 
+	// systemd1 for its clients: words and types, the way to the manager, D-Bus.
+	{pkg: "sd1bridge/internal/translate", ours: with(model, "internal/ipc", "internal/sandbox"), never: []string{"os", "os/...", "net", "syscall", "sync"}},
+	{pkg: "sd1bridge/internal/upstream", ours: []string{"internal/ipc", "sd1bridge/internal/translate"}},
+	{pkg: "sd1bridge/internal/api", ours: with(model, "internal/bus", "internal/graph", "internal/ipc", "internal/load", "internal/sys/virt", "sd1bridge/internal/..."), outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
+	{pkg: "sd1bridge", ours: []string{"internal/bus", "internal/ipc", "sdnotify", "sd1bridge/internal/..."}, outside: []string{"github.com/godbus/dbus/v5"}},
+
 	// Tools of the house; nothing that is shipped imports them.
 	{pkg: "internal/deps"},
 	{pkg: "internal/testkit/...", ours: []string{"..."}, outside: []string{"..."}},
