@@ -16,6 +16,10 @@ import (
 // DebianLabel is the label of the root file system of a Debian image.
 const DebianLabel = "debian"
 
+// InitPrograms are the two that a Debian image boots with, for init= on the kernel
+// command line.
+var InitPrograms = map[string]string{"systemd": "/usr/lib/systemd/systemd", "dynamod": "/sbin/dynamod-init"}
+
 // Debian is an untouched Debian tree with dynamod beside its own systemd: which of the
 // two is PID 1 says init= on the kernel command line. What is laid over it is what an
 // installer would write: fstab, host name, machine ID, and a root without a password.

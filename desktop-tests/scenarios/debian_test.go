@@ -19,8 +19,6 @@ import (
 // inits are the two that the same image boots with.
 var inits = []string{"systemd", "dynamod"}
 
-var initPrograms = map[string]string{"systemd": "/usr/lib/systemd/systemd", "dynamod": "/sbin/dynamod-init"}
-
 // asked is what an operator types after his login, in one file. Everything but the
 // lists is asked of the programs, not of their manager.
 const asked = `#!/bin/bash
@@ -102,7 +100,7 @@ func TestDebian(t *testing.T) {
 				t.Fatalf("copy the disk: %v: %s", err, out)
 			}
 			m := boot(t, vm.Spec{Name: "debian/" + init, Kernel: k, Initramfs: initramfs, Memory: 768, Limit: 6 * time.Minute,
-				Append: []string{"root=LABEL=" + bootable.DebianLabel, "rootfstype=ext4", "init=" + initPrograms[init]},
+				Append: []string{"root=LABEL=" + bootable.DebianLabel, "rootfstype=ext4", "init=" + bootable.InitPrograms[init]},
 				Disks:  []vm.Drive{{File: own, Keep: true}}})
 			login(t, m)
 			settled, down, comm := "systemctl is-system-running --wait; systemctl is-active default.target", "systemctl poweroff", "systemd"
