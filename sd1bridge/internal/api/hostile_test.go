@@ -9,6 +9,8 @@ import (
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
+
+	"dynamod/internal/testkit"
 )
 
 // asNobody connects as a user without rights: the kernel tells the bridge so.
@@ -95,6 +97,10 @@ func TestHostileClientChangesNothing(t *testing.T) {
 		}
 		return out
 	}
+	testkit.Eventually(t, "all is up", func() bool {
+		at := state()
+		return strings.Contains(at, "web_2eservice Unit.ActiveState \"active\"") && strings.Contains(at, "default_2etarget Unit.ActiveState \"active\"")
+	})
 	before := state()
 	c := b.asNobody(t)
 	r := rand.New(rand.NewPCG(1, 2))
