@@ -29,8 +29,16 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## show dynamod at work (today: what there is before anything boots)
+demo: build ## show dynamod at work; at the end Debian 13 boots on it in a virtual machine
 	@tools/demo.sh
+
+# What is PID 1 in `make vm`: dynamod or systemd.
+INIT ?= dynamod
+
+.PHONY: vm
+vm: ## Debian 13 in a virtual machine on this terminal; INIT=systemd for the other one
+	@tools/install-deps.sh tree vm
+	go run ./desktop-tests/cmd/dynamod-vm -init $(INIT)
 
 .PHONY: run
 run: build ## a few services under a standalone manager, and top to look at them
@@ -48,6 +56,7 @@ build: ## build the programs into build/
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o build/dynamod-child ./svmgr/child
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o build/dynamod-step ./step
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o build/dynamod-init ./init
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o build/dynamod-sd1bridge ./sd1bridge
 
 .PHONY: install
 install: build ## install into DESTDIR (default /), below PREFIX (default /usr), as a package would

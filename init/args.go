@@ -93,6 +93,8 @@ func durationFlag(c *pid1.Config, name string) *pid1.Time {
 		return &c.AbortWait
 	case "--restart-delay":
 		return &c.DelayMin
+	case "--steady":
+		return &c.Steady
 	case "--stop-wait":
 		return &c.StopWait
 	case "--term-wait":

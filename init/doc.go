@@ -36,6 +36,7 @@
 //	--start-grace D       until the first heartbeat (60s)
 //	--abort-wait D        from SIGABRT to SIGKILL (5s)
 //	--restart-delay D     the first delay before a new manager (500ms)
+//	--steady D            a manager that lived for so long has not died too soon (30s)
 //	--stop-wait D         for the ordered stop (30m)
 //	--term-wait D         from SIGTERM to SIGKILL for what is left (5s)
 //	--kill-wait D         from SIGKILL to the end (2s)

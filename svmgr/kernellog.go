@@ -12,9 +12,10 @@ import (
 	"dynamod/svmgr/internal/keeper"
 )
 
-// kernelLog hands warnings and worse to init for the kernel log, besides the manager's
-// standard error: until there is a log daemon, and whenever that is what is broken,
-// people look there.
+// kernelLog hands lines to init for the kernel log, where people look until there is a
+// log daemon, and whenever that is what is broken. The manager's standard error is the
+// console, where a login may be going on and which shows the kernel log anyway: it gets
+// only what init does not take.
 type kernelLog struct {
 	slog.Handler
 	k *kernelText
@@ -54,26 +55,29 @@ func (l *kernelLog) WithGroup(name string) slog.Handler {
 
 // Handle implements slog.Handler.
 func (l *kernelLog) Handle(ctx context.Context, r slog.Record) error {
-	err := l.Handler.Handle(ctx, r)
 	to := l.k.to.Load()
-	if to == nil || r.Level < slog.LevelWarn {
-		return err
+	if to == nil || r.Level < slog.LevelInfo {
+		return l.Handler.Handle(ctx, r)
 	}
-	level := uint8(4) // syslog(3)
-	if r.Level >= slog.LevelError {
+	level := uint8(6) // syslog(3)
+	switch {
+	case r.Level >= slog.LevelError:
 		level = 3
+	case r.Level >= slog.LevelWarn:
+		level = 4
 	}
 	l.k.mu.Lock()
 	defer l.k.mu.Unlock()
 	l.k.buf.Reset()
-	if l.text.Handle(ctx, r) != nil {
+	if err := l.text.Handle(ctx, r); err != nil {
 		return err
 	}
-	line := "svmgr: " + strings.TrimPrefix(strings.TrimSpace(l.k.buf.String()), "msg=")
+	line := strings.TrimPrefix(strings.TrimSpace(l.k.buf.String()), "msg=")
 	if to.Log(level, line) != nil {
 		l.k.lost.Add(1)
+		return l.Handler.Handle(ctx, r)
 	} else if n := l.k.lost.Swap(0); n > 0 {
-		_ = to.Log(4, "svmgr: lines for the kernel log were lost: "+strconv.FormatUint(n, 10))
+		_ = to.Log(4, "lines for the kernel log were lost: "+strconv.FormatUint(n, 10))
 	}
-	return err
+	return nil
 }

@@ -175,8 +175,9 @@ func run(s settings) (int, error) {
 	}
 	defer alarm.Close()
 	published := make(chan core.Action, publishedQueue)
+	notices := newNotices(m, boardPath(s), g.Len())
 	m.Loop = loop.New(loop.Options{Alarm: alarm, Core: c, Actor: m.world, Record: record, Log: log, HandedOver: m.handedOver,
-		Listener: speaker{log, handler, published, newRest(log)}})
+		Listener: speaker{log, handler, published, newRest(log, notices.anew), notices}})
 	asked := c.View().BootAsked() // the loop owns the core from here
 	if c.View().Booted() {
 		// The former manager may have died before it told init.
@@ -204,7 +205,13 @@ func run(s settings) (int, error) {
 	reload := func() { reload(m, handler, log) }
 	go obey(ctx, m, stop, reload)  // ends with ctx
 	go m.watchBoot(ctx, published) // ends with ctx
-	go link.beat(ctx, m)           // ends with ctx
+	written := make(chan struct{})
+	go func() { // ends with running
+		defer close(written)
+		notices.run(running)
+	}()
+	notices.anew()
+	go link.beat(ctx, m) // ends with ctx
 	link.listen(m, func(signal string) {
 		go m.signalled(signal, reload) // ends when the loop has taken it
 	})
@@ -221,6 +228,8 @@ func run(s settings) (int, error) {
 	}()
 	link.up()
 	m.Run(running)
+	leave()
+	<-written
 	if m.replaced.Load() {
 		return 1, m.replace(server)
 	}
@@ -311,6 +320,7 @@ type speaker struct {
 	// published gets what watchBoot looks at.
 	published chan<- core.Action
 	rest      *rest
+	notices   *notices
 }
 
 // publishedQueue bounds what waits for watchBoot. It looks at everything with each,
@@ -321,8 +331,11 @@ const publishedQueue = 256
 func (s speaker) Published(now core.Time, a core.Action) {
 	s.next.Published(now, a)
 	s.publish(a)
-	if p, ok := a.(core.Publish); ok && p.What == core.UnitChanged {
-		s.rest.changed()
+	if p, ok := a.(core.Publish); ok {
+		s.notices.changed(p)
+		if p.What == core.UnitChanged {
+			s.rest.changed()
+		}
 	}
 	l, ok := a.(core.Log)
 	if !ok || l.Level > core.LevelNotice {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"dynamod/internal/ipc"
 	"dynamod/svmgr/internal/api"
@@ -108,6 +109,19 @@ func (m *manager) LastExit(name string) (ipc.Exit, bool) {
 // Cgroup implements api.World.
 func (m *manager) Cgroup(name string) string { return m.world.CgroupOf(name) }
 
+// RunOf implements api.World.
+func (m *manager) RunOf(name string) (group, invocation string, mainStart ipc.Stamp) {
+	group, invocation, ticks := m.world.RunOfUnit(name)
+	if ticks > 0 {
+		// A tick is 10 ms for all programs, whatever the kernel's own clock is
+		// (USER_HZ, proc(5)).
+		now := m.Now()
+		mainStart.Mono = int64(ticks) * 10_000
+		mainStart.Wall = now.Wall/1000 - (int64(now.Mono/time.Microsecond) - mainStart.Mono)
+	}
+	return group, invocation, mainStart
+}
+
 // Processes implements api.World: those of the unit's cgroup and the groups below,
 // or, without cgroups, the runs that the core knows.
 func (m *manager) Processes(name string) []ipc.Process {
@@ -165,34 +179,41 @@ func (m *manager) Usage(name string) (ipc.Usage, bool) {
 	if dir == "" {
 		return ipc.Usage{}, false
 	}
-	number := func(file string) int64 {
-		data, err := os.ReadFile(filepath.Join(dir, file))
-		if err != nil {
-			return -1
-		}
-		n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
-		if err != nil {
-			return -1 // "max"
-		}
-		return n
-	}
-	keyed := func(file, key string) int64 {
-		data, err := os.ReadFile(filepath.Join(dir, file))
-		if err != nil {
-			return -1
-		}
-		for line := range strings.Lines(string(data)) {
-			if rest, ok := strings.CutPrefix(line, key+" "); ok {
-				if n, err := strconv.ParseInt(strings.TrimSpace(rest), 10, 64); err == nil {
-					return n
-				}
-			}
-		}
-		return -1
-	}
+	number := func(file string) int64 { return cgroupNumber(dir, file) }
+	keyed := func(file, key string) int64 { return cgroupKeyed(dir, file, key) }
 	return ipc.Usage{Memory: number("memory.current"), MemoryPeak: number("memory.peak"), MemoryMax: number("memory.max"),
 		Swap: number("memory.swap.current"), CPU: keyed("cpu.stat", "usage_usec"), Tasks: number("pids.current"),
 		TasksMax: number("pids.max"), IORead: -1, IOWrite: -1, OOMKills: keyed("memory.events", "oom_kill")}, true
+}
+
+// cgroupNumber reads a file of a cgroup that holds one number; -1 if it holds "max" or
+// cannot be read.
+func cgroupNumber(dir, file string) int64 {
+	data, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		return -1
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// cgroupKeyed reads one number of a file with a key on each line; -1 if there is none.
+func cgroupKeyed(dir, file, key string) int64 {
+	data, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		return -1
+	}
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, key+" "); ok {
+			if n, err := strconv.ParseInt(strings.TrimSpace(rest), 10, 64); err == nil {
+				return n
+			}
+		}
+	}
+	return -1
 }
 
 // Warnings implements api.World.

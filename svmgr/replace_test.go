@@ -262,22 +262,7 @@ func TestUnderInit(t *testing.T) {
 	r := prepare(t, map[string]string{"count.toml": "[service]\nname = \"count\"\nexec = [\"/bin/sh\", \"-c\", \"i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done\"]\n"})
 	r.writeUnit("one.socket", "[Socket]\nListenStream="+filepath.Join(r.run, "one")+"\n")
 	r.writeUnit("one.service", "[Service]\nExecStart=/bin/sleep 1000\n")
-	var log testkit.Buffer
-	init := exec.Command("unshare", "--fork", "--kill-child", "--pid", "--mount-proc", filepath.Join(programs, "dynamod-init"), "--run", r.run, "--restart-delay", "10ms",
-		"--svmgr", filepath.Join(programs, "dynamod-svmgr"), "--", "-standalone", "-config-dir", r.cfg, "-runtime-dir", r.run)
-	init.Stdout, init.Stderr = &log, &log
-	if err := init.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { _ = init.Wait(); close(ended) }() // ends with init
-	t.Cleanup(func() {
-		_ = init.Process.Kill()
-		<-ended
-		if t.Failed() {
-			t.Logf("it said:\n%s", log.String())
-		}
-	})
+	init := underInit(r)
 	c := r.client()
 	if _, err := call[ipc.JobResult](t, c, ipc.VerbStart, ipc.JobArgs{Unit: "one.socket", Wait: true}); err != nil {
 		t.Fatal(err)
@@ -289,30 +274,11 @@ func TestUnderInit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	for k := range 8 { // five deaths in a row would be too many
+	for k := range 10 {
 		if k%2 == 0 {
 			c = reexec(t, c, filepath.Join(r.run, "control.sock"))
 		} else {
-			before := c.Server().Started
-			if _, err := call[ipc.Done](t, c, ipc.VerbPing, nil); err != nil {
-				t.Fatal(err)
-			}
-			killManager(t, init.Process.Pid)
-			testkit.Eventually(t, "another manager answers", func() bool {
-				ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
-				defer cancel()
-				next, err := ipc.Dial(ctx, filepath.Join(r.run, "control.sock"))
-				if err != nil {
-					return false
-				}
-				if next.Server().Started == before {
-					next.Close()
-					return false
-				}
-				t.Cleanup(func() { next.Close() })
-				c = next
-				return true
-			})
+			c = init.kill(c)
 		}
 		if now := status(t, c, "count"); now.PID != was.PID || now.State != "active" {
 			t.Fatalf("after %d: count is %s with pid %d; it had %d", k, now.State, now.PID, was.PID)
@@ -323,13 +289,66 @@ func TestUnderInit(t *testing.T) {
 		}
 		conn.Close()
 	}
-	if strings.Contains(log.String(), "malformed") {
+	if strings.Contains(init.log.String(), "malformed") {
 		t.Error("init got frames that are none")
 	}
 }
 
+// initiated is a manager below dynamod-init, which is the first process of a pid
+// namespace.
+type initiated struct {
+	*running
+	cmd *exec.Cmd
+	log testkit.Buffer
+}
+
+// underInit starts init, and with it the manager.
+func underInit(r *running) *initiated {
+	i := &initiated{running: r}
+	i.cmd = exec.Command("unshare", "--fork", "--kill-child", "--pid", "--mount-proc", filepath.Join(programs, "dynamod-init"), "--run", r.run,
+		"--restart-delay", "10ms", "--steady", "1ms", "--svmgr", r.program, "--", "-standalone", "-config-dir", r.cfg, "-runtime-dir", r.run)
+	i.cmd.Stdout, i.cmd.Stderr = &i.log, &i.log
+	if err := i.cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = i.cmd.Wait(); close(ended) }() // ends with init
+	r.t.Cleanup(func() {
+		_ = i.cmd.Process.Kill()
+		<-ended
+		if r.t.Failed() {
+			r.t.Logf("it said:\n%s", i.log.String())
+		}
+	})
+	return i
+}
+
+// kill kills the manager and returns a connection to the next one.
+func (i *initiated) kill(c *ipc.Client) *ipc.Client {
+	t := i.t
+	t.Helper()
+	before := c.Server().Started
+	killManager(t, i.cmd.Process.Pid)
+	var next *ipc.Client
+	testkit.Eventually(t, "another manager answers", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
+		defer cancel()
+		var err error
+		if next, err = ipc.Dial(ctx, filepath.Join(i.run, "control.sock")); err != nil {
+			return false
+		}
+		if next.Server().Started == before {
+			next.Close()
+			return false
+		}
+		return true
+	})
+	t.Cleanup(func() { next.Close() })
+	return next
+}
+
 // killManager kills the manager below the unshare(1) with this number.
-func killManager(t *testing.T, unshare int) {
+func killManager(t testing.TB, unshare int) {
 	t.Helper()
 	children := func(pid string) []string {
 		data, _ := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")

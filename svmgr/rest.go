@@ -12,7 +12,9 @@ import (
 // a reload, or a start of many units. It is not for every small change, because pages
 // that are in use have to be fetched again.
 type rest struct {
-	log     *slog.Logger
+	log *slog.Logger
+	// also is called before.
+	also    func()
 	timer   *time.Timer
 	changes atomic.Int64
 }
@@ -24,8 +26,8 @@ const (
 	restChanges = 32
 )
 
-func newRest(log *slog.Logger) *rest {
-	r := &rest{log: log}
+func newRest(log *slog.Logger, also func()) *rest {
+	r := &rest{log: log, also: also}
 	r.timer = time.AfterFunc(restAfter, r.giveBack) // what the start needed; it ends with the process
 	return r
 }
@@ -39,6 +41,8 @@ func (r *rest) changed() {
 
 func (r *rest) giveBack() {
 	r.changes.Store(0)
+	r.also()
+	time.Sleep(3 * boardDelay) // that reads files, too
 	if _, err := memory.GiveBack(); err != nil {
 		r.log.Warn("memory that is not needed any more is kept", "err", err)
 	}

@@ -43,6 +43,7 @@ done
 for f in docs/man/*.[1-8]; do
 	put 644 "$f" "$prefix/share/man/man${f##*.}"
 done
+put 644 include/dynamod-board.h "$prefix/include"
 complete() { # SHELL DIRECTORY FILE
 	install -d -m 755 "$dest$prefix/share/$2"
 	build/dynamodctl completion "$1" >"$dest$prefix/share/$2/$3"

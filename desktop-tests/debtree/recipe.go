@@ -76,6 +76,18 @@ var Minimal = Recipe{
 	Revision: 1,
 }
 
+// Server is a small server: what people have on a machine without a screen.
+var Server = Recipe{
+	Name:   "server",
+	Suite:  "trixie",
+	Arch:   debianArch(),
+	Method: Bootstrap,
+	Packages: []string{
+		"cron", "dbus", "iproute2", "libpam-systemd", "nginx-light", "openssh-server", "rsyslog", "systemd-sysv", "udev",
+	},
+	Revision: 1,
+}
+
 // GNOMEUnits has the same unit files, drop-ins and links as GNOME, and little
 // else: it is there in seconds. Its programs do not run, for their libraries are missing.
 var GNOMEUnits = Recipe{
@@ -110,7 +122,7 @@ var BusyBox = Recipe{
 }
 
 // Recipes lists every recipe.
-func Recipes() []Recipe { return []Recipe{GNOME, GNOMEUnits, Minimal, Kernel, BusyBox} }
+func Recipes() []Recipe { return []Recipe{GNOME, GNOMEUnits, Minimal, Server, Kernel, BusyBox} }
 
 // Lookup finds a recipe by name; "units" is short for "gnome-units".
 func Lookup(name string) (Recipe, error) {

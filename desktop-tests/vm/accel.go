@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -71,7 +72,7 @@ func Acceleration(ctx context.Context, progress io.Writer) (Accel, error) {
 	}
 	accel := KVM
 	if err := Smoke(ctx, KVM, kvmPatience, progress); err != nil {
-		if ctx.Err() != nil || errors.Is(err, os.ErrNotExist) {
+		if ctx.Err() != nil || errors.Is(err, os.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
 			return "", err
 		}
 		accel = TCG

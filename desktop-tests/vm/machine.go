@@ -68,6 +68,8 @@ type Spec struct {
 	CPU string
 	// Output, if set, takes what the guest writes into OutputPort.
 	Output io.Writer
+	// ConsoleOutput, if set, takes what the guest prints there, as it comes.
+	ConsoleOutput io.Writer
 	// Progress is told what goes on; nil for nobody.
 	Progress io.Writer
 }
@@ -274,7 +276,11 @@ func (m *Machine) start() error {
 	m.cmd.Stdout, m.cmd.Stderr = qemuLog, qemuLog
 	m.tell = progress.New(m.Spec.Progress, "vm: "+m.Spec.Name)
 	m.tell.At(fmt.Sprintf("booting (%s, %s)", m.Spec.Board, m.Spec.Accel))
-	m.Console = newConsole(console, consoleLog, m.tell.Note)
+	var printed io.Writer = consoleLog
+	if m.Spec.ConsoleOutput != nil {
+		printed = io.MultiWriter(consoleLog, m.Spec.ConsoleOutput)
+	}
+	m.Console = newConsole(console, printed, m.tell.Note)
 	m.Started = time.Now()
 	err = m.cmd.Start()
 	for _, f := range m.cmd.ExtraFiles {
@@ -453,9 +459,10 @@ func (m *Machine) Finish() error {
 }
 
 // Kill pulls the plug.
-func (m *Machine) Kill() { m.cancel(errKilled) }
+func (m *Machine) Kill() { m.cancel(ErrKilled) }
 
-var errKilled = errors.New("killed by its test")
+// ErrKilled is why a machine ended whose plug was pulled.
+var ErrKilled = errors.New("killed by its test")
 
 // Close ends the machine if it still runs, and waits for that.
 func (m *Machine) Close() {

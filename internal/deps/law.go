@@ -41,6 +41,7 @@ var law = []rule{
 	{pkg: "internal/load", ours: with(model, "internal/load/..."), never: []string{"os", "os/...", "net/...", "net", "syscall"}},
 
 	// What touches the machine, in thin layers that do not know our model.
+	{pkg: "internal/board"},
 	{pkg: "internal/sys/cgroupbpf", outside: []string{"github.com/cilium/ebpf", "github.com/cilium/ebpf/...", "golang.org/x/sys/unix"}},
 	{pkg: "internal/sys/...", outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "internal/log", ours: []string{"internal/sys/kmsg"}},
@@ -73,7 +74,7 @@ var law = []rule{
 	{pkg: "svmgr/internal/api", ours: with(model, "svmgr/internal/core", "internal/graph", "internal/ipc", "internal/access", "internal/sandbox")},
 	{pkg: "svmgr/internal/keeper", ours: []string{"internal/ipc/pid1", "sdnotify"}, outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "svmgr/internal/loop", ours: []string{"svmgr/internal/core", "svmgr/internal/world", "svmgr/internal/api", "internal/graph", "internal/unit", "internal/diag", "internal/load", "internal/log", "internal/sys/clock"}},
-	{pkg: "svmgr", ours: with(model, "svmgr/internal/...", "internal/graph", "internal/ipc", "internal/ipc/pid1", "internal/access", "internal/log", "internal/load", "internal/sys/subreaper", "internal/sys/clock", "internal/sys/memory")},
+	{pkg: "svmgr", ours: with(model, "svmgr/internal/...", "internal/graph", "internal/ipc", "internal/ipc/pid1", "internal/access", "internal/log", "internal/load", "internal/sys/subreaper", "internal/sys/clock", "internal/sys/memory", "internal/board")},
 
 	// The operator's tool asks the manager over ipc or reads files itself; it
 	// never links the manager.
@@ -82,10 +83,21 @@ var law = []rule{
 		outside: []string{"github.com/charmbracelet/bubbletea", "github.com/charmbracelet/lipgloss", "github.com/charmbracelet/x/ansi"}},
 	{pkg: "dynamodctl/internal/noquery", outside: []string{"github.com/charmbracelet/lipgloss"}},
 	{pkg: "dynamodctl/internal/console", outside: []string{"github.com/creack/pty", "golang.org/x/term", "golang.org/x/sys/unix"}},
-	{pkg: "dynamodctl/internal/live", ours: []string{"internal/ipc"}, outside: []string{"golang.org/x/sys/unix"}},
-	{pkg: "dynamodctl/internal/...", ours: with(model, "internal/graph", "internal/sandbox", "internal/load", "internal/load/native", "internal/load/sdunit", "internal/ipc", "sdnotify", "dynamodctl/internal/..."),
+	{pkg: "dynamodctl/internal/live", ours: []string{"internal/ipc", "internal/board"}, outside: []string{"golang.org/x/sys/unix"}},
+	{pkg: "dynamodctl/internal/...", ours: with(model, "internal/install", "internal/tree", "internal/graph", "internal/sandbox", "internal/load", "internal/load/native", "internal/load/sdunit", "internal/ipc", "internal/board", "sdnotify", "dynamodctl/internal/..."),
 		outside: []string{"github.com/spf13/cobra", "github.com/spf13/cobra/doc", "github.com/spf13/pflag", "golang.org/x/sys/unix"}},
 	{pkg: "dynamodctl", ours: []string{"dynamodctl/internal/..."}},
+
+	// A tree of units on disk, and the links that enable and mask them: for the
+	// operator's tool and for D-Bus.
+	{pkg: "internal/tree", ours: with(model, "internal/graph", "internal/load", "internal/load/...")},
+	{pkg: "internal/install", ours: with(model, "internal/tree")},
+
+	// systemd1 for its clients: words and types, the way to the manager, D-Bus.
+	{pkg: "sd1bridge/internal/translate", ours: with(model, "internal/ipc", "internal/sandbox"), never: []string{"os", "os/...", "net", "syscall", "sync"}},
+	{pkg: "sd1bridge/internal/upstream", ours: []string{"internal/ipc", "sd1bridge/internal/translate"}},
+	{pkg: "sd1bridge/internal/api", ours: with(model, "internal/bus", "internal/graph", "internal/install", "internal/ipc", "internal/load", "internal/sys/virt", "sd1bridge/internal/..."), outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
+	{pkg: "sd1bridge", ours: []string{"internal/bus", "internal/ipc", "sdnotify", "sd1bridge/internal/..."}, outside: []string{"github.com/godbus/dbus/v5"}},
 
 	// Tools of the house; nothing that is shipped imports them.
 	{pkg: "internal/deps"},

@@ -67,6 +67,13 @@ func (r *ShowResult) keep(n, offset int) {
 	r.at(offset + n)
 }
 
+func (r *UnitResult) count() int { return len(r.Settings) + len(r.Relations) }
+func (r *UnitResult) keep(n, offset int) {
+	settings := min(n, len(r.Settings))
+	r.Settings, r.Relations = r.Settings[:settings], r.Relations[:n-settings]
+	r.at(offset + n)
+}
+
 func (r *TreeResult) count() int { return len(r.Rows) }
 func (r *TreeResult) keep(n, offset int) {
 	r.Rows = r.Rows[:n]

@@ -195,6 +195,38 @@ type ShowResult struct {
 	More
 }
 
+// UnitResult is a unit with all that is known of it. The rows of its pages are the
+// settings and then the relations.
+type UnitResult struct {
+	Unit string `json:"unit"`
+	// Facts are on the first page only.
+	Facts *Facts `json:"facts,omitempty"`
+	// Settings are those that differ from the defaults of unit files, in the words
+	// of unit files whatever the unit was written in.
+	Settings  []Setting  `json:"settings"`
+	Relations []Relation `json:"relations"`
+	More
+}
+
+// Facts are what is known of a unit besides its settings.
+type Facts struct {
+	Status
+	// Perpetual units cannot be stopped.
+	Perpetual bool `json:"perpetual,omitempty"`
+	// Group is its cgroup as /proc/PID/cgroup has it, Invocation the id of its
+	// present run in hexadecimal digits.
+	Group      string `json:"group,omitempty"`
+	Invocation string `json:"invocation,omitempty"`
+	// MainStart is when the main process was begun.
+	MainStart Stamp `json:"main_start"`
+}
+
+// Relation is one edge to another unit, in the words of D-Bus: "RequiredBy".
+type Relation struct {
+	Relation string `json:"relation"`
+	Unit     string `json:"unit"`
+}
+
 // SecurityResult says how much a service leaves open (docs/security.md).
 type SecurityResult struct {
 	Unit string `json:"unit"`

@@ -11,6 +11,7 @@ const (
 	VerbList        Verb = "list"
 	VerbStatus      Verb = "status"
 	VerbShow        Verb = "show"
+	VerbUnit        Verb = "unit"
 	VerbSecurity    Verb = "security"
 	VerbTree        Verb = "tree"
 	VerbDeps        Verb = "deps"
@@ -94,6 +95,7 @@ var verbs = withRequired([]verb{
 	{VerbList, query, of[ListArgs], of[ListResult], "units, by name; paged", nil},
 	{VerbStatus, query, of[UnitArgs], of[Status], "all about one unit, chosen by name or by process", nil},
 	{VerbShow, query, of[ShowArgs], of[ShowResult], "the settings of a unit as they stand, and where they come from; paged", nil},
+	{VerbUnit, query, of[ShowArgs], of[UnitResult], "a unit as the bridge shows it: state, settings with their defaults, relations; loads it; paged", nil},
 	{VerbSecurity, query, of[SecurityArgs], of[SecurityResult], "how much a service leaves open, and what would close it", nil},
 	{VerbTree, query, of[TreeArgs], of[TreeResult], "the supervision tree; paged", nil},
 	{VerbDeps, query, of[DepsArgs], of[DepsResult], "what a unit needs, or what needs it; paged", nil},

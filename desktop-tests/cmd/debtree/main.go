@@ -14,7 +14,7 @@ import (
 )
 
 func main() {
-	name := flag.String("recipe", debtree.GNOME.Name, "what to build: gnome, gnome-units (or units), minimal, kernel, busybox")
+	name := flag.String("recipe", debtree.GNOME.Name, "what to build: gnome, gnome-units (or units), minimal, server, kernel, busybox")
 	only := flag.Bool("print", false, "print the path without building; exit 1 if the tree is not there")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: debtree [-recipe NAME] [-print]\nPrints the path of a cached Debian 13 tree; builds it first if it is not there.")

@@ -113,7 +113,7 @@ A bare unit name means a service.
 		root.AddCommand(cmds...)
 	}
 	add(groupLook, listCommand(g), statusCommand(g), treeCommand(g), whyCommand(g), depsCommand(g), jobsCommand(g),
-		blameCommand(g), chainCommand(g), topCommand(g), securityCommand(g), logsCommand(g), eventsCommand(g))
+		blameCommand(g), chainCommand(g), topCommand(g), boardCommand(g), securityCommand(g), logsCommand(g), eventsCommand(g))
 	add(groupChange, startCommand(g), stopCommand(g), restartCommand(g), tryRestartCommand(g), reloadCommand(g), killCommand(g),
 		freezeCommand(g), thawCommand(g), resetCommand(g), cancelCommand(g), isolateCommand(g),
 		startAllCommand(g), stopAllCommand(g), notifyCommand(g))

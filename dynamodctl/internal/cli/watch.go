@@ -201,7 +201,7 @@ Kinds are ` + strings.Join(ipc.EventKinds, ", ") + `.
 }
 
 func topCommand(g *globals) *cobra.Command {
-	var once bool
+	var once, fromBoard bool
 	var every time.Duration
 	cmd := &cobra.Command{
 		Use:   "top [PATTERN]...",
@@ -218,6 +218,14 @@ unit, enter says why it is in its state; p pauses; q quits.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if every < 100*time.Millisecond {
 				return fmt.Errorf("--interval %s: must be at least 100ms", every)
+			}
+			if fromBoard {
+				s := g.session(cmd)
+				out, isFile := s.out.(*os.File)
+				if once || s.json || !isFile || !style.Terminal(s.out) || !style.Terminal(os.Stdin) {
+					return errors.New("--board is for a terminal; dynamodctl board prints it once")
+				}
+				return s.untilInterrupted(top.Run(s.ctx, &boardSource{s.target(), args}, every, os.Stdin, out))
 			}
 			return g.live(cmd, func(s *session) error {
 				out, isFile := s.out.(*os.File)
@@ -240,6 +248,7 @@ unit, enter says why it is in its state; p pauses; q quits.
 	}
 	f := cmd.Flags()
 	f.BoolVar(&once, "once", false, "print one table and end")
+	f.BoolVar(&fromBoard, "board", false, "read shared memory and ask no manager, see board")
 	f.DurationVar(&every, "interval", top.Every, "look every `TIME`")
 	return cmd
 }

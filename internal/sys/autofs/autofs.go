@@ -103,9 +103,16 @@ const (
 // Control is /dev/autofs.
 type Control struct{ fd int }
 
-// OpenControl opens /dev/autofs.
+// OpenControl opens /dev/autofs. The kernel is asked to load the module if it has none:
+// by fsopen(2), which wants a file system of that name.
 func OpenControl() (*Control, error) {
 	fd, err := unix.Open("/dev/autofs", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err == unix.ENOENT {
+		if fs, wrong := unix.Fsopen("autofs", unix.FSOPEN_CLOEXEC); wrong == nil {
+			unix.Close(fs)
+		}
+		fd, err = unix.Open("/dev/autofs", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/autofs: %w: %w", ErrUnavailable, err)
 	}

@@ -48,7 +48,8 @@ func Command(helper []string, namespaces bool, writable []string, program []stri
 	cmd := exec.Command(helper[0], args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL}
 	if namespaces {
-		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWPID
+		// No pid namespace: what sees that it is in one believes to be in a
+		// container. systemd-getty-generator then makes no serial consoles.
 		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
 	}
 	return cmd
@@ -84,9 +85,7 @@ func Main(args []string) int {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, unix.SIGTERM)
 	st, err := run(readOnly, writable, args[1:], stop)
-	if !readOnly { // else this is the first process of a pid namespace: it takes all along
-		killAll()
-	}
+	killAll()
 	if err != nil {
 		return report('E', []byte(err.Error()))
 	}
@@ -147,6 +146,11 @@ func restrict(writable []string) error {
 	}
 	if err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
 		return fmt.Errorf("make the file system read-only: %w", err)
+	}
+	// A read-only /sys is a sign of a container: systemd-fstab-generator ignores devices
+	// then. Where it is no mount of its own it is what the manager has (EINVAL).
+	if err := unix.MountSetattr(unix.AT_FDCWD, "/sys", 0, &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}); err != nil && err != unix.EINVAL && err != unix.ENOENT && err != unix.EPERM {
+		return fmt.Errorf("keep /sys writable: %w", err)
 	}
 	for _, d := range writable {
 		if err := unix.MountSetattr(unix.AT_FDCWD, d, 0, &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}); err != nil {

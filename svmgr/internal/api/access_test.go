@@ -19,7 +19,7 @@ func argsOn(v ipc.Verb, name string) any {
 		return &ipc.ListArgs{All: true}
 	case ipc.VerbStatus, ipc.VerbWhy, ipc.VerbFreeze, ipc.VerbThaw, ipc.VerbLoad:
 		return &ipc.UnitArgs{Unit: name}
-	case ipc.VerbShow:
+	case ipc.VerbShow, ipc.VerbUnit:
 		return &ipc.ShowArgs{Unit: name}
 	case ipc.VerbSecurity:
 		return &ipc.SecurityArgs{Unit: name}

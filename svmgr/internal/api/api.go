@@ -81,6 +81,7 @@ func init() {
 		ipc.VerbList:     with(filtered, (*call).list),
 		ipc.VerbStatus:   with(onUnitOrPID, (*call).status),
 		ipc.VerbShow:     with(onUnit, (*call).show),
+		ipc.VerbUnit:     with(onUnit, (*call).whole),
 		ipc.VerbSecurity: with(onUnit, (*call).security),
 		ipc.VerbTree:     with(filtered, (*call).tree),
 		ipc.VerbDeps:     with(onUnit, (*call).deps),

@@ -277,6 +277,10 @@ func (f *fake) LastExit(name string) (ipc.Exit, bool) {
 	return ipc.Exit{}, false
 }
 
+func (f *fake) RunOf(name string) (group, invocation string, mainStart ipc.Stamp) {
+	return "/dynamod/" + name, "0123456789abcdef0123456789abcdef", ipc.Stamp{}
+}
+
 func (f *fake) Cgroup(name string) string { return "/dynamod/" + name }
 
 func (f *fake) Processes(name string) (out []ipc.Process) {

@@ -149,9 +149,27 @@ const statusLines = 10
 
 // status tells all about one unit.
 func (c *call) status(*ipc.UnitArgs) (any, error) {
-	var s ipc.Status
-	var u core.UnitView
-	err := c.look(func(v core.View, w core.UnitView) {
+	s, u, err := c.stateOf()
+	if ipc.KindOf(err) == "NoSuchUnit" {
+		return c.atRest(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := c.query(func(v core.View) { s.Checks, s.Decisions = c.verdicts(v, u.Name) }); err != nil {
+		return nil, err
+	}
+	if u.Incarnation != 0 {
+		s.Processes = c.processes(u.Name, u.Main, u.Control)
+	}
+	s.Log = c.newest(u.Name, statusLines)
+	return &s, nil
+}
+
+// stateOf is the status of a unit that the core knows, without its processes, its
+// log and the decisions about it.
+func (c *call) stateOf() (s ipc.Status, u core.UnitView, err error) {
+	err = c.look(func(v core.View, w core.UnitView) {
 		u = w
 		s = ipc.Status{Unit: row(v, &u), Why: c.cause(u.Cause, u.Name), Result: u.Result, Stable: u.Stable, Frozen: u.Frozen,
 			Text: u.Status, StoredFDs: u.Stored, ActiveEnter: stamp(u.ActiveEnter), ActiveExit: stamp(u.ActiveExit),
@@ -164,14 +182,10 @@ func (c *call) status(*ipc.UnitArgs) (any, error) {
 			last := stamp(u.LastElapse)
 			s.LastElapse = &last
 		}
-		s.Checks, s.Decisions = c.verdicts(v, u.Name)
 		s.Triggers, s.TriggerBy = c.related(v, u.Name, graph.Triggers), c.related(v, u.Name, graph.TriggeredBy)
 	})
-	if ipc.KindOf(err) == "NoSuchUnit" {
-		return c.atRest(err)
-	}
 	if err != nil {
-		return nil, err
+		return s, u, err
 	}
 	c.describe(&s, &u)
 	s.PID, s.ControlPID = c.pid(u.Main), c.pid(u.Control)
@@ -180,14 +194,12 @@ func (c *call) status(*ipc.UnitArgs) (any, error) {
 	}
 	if u.Incarnation != 0 {
 		s.Cgroup = c.m.Cgroup(u.Name)
-		s.Processes = c.processes(u.Name, u.Main, u.Control)
 	}
 	if use, ok := c.m.Usage(u.Name); ok {
 		s.Resources = &use
 	}
 	s.Warnings = append(s.Warnings, c.m.Warnings(u.Name)...)
-	s.Log = c.newest(u.Name, statusLines)
-	return &s, nil
+	return s, u, nil
 }
 
 func (c *call) pid(run core.RunID) int32 {

@@ -58,6 +58,10 @@ type World interface {
 	UnitOfPID(pid int32, pidfd int) string
 	// LastExit is how the main process of the unit ended the last time.
 	LastExit(unit string) (ipc.Exit, bool)
+	// RunOf is the unit's present run: the path of its cgroup as /proc/PID/cgroup has
+	// it, the id of the run in hexadecimal digits, and when its main process was
+	// begun. All are empty for what does not run.
+	RunOf(unit string) (group, invocation string, mainStart ipc.Stamp)
 	// Cgroup is the unit's group as seen from the root of the hierarchy, ""
 	// if it has none.
 	Cgroup(unit string) string

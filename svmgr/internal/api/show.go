@@ -27,6 +27,9 @@ func cutPage[T any](rows []T, p ipc.Page) ([]T, ipc.More) {
 	return rows[from:to], m
 }
 
+// nextPage says where the next page begins.
+func nextPage(offset int) ipc.More { return ipc.More{Next: strconv.Itoa(offset)} }
+
 // show tells what the files of a unit set, as it stands.
 func (c *call) show(a *ipc.ShowArgs) (any, error) {
 	u, err := c.asWritten()
@@ -124,6 +127,15 @@ func keyOf(u *unit.Unit, s *unit.Setting) (section, key string) {
 		}
 		return "", s.Native
 	}
+	if section, key = directiveOf(u, s); key == "" {
+		key = s.Native[strings.LastIndexByte(s.Native, '.')+1:]
+	}
+	return section, key
+}
+
+// directiveOf is where a setting stands in a unit file, key "" for what has no
+// directive.
+func directiveOf(u *unit.Unit, s *unit.Setting) (section, key string) {
 	names := s.In.Names()
 	own := typeOf(u.Name)
 	for _, n := range names {
@@ -134,10 +146,7 @@ func keyOf(u *unit.Unit, s *unit.Setting) (section, key string) {
 	if section == "" && len(names) > 0 {
 		section = names[0]
 	}
-	if key = s.Name; key == "" {
-		key = s.Native[strings.LastIndexByte(s.Native, '.')+1:]
-	}
-	return section, key
+	return section, s.Name
 }
 
 // tree lists the supervision tree; children follow their parent.

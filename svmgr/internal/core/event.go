@@ -103,7 +103,8 @@ type (
 		Incarnation RunID
 	}
 
-	// Listening answers Listen: the sockets are bound, or Errno says why not.
+	// Listening answers Listen: the sockets are bound, or Errno says why not; it is
+	// Unsupported for an automount that this kernel cannot have.
 	Listening struct {
 		Run   RunID
 		Errno int32
@@ -218,6 +219,9 @@ type (
 	// Tick says that the Deadline has come; it carries nothing.
 	Tick struct{}
 )
+
+// Unsupported is no errno(3): the kernel lacks what is asked for, whoever asks.
+const Unsupported int32 = -1
 
 func (Loaded) event()             {}
 func (Reloaded) event()           {}

@@ -64,22 +64,33 @@ func (c *Core) notified(ev *Notified) {
 	}
 }
 
+// NotifyAccessOf is NotifyAccess= with its default: "main" for a service that must
+// notify, has a watchdog or stores descriptors, and for native ones; else "none". A
+// service with "none" is not told where to notify: with systemd 257 neither is it.
+func NotifyAccessOf(u *unit.Unit) string {
+	switch access := unit.NotifyAccess.Of(u); {
+	case access != "" && access != "none":
+		return access
+	case unit.NotifyAccess.IsSet(u):
+		return "none"
+	case readinessOf(u) == "notify", unit.WatchdogSec.Of(u) != 0, unit.FileDescriptorStoreMax.Of(u) != 0, u.Format == unit.Native:
+		return "main"
+	}
+	return "none"
+}
+
 // mayNotify applies NotifyAccess= (systemd.service(5)); "" is yes. A service that
 // must notify or has a watchdog gets access "main" when nothing was set.
 func (c *Core) mayNotify(i graph.Index, sender RunID) string {
 	p := c.rec(i).proc
 	u := c.def(i)
-	access := unit.NotifyAccess.Of(u)
-	if access == "" || access == "none" {
+	access := NotifyAccessOf(u)
+	switch access {
+	case "none":
 		if unit.NotifyAccess.IsSet(u) {
 			return "NotifyAccess= is none"
 		}
-		if c.readiness(i) != "notify" && unit.WatchdogSec.Of(u) == 0 && unit.FileDescriptorStoreMax.Of(u) == 0 && u.Format != unit.Native {
-			return "it has no NotifyAccess="
-		}
-		access = "main"
-	}
-	switch access {
+		return "it has no NotifyAccess="
 	case "all":
 		return ""
 	case "exec":

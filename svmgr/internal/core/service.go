@@ -243,8 +243,9 @@ func resultWords(p *proc) (result, code, status string) {
 
 // readiness is how the service tells that it is up: none, notify, dbus, forking,
 // oneshot, or one of the native kinds.
-func (c *Core) readiness(i graph.Index) string {
-	u := c.def(i)
+func (c *Core) readiness(i graph.Index) string { return readinessOf(c.def(i)) }
+
+func readinessOf(u *unit.Unit) string {
 	t := unit.ServiceType.Of(u)
 	if t == "oneshot" {
 		return t

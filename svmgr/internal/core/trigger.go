@@ -43,6 +43,11 @@ func (c *Core) triggerAct(i graph.Index, a Act, m msg) {
 		}
 		r.trig.Run = 0
 		c.disarm(i, dlState)
+		if m.errno == Unsupported {
+			// No failure of the unit: the same files boot on kernels with and without.
+			c.triggerStop(i, Cause{Kind: ConditionUnmet, Detail: "kernel support for autofs"}, Skipped)
+			return
+		}
 		if !m.ok {
 			c.triggerStop(i, Cause{Kind: ListenFailed, Errno: m.errno}, Failed)
 			return

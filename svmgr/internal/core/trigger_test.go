@@ -328,4 +328,8 @@ func TestAutomount(t *testing.T) {
 	h.listenErrno = 19
 	h.restart("data.automount")
 	h.is("data.automount", "failed")
+	h.listenErrno = Unsupported // the kernel has no autofs: nobody's failure
+	h.restart("data.automount")
+	h.is("data.automount", "skipped")
+	h.because("data.automount", ConditionUnmet)
 }

@@ -63,6 +63,11 @@ func (w *World) openAutomount(a core.Listen) {
 	w.pool.do(a.Unit.Name, func() {
 		err := w.setAutomount(a.Unit)
 		var errno unix.Errno
+		if errors.Is(err, autofs.ErrUnavailable) {
+			w.log.Info("no automount point: the kernel has no autofs", "unit", a.Unit.Name, "err", err)
+			w.post(core.Listening{Run: a.Run, Errno: core.Unsupported})
+			return
+		}
 		if err != nil {
 			w.log.Error("cannot set up an automount point", "unit", a.Unit.Name, "err", err)
 			if !errors.As(err, &errno) {

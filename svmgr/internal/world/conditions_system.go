@@ -188,7 +188,10 @@ func (m *machine) security(arg string) (bool, error) {
 	case "tpm2":
 		list, _ := fs.ReadDir(m.root, "sys/class/tpmrm")
 		return len(list) > 0, nil
-	case "measured-uki", "cvm":
+	case "measured-uki":
+		// What systemd-stub(7) leaves behind: the register that it measured the kernel into.
+		return m.exists("/sys/firmware/efi/efivars/StubPcrKernelImage-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"), nil
+	case "cvm":
 		return false, fmt.Errorf("dynamod cannot tell")
 	}
 	return false, nil

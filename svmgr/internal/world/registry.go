@@ -195,6 +195,24 @@ func (w *World) CgroupOf(unit string) string {
 	return ""
 }
 
+// RunOfUnit is the present activation of a unit: its cgroup as /proc/PID/cgroup has
+// it, its invocation id, and when its main process began, in clock ticks since boot
+// (proc_pid_stat(5)).
+func (w *World) RunOfUnit(unit string) (group, invocation string, mainStart uint64) {
+	w.reg.mu.Lock()
+	defer w.reg.mu.Unlock()
+	g := w.reg.current[unit]
+	if g == nil {
+		return "", "", 0
+	}
+	for _, p := range g.live {
+		if p.role == core.RoleMain {
+			mainStart = p.start
+		}
+	}
+	return g.rel, g.invocation, mainStart
+}
+
 // Warnings are what was left behind of a unit, such as a cgroup that could not be
 // removed.
 func (w *World) Warnings(unit string) []string {

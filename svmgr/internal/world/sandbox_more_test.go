@@ -368,7 +368,7 @@ func TestRootDirectory(t *testing.T) {
 	base := []string{"RootDirectory=" + root, "BindReadOnlyPaths=/usr"}
 	r.succeeds("a.service", "test -e /etc/inner && test ! -e /etc/passwd && test ! -e /proc/self", base...)
 	r.succeeds("a.service", "test -e /proc/self/status && test -c /dev/null && test -d /sys/class && test \"$(stat -f -c %T /run)\" = tmpfs && test -e /run/host/os-release && test -S $NOTIFY_SOCKET",
-		append(base, "MountAPIVFS=yes")...)
+		append(base, "MountAPIVFS=yes", "NotifyAccess=main")...)
 	r.succeeds("a.service", "test -w $STATE_DIRECTORY && touch $STATE_DIRECTORY/x && ! touch /etc/y 2>/dev/null && touch /srv/y && test -e /tmp",
 		append(base, "StateDirectory=thing", "ReadOnlyPaths=+/etc", "ReadOnlyPaths="+root+"/opt", "PrivateTmp=yes")...)
 	r.succeeds("a.service", "! touch /opt/y 2>/dev/null", append(base, "ReadOnlyPaths="+root+"/opt")...)

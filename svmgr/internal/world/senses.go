@@ -228,7 +228,10 @@ func (w *World) performUnwatch(a core.Unwatch) {
 }
 
 // environmentFor is what every process gets.
-func (w *World) environmentFor(core.Spawn) (passed, error) {
+func (w *World) environmentFor(a core.Spawn) (passed, error) {
+	if core.NotifyAccessOf(a.Unit) == "none" {
+		return passed{}, nil
+	}
 	return passed{env: []string{"NOTIFY_SOCKET=" + w.senses.notify.path}}, nil
 }
 

@@ -1,0 +1,154 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"dynamod/internal/ipc"
+	"dynamod/internal/unit"
+	"dynamod/internal/unitname"
+	"dynamod/sd1bridge/internal/translate"
+)
+
+// settle is how long changes of properties are gathered before they are told: a unit
+// that starts goes through several states at once.
+const settle = 10 * time.Millisecond
+
+// Run turns the manager's events into signals until ctx ends.
+func (s *Server) Run(ctx context.Context) {
+	flush := make(chan struct{}, 1)
+	done := make(chan struct{})
+	go func() { // ends with ctx
+		defer close(done)
+		t := time.NewTimer(0)
+		<-t.C
+		for {
+			select {
+			case <-flush:
+				t.Reset(settle)
+				select {
+				case <-t.C:
+				case <-ctx.Done():
+					return
+				}
+				s.bus.Flush()
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	s.up.Listen(ctx, s.caughtUp, func(e ipc.Event) {
+		s.heard(e)
+		select {
+		case flush <- struct{}{}:
+		default:
+		}
+	})
+	<-done
+}
+
+// caughtUp finds out what happened while the manager was not heard: jobs that are
+// gone, names of the bus that services wait for.
+func (s *Server) caughtUp() {
+	s.ping()
+	s.wantedNames()
+	s.jobs.mu.Lock()
+	var open []uint32
+	for id := range s.jobs.announced {
+		open = append(open, id)
+	}
+	s.jobs.mu.Unlock()
+	for _, id := range open {
+		ctx, cancel := s.ctx(nil)
+		list, err := s.up.Jobs(ctx, id)
+		cancel()
+		if err != nil && ipc.KindOf(err) != "NoSuchJob" {
+			s.log.Warn("a job's end could not be asked for", "job", id, "err", err)
+			continue
+		}
+		unit, result := "", "canceled"
+		running := false
+		for _, j := range list {
+			unit, result, running = j.Unit, jobResult(j.Result), j.State != "ended"
+		}
+		if !running {
+			s.jobs.order.Lock()
+			s.retire(id, unit, result)
+			s.jobs.order.Unlock()
+		}
+	}
+}
+
+// wantedNames looks for services that take a name on the bus: the manager tells of
+// such wishes only when they change.
+func (s *Server) wantedNames() {
+	ctx, cancel := s.ctx(nil)
+	defer cancel()
+	list, err := s.up.List(ctx, ipc.ListArgs{Types: []string{"service"}})
+	if err != nil {
+		s.log.Warn("services could not be listed", "err", err)
+	}
+	for _, row := range list {
+		if row.Active == "inactive" || row.Active == "failed" {
+			continue
+		}
+		u, err := s.up.Unit(ctx, row.Name)
+		if err != nil {
+			s.log.Warn("a service could not be looked at", "unit", row.Name, "err", err)
+			continue
+		}
+		if name := unit.BusName.Of(u.Model); name != "" {
+			s.want(name, true)
+		}
+	}
+}
+
+// jobResult is systemd's word for how a job ended; the manager's own are the same.
+func jobResult(r string) string { return word(r, "done") }
+
+func (s *Server) heard(e ipc.Event) {
+	manager := prefix + "Manager"
+	switch e.Kind {
+	case ipc.EventUnit, ipc.EventStatus:
+		s.changed(e.Unit)
+	case ipc.EventUnitNew:
+		s.bus.Emit(translate.ManagerPath, manager, "UnitNew", e.Unit, path(translate.UnitPath(e.Unit)))
+	case ipc.EventUnitGone:
+		s.bus.Emit(translate.ManagerPath, manager, "UnitRemoved", e.Unit, path(translate.UnitPath(e.Unit)))
+	case ipc.EventJobNew:
+		s.jobs.order.Lock()
+		s.announce(e.Job, e.Unit)
+		s.jobs.order.Unlock()
+		s.bus.Changed(translate.UnitPath(e.Unit), prefix+"Unit", "Job")
+	case ipc.EventJobDone:
+		s.jobs.order.Lock()
+		s.retire(e.Job, e.Unit, jobResult(e.Result))
+		s.jobs.order.Unlock()
+		s.bus.Changed(translate.UnitPath(e.Unit), prefix+"Unit", "Job")
+	case ipc.EventReloaded:
+		s.bus.Emit(translate.ManagerPath, manager, "UnitFilesChanged")
+	case ipc.EventStarted:
+		f := s.boot()
+		total := f.finished - f.manager
+		s.bus.Emit(translate.ManagerPath, manager, "StartupFinished", uint64(0), uint64(0), f.manager, uint64(0), total, f.finished)
+	case ipc.EventBusName:
+		s.want(e.Text, e.Result == "wanted")
+	case ipc.EventDropped:
+		s.log.Warn("events of the manager were lost: signals may be missing", "count", e.Count)
+		s.caughtUp()
+	}
+}
+
+// changed notes that a unit has changed, for both of its interfaces.
+func (s *Server) changed(name string) {
+	n, err := unitname.Parse(name)
+	if err != nil {
+		return
+	}
+	p := translate.UnitPath(name)
+	s.bus.Changed(p, prefix+"Unit")
+	own := n.Type.String()
+	if i := s.tables.by[string(own[0]-'a'+'A')+own[1:]]; i != nil {
+		s.bus.Changed(p, i.Name)
+	}
+}

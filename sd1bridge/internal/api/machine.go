@@ -1,0 +1,66 @@
+package api
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"dynamod/internal/sys/virt"
+	"dynamod/sd1bridge/internal/translate"
+)
+
+// machine is what values are relative to. The limits are this process' own: it is
+// begun by the manager as any service is, with nothing set.
+func machine() translate.Machine {
+	m := translate.Machine{Limits: map[string][2]uint64{}}
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		m.Memory = uint64(info.Totalram) * uint64(info.Unit)
+	}
+	for _, f := range []string{"/proc/sys/kernel/threads-max", "/proc/sys/kernel/pid_max"} {
+		data, err := os.ReadFile(f)
+		if n, bad := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64); err == nil && bad == nil && (m.Tasks == 0 || n < m.Tasks) {
+			m.Tasks = n
+		}
+	}
+	for name, n := range map[string]int{"CPU": unix.RLIMIT_CPU, "FSIZE": unix.RLIMIT_FSIZE, "DATA": unix.RLIMIT_DATA, "STACK": unix.RLIMIT_STACK,
+		"CORE": unix.RLIMIT_CORE, "RSS": unix.RLIMIT_RSS, "NOFILE": unix.RLIMIT_NOFILE, "AS": unix.RLIMIT_AS, "NPROC": unix.RLIMIT_NPROC,
+		"MEMLOCK": unix.RLIMIT_MEMLOCK, "LOCKS": unix.RLIMIT_LOCKS, "SIGPENDING": unix.RLIMIT_SIGPENDING, "MSGQUEUE": unix.RLIMIT_MSGQUEUE,
+		"NICE": unix.RLIMIT_NICE, "RTPRIO": unix.RLIMIT_RTPRIO, "RTTIME": unix.RLIMIT_RTTIME} {
+		// The runtime raises its own soft NOFILE at start-up: prlimit(2) tells what
+		// was inherited only for the hard one, so the soft one is the kernel's.
+		var l unix.Rlimit
+		if unix.Prlimit(0, n, nil, &l) == nil {
+			m.Limits[name] = [2]uint64{l.Cur, l.Max}
+		}
+	}
+	if l, ok := m.Limits["NOFILE"]; ok {
+		m.Limits["NOFILE"] = [2]uint64{min(1024, l[1]), l[1]}
+	}
+	return m
+}
+
+// architecture is systemd's word for that of the machine (systemd.unit(5),
+// ConditionArchitecture=).
+func architecture() string {
+	switch runtime.GOARCH {
+	case "amd64":
+		return "x86-64"
+	case "386":
+		return "x86"
+	case "riscv64", "arm64", "arm", "s390x":
+		return runtime.GOARCH
+	case "ppc64le":
+		return "ppc64-le"
+	case "loong64":
+		return "loongarch64"
+	}
+	return runtime.GOARCH
+}
+
+func virtualization() string {
+	return virt.Detect(virt.Machine{Root: os.DirFS("/"), CPUID: virt.CPUID, Environ: os.Getenv}).Innermost()
+}

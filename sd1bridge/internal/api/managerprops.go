@@ -1,0 +1,151 @@
+package api
+
+import (
+	"strings"
+	"time"
+
+	"dynamod/internal/ipc"
+	"dynamod/internal/unit"
+	"dynamod/sd1bridge/internal/translate"
+)
+
+// boots are moments of the boot, in microseconds since the kernel began.
+type boots struct{ manager, finished uint64 }
+
+func (s *Server) boot() boots {
+	ctx, cancel := s.ctx(nil)
+	defer cancel()
+	var r ipc.BootResult
+	if err := s.up.Call(ctx, ipc.VerbBoot, &ipc.ListArgs{}, &r); err != nil {
+		s.log.Warn("the course of the boot could not be asked for", "err", err)
+	}
+	return boots{translate.Micro(r.Manager), translate.Micro(r.Finished)}
+}
+
+// wall puts a moment since boot on the wall clock; the offset between the two is that
+// of the manager's own start, so that the same moment is always the same number.
+func (s *Server) wall(mono uint64) uint64 {
+	i := s.ping()
+	if mono == 0 || i.Started.Wall == 0 {
+		return 0
+	}
+	return uint64(int64(mono) + i.Started.Wall - i.Started.Mono)
+}
+
+func fixed[T any](v T) func(*Server) (any, error) {
+	return func(*Server) (any, error) { return v, nil }
+}
+
+// count is how many units or jobs there are.
+func count(args ipc.ListArgs) func(*Server) (any, error) {
+	return func(s *Server) (any, error) {
+		ctx, cancel := s.ctx(nil)
+		defer cancel()
+		var r ipc.ListResult
+		if err := s.up.Call(ctx, ipc.VerbList, &args, &r); err != nil {
+			return nil, named(err)
+		}
+		return uint32(r.Total), nil
+	}
+}
+
+// byDefault is the value that a setting has in a unit file that does not name it.
+func byDefault(section, property string) func(*Server) (any, error) {
+	row := settingOf(section, property)
+	types := map[string]string{"Service": "x.service", "Timer": "x.timer", "Unit": "x.service"}
+	return func(s *Server) (any, error) {
+		u, _ := unit.Build(unit.Source{Name: types[section]})
+		v, ok := translate.Setting(u, row, row.Signature, s.machine)
+		if !ok {
+			panic("the default of " + property + " has no value")
+		}
+		return v, nil
+	}
+}
+
+var managerProperties = map[string]func(*Server) (any, error){
+	"Version":        func(s *Server) (any, error) { return "257 (dynamod " + s.opts.Version + ")", nil },
+	"Features":       fixed("+SECCOMP +CGROUP2 -SELINUX -APPARMOR -SYSVINIT default-hierarchy=unified"),
+	"Architecture":   func(*Server) (any, error) { return architecture(), nil },
+	"Virtualization": func(*Server) (any, error) { return virtualization(), nil },
+	"SystemState": func(s *Server) (any, error) {
+		st := s.ping().State
+		if st == "" {
+			st = "unknown"
+		}
+		return st, nil
+	},
+	"NNames":       count(ipc.ListArgs{All: true}),
+	"NFailedUnits": count(ipc.ListArgs{States: []string{"failed", "abandoned"}}),
+	"NJobs": func(s *Server) (any, error) {
+		rows, err := s.jobRows(nil, func(ipc.Job) bool { return true })
+		return uint32(len(rows)), err
+	},
+	"UserspaceTimestampMonotonic": func(s *Server) (any, error) { return s.boot().manager, nil },
+	"UserspaceTimestamp":          func(s *Server) (any, error) { return s.wall(s.boot().manager), nil },
+	"FinishTimestampMonotonic":    func(s *Server) (any, error) { return s.boot().finished, nil },
+	"FinishTimestamp":             func(s *Server) (any, error) { return s.wall(s.boot().finished), nil },
+	"KernelTimestampMonotonic":    fixed(uint64(0)),
+	"KernelTimestamp": func(s *Server) (any, error) {
+		i := s.ping()
+		return translate.Micro(i.Started.Wall - i.Started.Mono), nil
+	},
+	"UnitPath": func(s *Server) (any, error) { return s.unitDirs(), nil },
+	// A boot is as far as its jobs: systemd counts those of the transaction.
+	"Progress": func(s *Server) (any, error) {
+		if s.ping().State != "starting" {
+			return 1.0, nil
+		}
+		return 0.0, nil
+	},
+	"DefaultTimeoutStartUSec":       byDefault("Service", "TimeoutStartUSec"),
+	"DefaultTimeoutStopUSec":        byDefault("Service", "TimeoutStopUSec"),
+	"DefaultTimeoutAbortUSec":       byDefault("Service", "TimeoutStopUSec"),
+	"DefaultRestartUSec":            byDefault("Service", "RestartUSec"),
+	"DefaultTimerAccuracyUSec":      byDefault("Timer", "AccuracyUSec"),
+	"DefaultStartLimitIntervalUSec": byDefault("Unit", "StartLimitIntervalUSec"),
+	"DefaultStartLimitBurst":        byDefault("Unit", "StartLimitBurst"),
+	"DefaultOOMPolicy":              byDefault("Service", "OOMPolicy"),
+	"DefaultTasksMax":               byDefault("Service", "TasksMax"),
+	"DefaultCPUAccounting":          byDefault("Service", "CPUAccounting"),
+	"DefaultMemoryAccounting":       byDefault("Service", "MemoryAccounting"),
+	"DefaultTasksAccounting":        byDefault("Service", "TasksAccounting"),
+	"DefaultIOAccounting":           byDefault("Service", "IOAccounting"),
+	"DefaultIPAccounting":           byDefault("Service", "IPAccounting"),
+	"DefaultStandardOutput":         byDefault("Service", "StandardOutput"),
+	"DefaultStandardError":          byDefault("Service", "StandardError"),
+	"DefaultOOMScoreAdjust":         byDefault("Service", "OOMScoreAdjust"),
+	"DefaultMemoryPressureWatch":    byDefault("Service", "MemoryPressureWatch"),
+	"TimerSlackNSec":                func(*Server) (any, error) { return timerSlack(), nil },
+	"ControlGroup":                  func(s *Server) (any, error) { return s.rootGroup(), nil },
+}
+
+func init() {
+	for name := range machine().Limits {
+		managerProperties["DefaultLimit"+name] = limitOf(name, 1)
+		managerProperties["DefaultLimit"+name+"Soft"] = limitOf(name, 0)
+	}
+}
+
+func limitOf(name string, which int) func(*Server) (any, error) {
+	return func(s *Server) (any, error) { return s.machine.Limits[name][which], nil }
+}
+
+// rootGroup is the cgroup that everything of this manager is below: that of the slice
+// of all slices.
+func (s *Server) rootGroup() string {
+	ctx, cancel := s.ctx(nil)
+	defer cancel()
+	u, err := s.up.Unit(ctx, "-.slice")
+	if err != nil || u.Group == "" {
+		return ""
+	}
+	return strings.TrimSuffix(u.Group, "/")
+}
+
+// timerSlack is what processes get that set none: 50 µs (prctl(2), PR_SET_TIMERSLACK).
+func timerSlack() uint64 { return uint64(50 * time.Microsecond) }
+
+// setter is what changes a writable property; none can be changed yet, and a property
+// that says it can and does nothing is worse than none.
+func (s *Server) setter(string) func(*busCall, variant) error { return nil }

@@ -1,0 +1,368 @@
+package api
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+
+	"dynamod/internal/bus"
+	"dynamod/internal/graph"
+	"dynamod/internal/ipc"
+	"dynamod/internal/unitname"
+	"dynamod/sd1bridge/internal/translate"
+)
+
+type (
+	busCall = bus.Call
+	variant = dbus.Variant
+)
+
+// polkit's actions (org.freedesktop.systemd1(5), "Security").
+const (
+	manageUnits = prefix + "manage-units"
+	manageFiles = prefix + "manage-unit-files"
+	reload      = prefix + "reload-daemon"
+	environment = prefix + "set-environment"
+	onlyRoot    = "root" // no action: nobody else may
+)
+
+// rights are the methods that not everybody may call. What is not here only reads.
+var rights = map[string]string{
+	"StartUnit": manageUnits, "StartUnitWithFlags": manageUnits, "StartUnitReplace": manageUnits, "StopUnit": manageUnits,
+	"ReloadUnit": manageUnits, "RestartUnit": manageUnits, "TryRestartUnit": manageUnits, "ReloadOrRestartUnit": manageUnits,
+	"ReloadOrTryRestartUnit": manageUnits, "EnqueueUnitJob": manageUnits, "KillUnit": manageUnits, "QueueSignalUnit": manageUnits,
+	"FreezeUnit": manageUnits, "ThawUnit": manageUnits, "ResetFailedUnit": manageUnits, "ResetFailed": manageUnits,
+	"CancelJob": manageUnits, "ClearJobs": manageUnits, "SetUnitProperties": manageUnits, "RefUnit": manageUnits, "UnrefUnit": manageUnits,
+	"Start": manageUnits, "Stop": manageUnits, "Reload.Unit": manageUnits, "Restart": manageUnits, "TryRestart": manageUnits,
+	"ReloadOrRestart": manageUnits, "ReloadOrTryRestart": manageUnits, "EnqueueJob": manageUnits, "Kill": manageUnits, "QueueSignal": manageUnits,
+	"Freeze": manageUnits, "Thaw": manageUnits, "ResetFailed.Unit": manageUnits, "SetProperties": manageUnits, "Cancel": manageUnits,
+	"Reload": reload, "Reexecute": reload,
+	"PowerOff": onlyRoot, "Reboot": onlyRoot, "Halt": onlyRoot, "KExec": onlyRoot, "SoftReboot": onlyRoot, "Exit": onlyRoot,
+}
+
+// guarded lets a method be called by those who may. Who is refused is logged.
+func (s *Server) guarded(name string, do func(*bus.Call) error) func(*bus.Call) error {
+	return func(c *bus.Call) error {
+		action := rights[name]
+		if own := rights[name+".Unit"]; own != "" && c.Interface == prefix+"Unit" {
+			action = own
+		}
+		if action == "" {
+			return do(c)
+		}
+		who, err := c.Caller()
+		if err != nil {
+			return err
+		}
+		if who.UID == 0 || s.opts.User && who.UID == uint32(os.Getuid()) {
+			return do(c)
+		}
+		refused := func(err error) error {
+			s.refused.Add(1)
+			s.log.Warn("a call was refused", "uid", who.UID, "pid", who.PID, "method", c.Interface+"."+c.Member, "err", err)
+			return err
+		}
+		if action == onlyRoot {
+			return refused(bus.Errorf(bus.ErrAccessDenied, "Access denied: %s is for root", c.Member))
+		}
+		// It may take a person's time; calls of the same client go on meanwhile.
+		return bus.Later(func() error {
+			details := map[string]string{}
+			if o, ok := c.Object.(*unitObject); ok {
+				details["unit"] = o.name
+			} else if len(c.Args) > 0 {
+				if n, ok := c.Args[0].(string); ok {
+					details["unit"] = n
+				}
+			}
+			if err := c.Authorize(action, details); err != nil {
+				return refused(err)
+			}
+			return do(c)
+		})
+	}
+}
+
+// unitRow is (ssssssouso) of ListUnits.
+type unitRow struct {
+	Name, Description, Load, Active, Sub, Following string
+	Path                                            dbus.ObjectPath
+	Job                                             uint32
+	JobType                                         string
+	JobPath                                         dbus.ObjectPath
+}
+
+func unitRowOf(u ipc.Unit) unitRow {
+	r := unitRow{u.Name, u.Description, u.Load, u.Active, u.Sub, u.Following, path(translate.UnitPath(u.Name)), u.Job, u.JobType, "/"}
+	if r.Description == "" {
+		r.Description = u.Name
+	}
+	if u.Job != 0 {
+		r.JobPath = jobPath(u.Job)
+	}
+	return r
+}
+
+// rows lists units. A state is any of the three words of a unit.
+func (s *Server) rows(c *bus.Call, states, patterns []string) error {
+	ctx, cancel := s.ctx(c)
+	defer cancel()
+	list, err := s.up.List(ctx, ipc.ListArgs{All: true})
+	if err != nil {
+		return named(err)
+	}
+	out := []unitRow{}
+	for _, u := range list {
+		if len(states) > 0 && !slices.ContainsFunc(states, func(w string) bool { return w == u.Load || w == u.Active || w == u.Sub }) {
+			continue
+		}
+		if len(patterns) > 0 && !slices.ContainsFunc(patterns, func(p string) bool { return match(p, u.Name) }) {
+			continue
+		}
+		// A name that others refer to and that has no file is not listed unless it
+		// does something, or was asked for.
+		out = append(out, unitRowOf(u))
+	}
+	return c.Reply(out)
+}
+
+func (s *Server) byNames(c *bus.Call, names []string) error {
+	out := []unitRow{}
+	for _, n := range names {
+		if err := validName(n); err != nil {
+			return err
+		}
+		ctx, cancel := s.ctx(c)
+		u, err := s.up.Unit(ctx, n)
+		cancel()
+		if err != nil {
+			return named(err)
+		}
+		out = append(out, unitRowOf(u.Unit))
+	}
+	return c.Reply(out)
+}
+
+func validName(n string) error {
+	p, err := unitname.Parse(n)
+	if err != nil || p.IsTemplate() {
+		return bus.Errorf(bus.ErrInvalidArgs, "Unit name %s is not valid.", n)
+	}
+	return nil
+}
+
+// validFile is validName for unit files, which may be templates.
+func validFile(n string) error {
+	if _, err := unitname.Parse(n); err != nil {
+		return bus.Errorf(bus.ErrInvalidArgs, "Unit name %s is not valid.", n)
+	}
+	return nil
+}
+
+// loaded is the unit's own name if the manager has it.
+func (s *Server) loaded(c *bus.Call, name string) (string, error) {
+	if err := validName(name); err != nil {
+		return "", err
+	}
+	ctx, cancel := s.ctx(c)
+	defer cancel()
+	list, err := s.up.List(ctx, ipc.ListArgs{Units: []string{name}})
+	if err != nil && ipc.KindOf(err) != "NoSuchUnit" {
+		return "", named(err)
+	}
+	if len(list) == 0 {
+		return "", bus.Errorf(prefix+"NoSuchUnit", "Unit %s not loaded.", name)
+	}
+	return list[0].Name, nil
+}
+
+func (s *Server) unitOfPID(c *bus.Call, pid uint32) (string, error) {
+	if pid == 0 {
+		who, err := c.Caller()
+		if err != nil {
+			return "", err
+		}
+		pid = uint32(who.PID)
+	}
+	var st ipc.Status
+	if err := s.ask(c, ipc.VerbStatus, &ipc.UnitArgs{PID: int32(pid)}, &st); err != nil {
+		if bus.NameOf(err) == prefix+"NoUnitForPID" {
+			return "", bus.Errorf(prefix+"NoUnitForPID", "PID %d does not belong to any loaded unit.", pid)
+		}
+		return "", err
+	}
+	return st.Name, nil
+}
+
+// asSystemd gives refusals of jobs systemd's words where clients show them.
+func (s *Server) asSystemd(err error, v ipc.Verb, unit string) error {
+	if bus.NameOf(err) == prefix+"NoSuchUnit" {
+		what := "found"
+		if v == ipc.VerbStop || v == ipc.VerbReset {
+			what = "loaded"
+		}
+		return bus.Errorf(prefix+"NoSuchUnit", "Unit %s not %s.", unit, what)
+	}
+	return err
+}
+
+// processRow is (sus) of GetUnitProcesses.
+type processRow struct {
+	Cgroup  string
+	PID     uint32
+	Command string
+}
+
+func (s *Server) processes(c *bus.Call, name string) error {
+	ctx, cancel := s.ctx(c)
+	defer cancel()
+	u, err := s.up.Unit(ctx, name)
+	if err != nil {
+		return named(err)
+	}
+	var st ipc.Status
+	if err := s.ask(c, ipc.VerbStatus, &ipc.UnitArgs{Unit: name}, &st); err != nil {
+		return err
+	}
+	out := []processRow{}
+	root := strings.TrimSuffix(u.Cgroup, u.Group)
+	for _, p := range st.Processes {
+		out = append(out, processRow{strings.TrimPrefix(p.Cgroup, root), uint32(p.PID), p.Command})
+	}
+	return c.Reply(out)
+}
+
+// verbs of jobs, by the ends of the methods' names.
+var jobVerbs = map[string]ipc.Verb{"Start": ipc.VerbStart, "Stop": ipc.VerbStop, "Restart": ipc.VerbRestart, "Reload": ipc.VerbReload,
+	"TryRestart": ipc.VerbTryRestart}
+
+// method is what carries a method out, nil for nothing.
+func (s *Server) method(iface, name string) func(*bus.Call) error {
+	switch iface {
+	case "Manager":
+		if v, ok := jobVerbs[strings.TrimSuffix(name, "Unit")]; ok && strings.HasSuffix(name, "Unit") {
+			return func(c *bus.Call) error { return s.job2(c, v, c.Args[0].(string), c.Args[1].(string)) }
+		}
+		if f := managerMethods[name]; f != nil {
+			return func(c *bus.Call) error { return f(s, c) }
+		}
+	case "Unit":
+		if v, ok := jobVerbs[name]; ok {
+			return func(c *bus.Call) error { return s.job2(c, v, c.Object.(*unitObject).name, c.Args[0].(string)) }
+		}
+		if f := unitMethods[name]; f != nil {
+			return func(c *bus.Call) error { return f(s, c, c.Object.(*unitObject).name) }
+		}
+	case "Job":
+		if f := jobMethods[name]; f != nil {
+			return func(c *bus.Call) error { return f(s, c, c.Object.(*jobObject).job) }
+		}
+	default:
+		if name == "GetProcesses" {
+			return func(c *bus.Call) error { return s.processes(c, c.Object.(*unitObject).name) }
+		}
+	}
+	return nil
+}
+
+// job2 checks name and mode and begins the job.
+func (s *Server) job2(c *bus.Call, v ipc.Verb, name, mode string) error {
+	if err := validName(name); err != nil {
+		return err
+	}
+	if _, ok := graph.ParseMode(mode); !ok {
+		return bus.Errorf(bus.ErrInvalidArgs, "Job mode %s invalid", mode)
+	}
+	if mode == "isolate" && v == ipc.VerbStart {
+		v, mode = ipc.VerbIsolate, ""
+	}
+	if err := s.manual(c, v, name); err != nil {
+		return err
+	}
+	return s.begin(c, v, name, mode)
+}
+
+// manual refuses by hand what units refuse by hand (systemd.unit(5),
+// RefuseManualStart=, AllowIsolate=).
+func (s *Server) manual(c *bus.Call, v ipc.Verb, name string) error {
+	ctx, cancel := s.ctx(c)
+	defer cancel()
+	u, err := s.up.Unit(ctx, name)
+	if err != nil {
+		return named(err)
+	}
+	if u.Load == "not-found" && u.Active == "inactive" {
+		return s.asSystemd(bus.Errorf(prefix+"NoSuchUnit", ""), v, name)
+	}
+	if u.Load == "masked" && v != ipc.VerbStop && v != ipc.VerbTryRestart {
+		return bus.Errorf(prefix+"UnitMasked", "Unit %s is masked.", name)
+	}
+	no := func(what string) error {
+		return bus.Errorf(prefix+"OnlyByDependency", "Operation refused, unit %s may be requested by dependency only (it is configured to refuse manual %s).", u.Name, what)
+	}
+	switch v {
+	case ipc.VerbStart, ipc.VerbRestart, ipc.VerbReloadOrStart:
+		if refuses(u, "RefuseManualStart") {
+			return no("start/stop")
+		}
+	case ipc.VerbStop:
+		if refuses(u, "RefuseManualStop") {
+			return no("start/stop")
+		}
+	case ipc.VerbIsolate:
+		if !refuses(u, "AllowIsolate") {
+			return bus.Errorf(prefix+"NoIsolation", "Operation refused, unit may not be isolated.")
+		}
+	case ipc.VerbReload:
+		if u.Load == "loaded" && !canReload(u) {
+			return bus.Errorf(prefix+"JobTypeNotApplicable", "Job type reload is not applicable for unit %s.", u.Name)
+		}
+	}
+	return nil
+}
+
+func refuses(u *translate.Unit, name string) bool {
+	v, _ := translate.Setting(u.Model, settingOf("Unit", name), "b", translate.Machine{})
+	b, _ := v.(bool)
+	return b
+}
+
+func (s *Server) kill(c *bus.Call, name, whom string, signal int32) error {
+	if err := validName(name); err != nil {
+		return err
+	}
+	words := map[string]string{"main": "main", "control": "control", "all": "all", "": "all", "main-fail": "main", "control-fail": "control", "all-fail": "all"}
+	w, ok := words[whom]
+	if !ok {
+		return bus.Errorf(bus.ErrInvalidArgs, "Invalid whom argument: %s", whom)
+	}
+	if signal <= 0 || signal > 64 {
+		return bus.Errorf(bus.ErrInvalidArgs, "Signal number out of range.")
+	}
+	err := s.ask(c, ipc.VerbKill, &ipc.KillArgs{Unit: name, Signal: strconv.Itoa(int(signal)), Whom: w}, nil)
+	if k := bus.NameOf(err); k == "org.freedesktop.DBus.Error.UnixProcessIdUnknown" {
+		if strings.HasSuffix(whom, "-fail") || w != "all" {
+			return bus.Errorf(prefix+"NoSuchProcess", "No process to kill")
+		}
+		return nil // as systemd: all of nothing is done
+	}
+	return s.asSystemd(err, ipc.VerbStop, name)
+}
+
+// reloaded carries out Manager.Reload between its two signals.
+func (s *Server) reload(c *bus.Call) error {
+	signal := func(active bool) { s.bus.Emit(translate.ManagerPath, prefix+"Manager", "Reloading", active) }
+	signal(true)
+	defer signal(false)
+	var r ipc.ReloadResult
+	return s.ask(c, ipc.VerbDaemonReload, &ipc.ReloadArgs{}, &r)
+}
+
+func shutdown(kind string) func(*Server, *bus.Call) error {
+	return func(s *Server, c *bus.Call) error {
+		return s.ask(c, ipc.VerbShutdown, &ipc.ShutdownArgs{Kind: kind, Force: kind != "exit"}, nil)
+	}
+}

@@ -1,0 +1,122 @@
+package api
+
+import (
+	"io"
+	"log/slog"
+	"reflect"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"dynamod/internal/ipc"
+	"dynamod/sd1bridge/internal/translate"
+	"dynamod/sd1bridge/internal/upstream"
+)
+
+// bare is a unit of a type of which nothing is known, and rich one with much set.
+func bare(name string) *unitObject {
+	f := ipc.Facts{}
+	f.Name, f.Load, f.Active, f.Sub, f.Type = name, "loaded", "inactive", "dead", name[2:]
+	return ready(translate.NewUnit(f, nil, nil))
+}
+
+func ready(u *translate.Unit) *unitObject {
+	o := &unitObject{u: u}
+	o.once.Do(func() {})
+	return o
+}
+
+func testServer() *Server {
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	return New(upstream.New("/nowhere", log), Options{Root: "/"}, log)
+}
+
+// Each property of each type of unit has a value of its type when nothing is set.
+func TestEveryPropertyHasAValue(t *testing.T) {
+	s := testServer()
+	n := 0
+	for _, typ := range []string{"service", "socket", "timer", "path", "mount", "automount", "slice", "scope", "device", "target"} {
+		o := bare("x." + typ)
+		for _, m := range members() {
+			if m.kind != "property" || m.iface != "Unit" && m.iface != string(typ[0]-'a'+'A')+typ[1:] {
+				continue
+			}
+			get := s.getter(m)
+			if get == nil {
+				continue
+			}
+			v, err := get(o)
+			if err != nil {
+				t.Errorf("%s.%s: %v", m.iface, m.name, err)
+				continue
+			}
+			if sig := dbus.SignatureOf(v).String(); sig != m.types {
+				t.Errorf("%s.%s has the type %s, want %s", m.iface, m.name, sig, m.types)
+			}
+			n++
+		}
+	}
+	if n < 1500 {
+		t.Errorf("only %d values were looked at", n)
+	}
+}
+
+// Values of settings are those that systemd 257 showed for the same lines: recorded in
+// a container with systemctl show, or as the manual of the setting says.
+func TestValuesOfSettings(t *testing.T) {
+	s := testServer()
+	u := translate.NewUnit(func() ipc.Facts { f := ipc.Facts{}; f.Name, f.Load = "x.service", "loaded"; return f }(), []ipc.Setting{
+		{Section: "Service", Key: "ExecStart", Value: "-/bin/sh -c 'a b'"},
+		{Section: "Service", Key: "CPUQuota", Value: "20%"},
+		{Section: "Service", Key: "MemoryMax", Value: "1G"},
+		{Section: "Service", Key: "MemoryHigh", Value: "50%"},
+		{Section: "Service", Key: "TimeoutStopSec", Value: "infinity"},
+		{Section: "Service", Key: "RestartSec", Value: "1.5s"},
+		{Section: "Service", Key: "LimitNOFILE", Value: "10:20"},
+		{Section: "Service", Key: "CapabilityBoundingSet", Value: "CAP_CHOWN"},
+		{Section: "Service", Key: "CapabilityBoundingSet", Value: "CAP_KILL"},
+		{Section: "Service", Key: "SystemCallFilter", Value: "~mount"},
+		{Section: "Service", Key: "SystemCallErrorNumber", Value: "EPERM"},
+		{Section: "Service", Key: "EnvironmentFile", Value: "-/etc/x"},
+		{Section: "Service", Key: "DeviceAllow", Value: "/dev/null rw"},
+		{Section: "Service", Key: "CPUAffinity", Value: "0-2 9"},
+		{Section: "Service", Key: "RestrictNamespaces", Value: "yes"},
+		{Section: "Service", Key: "IOReadBandwidthMax", Value: "/dev/sda 5M"},
+		{Section: "Service", Key: "IPAddressAllow", Value: "127.0.0.1"},
+		{Section: "Service", Key: "SuccessExitStatus", Value: "3 SIGHUP"},
+		{Section: "Service", Key: "UMask", Value: "0027"},
+		{Section: "Service", Key: "PrivateTmp", Value: "yes"},
+		{Section: "Service", Key: "Nice", Value: "-5"},
+		{Section: "Unit", Key: "ConditionPathExists", Value: "|!/x"},
+	}, []ipc.Relation{{Relation: "After", Unit: "a.target"}, {Relation: "Slice", Unit: "system.slice"}})
+	s.machine.Memory = 1000
+	for property, want := range map[string]any{
+		"Service.CPUQuotaPerSecUSec": uint64(200000), "Service.MemoryMax": uint64(1 << 30), "Service.MemoryHigh": uint64(500),
+		"Service.TimeoutStopUSec": uint64(1<<64 - 1), "Service.RestartUSec": uint64(1500000),
+		"Service.LimitNOFILE": uint64(20), "Service.LimitNOFILESoft": uint64(10), "Service.CapabilityBoundingSet": uint64(1 | 1<<5),
+		"Service.SystemCallFilter": translate.Filter{Allow: false, Words: []string{"mount"}}, "Service.SystemCallErrorNumber": int32(1),
+		"Service.EnvironmentFiles": []translate.Marked{{Text: "/etc/x", Flag: true}}, "Service.DeviceAllow": []translate.Pair{{A: "/dev/null", B: "rw"}},
+		"Service.CPUAffinity": []byte{7, 2}, "Service.RestrictNamespaces": uint64(0),
+		"Service.IOReadBandwidthMax": []translate.Amount{{Path: "/dev/sda", Value: 5000000}},
+		"Service.IPAddressAllow":     []translate.Network{{Family: 2, Address: []byte{127, 0, 0, 1}, Prefix: 32}},
+		"Service.SuccessExitStatus":  translate.Exits{Codes: []int32{3}, Signals: []int32{1}}, "Service.UMask": uint32(0o27),
+		"Service.PrivateTmp": true, "Service.PrivateTmpEx": "connected", "Service.Nice": int32(-5), "Service.Slice": "system.slice",
+		"Unit.After": []string{"a.target"}, "Unit.Before": []string{},
+		"Unit.Conditions":   []translate.Check{{Name: "ConditionPathExists", Trigger: true, Negate: true, Arg: "/x"}},
+		"Service.ExecStart": []translate.Command{{Path: "/bin/sh", Argv: []string{"/bin/sh", "-c", "a b"}, IgnoreFailure: true}},
+	} {
+		found := false
+		for _, m := range members() {
+			if m.kind == "property" && m.iface+"."+m.name == property {
+				found = true
+				got, err := s.getter(m)(ready(u))
+				if err != nil || !reflect.DeepEqual(got, want) {
+					t.Errorf("%s is %#v (%v), want %#v", property, got, err, want)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("there is no property %s", property)
+		}
+	}
+}

@@ -1,0 +1,203 @@
+// Package upstream is the bridge's way to the manager: the one IPC, made anew when
+// it breaks, and the stream of the manager's events. It knows no D-Bus.
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"dynamod/internal/ipc"
+	"dynamod/sd1bridge/internal/translate"
+)
+
+// Manager calls the manager at Path. Use New.
+type Manager struct {
+	path string
+	log  *slog.Logger
+
+	mu     sync.Mutex
+	client *ipc.Client
+	used   time.Time
+}
+
+// New connects to nothing yet.
+func New(path string, log *slog.Logger) *Manager { return &Manager{path: path, log: log} }
+
+// Close ends the connection.
+func (m *Manager) Close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.client != nil {
+		m.client.Close()
+		m.client = nil
+	}
+}
+
+// stale is after how long of silence a connection is made anew: the manager hangs up
+// on idle ones, and a request that meets that is lost.
+const stale = ipc.IdleTimeout / 2
+
+// connection is one that was not left idle for long.
+func (m *Manager) connection(ctx context.Context) (*ipc.Client, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.client != nil && time.Since(m.used) > stale {
+		m.client.Close()
+		m.client = nil
+	}
+	if m.client == nil {
+		c, err := ipc.Dial(ctx, m.path)
+		if err != nil {
+			return nil, err
+		}
+		m.client = c
+	}
+	m.used = time.Now()
+	return m.client, nil
+}
+
+// drop forgets a connection that broke.
+func (m *Manager) drop(c *ipc.Client) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.client == c {
+		m.client = nil
+	}
+	c.Close()
+}
+
+// reads are the verbs that may be asked twice.
+var reads = map[ipc.Verb]bool{ipc.VerbPing: true, ipc.VerbList: true, ipc.VerbStatus: true, ipc.VerbUnit: true, ipc.VerbShow: true,
+	ipc.VerbDeps: true, ipc.VerbJobs: true, ipc.VerbProcs: true, ipc.VerbStats: true, ipc.VerbBoot: true, ipc.VerbLoad: true, ipc.VerbDebugState: true}
+
+// Call asks the manager. What only reads is asked again on a new connection when the
+// old one breaks, as it does when the manager replaces itself.
+func (m *Manager) Call(ctx context.Context, v ipc.Verb, args, result any) error {
+	for try := 0; ; try++ {
+		c, err := m.connection(ctx)
+		if err != nil {
+			return err
+		}
+		err = c.Call(ctx, v, args, result)
+		var refused *ipc.Error
+		if err == nil || errors.As(err, &refused) && refused.Kind != "Idle" || ctx.Err() != nil {
+			return err
+		}
+		m.drop(c)
+		if try > 0 || !reads[v] {
+			return err
+		}
+	}
+}
+
+// List fetches all pages of a list.
+func (m *Manager) List(ctx context.Context, args ipc.ListArgs) ([]ipc.Unit, error) {
+	var all []ipc.Unit
+	for {
+		var r ipc.ListResult
+		if err := m.Call(ctx, ipc.VerbList, &args, &r); err != nil {
+			return nil, err
+		}
+		all = append(all, r.Units...)
+		if r.Next == "" || r.Next == args.After {
+			return all, nil
+		}
+		args.After = r.Next
+	}
+}
+
+// Jobs lists the jobs that wait or run, or those of the ids.
+func (m *Manager) Jobs(ctx context.Context, ids ...uint32) ([]ipc.Job, error) {
+	args := ipc.JobsArgs{IDs: ids}
+	var all []ipc.Job
+	for {
+		var r ipc.JobsResult
+		if err := m.Call(ctx, ipc.VerbJobs, &args, &r); err != nil {
+			return nil, err
+		}
+		all = append(all, r.Jobs...)
+		if r.Next == "" || r.Next == args.After {
+			return all, nil
+		}
+		args.After = r.Next
+	}
+}
+
+// Unit fetches everything about a unit. The manager loads it for that.
+func (m *Manager) Unit(ctx context.Context, name string) (*translate.Unit, error) {
+	args := ipc.ShowArgs{Unit: name}
+	var facts ipc.Facts
+	var settings []ipc.Setting
+	var relations []ipc.Relation
+	for {
+		var r ipc.UnitResult
+		if err := m.Call(ctx, ipc.VerbUnit, &args, &r); err != nil {
+			return nil, err
+		}
+		if r.Facts != nil {
+			facts = *r.Facts
+		}
+		settings, relations = append(settings, r.Settings...), append(relations, r.Relations...)
+		if r.Next == "" {
+			break
+		}
+		if r.Next == args.After {
+			return nil, fmt.Errorf("the manager's answer about %s does not get beyond page %s", name, r.Next)
+		}
+		args.After = r.Next
+	}
+	return translate.NewUnit(facts, settings, relations), nil
+}
+
+// retry is how long to wait between two tries to hear the manager; it doubles.
+const (
+	retryFirst = 50 * time.Millisecond
+	retryLast  = 2 * time.Second
+)
+
+// Listen calls each for every event until ctx ends. fresh is called whenever a
+// stream begins, first and after a break: what happened in between was not heard.
+func (m *Manager) Listen(ctx context.Context, fresh func(), each func(ipc.Event)) {
+	wait, said := retryFirst, ""
+	for ctx.Err() == nil {
+		err := m.listenOnce(ctx, func() { wait, said = retryFirst, ""; fresh() }, each)
+		if ctx.Err() != nil {
+			return
+		}
+		if text := err.Error(); text != said {
+			said = text
+			m.log.Info("the manager is not heard", "err", err)
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+		wait = min(2*wait, retryLast)
+	}
+}
+
+func (m *Manager) listenOnce(ctx context.Context, fresh func(), each func(ipc.Event)) error {
+	c, err := ipc.Dial(ctx, m.path)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	s, err := c.Subscribe(ctx, ipc.SubscribeArgs{})
+	if err != nil {
+		return err
+	}
+	fresh()
+	for {
+		e, err := s.Next(ctx)
+		if err != nil {
+			return err
+		}
+		each(e)
+	}
+}

@@ -1,0 +1,117 @@
+package api
+
+import (
+	"slices"
+	"strings"
+
+	"dynamod/internal/graph"
+	"dynamod/internal/ipc"
+	"dynamod/internal/unit"
+	"dynamod/svmgr/internal/core"
+)
+
+// whole tells all about a unit to who shows it in systemd's words. It is loaded for
+// that, as any unit is that somebody looks at over D-Bus; a name without files is a
+// unit that was not found.
+func (c *call) whole(a *ipc.ShowArgs) (any, error) {
+	res := &ipc.UnitResult{Settings: []ipc.Setting{}, Relations: []ipc.Relation{}}
+	if err := c.ensure(); err != nil && ipc.KindOf(err) != "NoSuchUnit" {
+		return nil, err
+	}
+	res.Unit = c.unit
+	s, u, err := c.stateOf()
+	switch {
+	case ipc.KindOf(err) == "NoSuchUnit":
+		s = ipc.Status{Unit: row(core.View{}, &core.UnitView{Name: c.unit}), Result: "success"}
+	case err != nil:
+		return nil, err
+	}
+	if a.After == "" {
+		res.Facts = &ipc.Facts{Status: s, Perpetual: u.Unit != nil && u.Unit.Perpetual}
+		res.Facts.Group, res.Facts.Invocation, res.Facts.MainStart = c.m.RunOf(c.unit)
+	}
+	written := directives(u.Unit)
+	var near []ipc.Relation
+	if err := c.query(func(v core.View) { near = c.relations(v) }); err != nil {
+		return nil, err
+	}
+	from := min(a.Offset(), len(written)+len(near))
+	to := min(from+ipc.MaxRows, len(written)+len(near))
+	if from < len(written) {
+		res.Settings = written[from:min(to, len(written))]
+	}
+	if to > len(written) {
+		res.Relations = near[max(from-len(written), 0) : to-len(written)]
+	}
+	if to < len(written)+len(near) {
+		res.More = nextPage(to)
+	}
+	return res, nil
+}
+
+// relations are all edges of the unit to units that the caller may see.
+func (c *call) relations(v core.View) []ipc.Relation {
+	g := v.Graph()
+	i, ok := g.Lookup(c.unit)
+	if !ok {
+		return nil
+	}
+	var out []ipc.Relation
+	for _, e := range g.Edges(i) {
+		if !c.sees(g.Name(e.To)) {
+			continue
+		}
+		for r := e.Rel; r != 0; r &= r - 1 {
+			out = append(out, ipc.Relation{Relation: graph.Rel(r & -r).String(), Unit: g.Name(e.To)})
+		}
+	}
+	slices.SortFunc(out, func(a, b ipc.Relation) int {
+		return strings.Compare(a.Relation+" "+a.Unit, b.Relation+" "+b.Unit)
+	})
+	return out
+}
+
+// directives are a unit's settings as a unit file would have them, so that whoever
+// builds a unit of them gets the same values. For native units that includes the
+// defaults in which their format differs.
+func directives(u *unit.Unit) []ipc.Setting {
+	if u == nil {
+		return []ipc.Setting{}
+	}
+	out := []ipc.Setting{}
+	set := map[unit.ID]bool{}
+	own := strings.ToUpper(u.Type.String()[:1]) + u.Type.String()[1:]
+	// A native target may have a section [service], which says more than a unit
+	// file can.
+	means := func(section string) bool { return section == own || section == "Unit" || section == "Install" }
+	add := func(s *unit.Setting, v any) {
+		texts := unit.Texts(s, v)
+		if len(texts) == 0 && s.EmptyIsValue {
+			texts = []string{""}
+		}
+		for _, text := range texts {
+			row := s
+			if name, value, ok := strings.Cut(text, "="); ok {
+				if r := rowOf(s, name); r != nil {
+					row, text = r, value
+				}
+			}
+			if section, key := directiveOf(u, row); key != "" && means(section) {
+				out = append(out, ipc.Setting{Section: section, Key: key, Value: text})
+			}
+		}
+	}
+	for _, x := range u.Assigned() {
+		set[x.Setting.ID] = true
+		add(x.Setting, x.Value)
+	}
+	if u.Format != unit.Native {
+		return out
+	}
+	for _, s := range unit.Table() {
+		if s.NativeDefault != "" && !set[s.ID] {
+			add(s, u.Value(s))
+		}
+	}
+	return out
+}
