@@ -63,6 +63,9 @@ func TestBoard(t *testing.T) {
 		}
 	}
 	shown("runs; the last change was")
+	if out, err := r.dynamodctl("--json", "board", "broken").CombinedOutput(); err != nil || !strings.Contains(string(out), `"manager": "running"`) || !strings.Contains(string(out), `"cause": "exit-code"`) {
+		t.Errorf("board --json: %v\n%s", err, out)
+	}
 	if err := r.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // Client is one connection to a manager. Its methods may be used by several
@@ -163,15 +164,26 @@ func (c *Client) settle(v Verb, r reply, result any) error {
 	return nil
 }
 
-// write sends one line. When ctx ends in the middle of it the connection is of no
-// use any more and is closed.
+// write sends one line, all of it or nothing. When ctx ends in the middle of it the
+// connection is of no use any more and is closed.
 func (c *Client) write(ctx context.Context, line []byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
-	_, err := c.conn.Write(line)
-	if !stop() && err == nil {
-		err = ctx.Err()
+	late := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(late)
+		c.conn.SetWriteDeadline(time.Unix(1, 0)) // an error: it is closed, and the write knows
+	})
+	n, err := c.conn.Write(line)
+	if !stop() {
+		<-late
+		c.conn.SetWriteDeadline(time.Time{})
+	}
+	if n == len(line) {
+		return nil
+	}
+	if n > 0 {
+		c.conn.Close()
 	}
 	return err
 }

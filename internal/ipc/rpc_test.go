@@ -125,11 +125,14 @@ func TestClientDeadline(t *testing.T) {
 	h.jobs = func(ctx context.Context, _ string) (string, error) { <-ctx.Done(); return "", ctx.Err() }
 	_, path := serve(t, h)
 	c := dial(t, path)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	err := c.Call(ctx, VerbStart, &JobArgs{Unit: "sshd", Wait: true}, nil)
-	if KindOf(err) != "Timeout" || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("%v; want Timeout", err)
+	// Before, in and after the write, as it happens.
+	for _, limit := range []time.Duration{0, time.Microsecond, 20 * time.Microsecond, 50 * time.Microsecond, 100 * time.Microsecond, time.Millisecond} {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		err := c.Call(ctx, VerbStart, &JobArgs{Unit: "sshd", Wait: true}, nil)
+		cancel()
+		if KindOf(err) != "Timeout" || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("within %v: %v; want Timeout", limit, err)
+		}
 	}
 	if err := c.Call(t.Context(), VerbPing, nil, nil); err != nil {
 		t.Errorf("the connection is of no use after a deadline: %v", err)

@@ -48,7 +48,7 @@ twelfth console: dynamodctl board --tty /dev/tty12
 				return said(s.code)
 			}
 			if s.json {
-				return s.printJSON(b)
+				return s.printJSON(boardJSON(b))
 			}
 			showBoard(s.out, b, s.o)
 			return nil
@@ -56,6 +56,36 @@ twelfth console: dynamodctl board --tty /dev/tty12
 	}
 	cmd.Flags().StringVar(&tty, "tty", "", "draw it on the terminal `DEVICE`, again and again")
 	return cmd
+}
+
+// boardDoc is a board as --json shows it. Unknown numbers are -1.
+type boardDoc struct {
+	// Manager is running, stopped, ended or gone.
+	Manager string     `json:"manager"`
+	PID     int32      `json:"pid"`
+	Started ipc.Stamp  `json:"started"`
+	Updated ipc.Stamp  `json:"updated"`
+	Age     int64      `json:"age_usec"`
+	Total   uint32     `json:"total"`
+	Torn    int        `json:"torn,omitempty"`
+	Units   []boardRow `json:"units"`
+}
+
+type boardRow struct {
+	ipc.StatsRow
+	Sub    string `json:"sub"`
+	Cause  string `json:"cause,omitempty"`
+	Weight uint32 `json:"weight"`
+}
+
+func boardJSON(b *live.Board) *boardDoc {
+	d := &boardDoc{Manager: b.Manager, PID: b.PID, Started: ipc.Stamp{Wall: b.Started}, Updated: ipc.Stamp{Wall: b.Updated},
+		Age: b.Age.Microseconds(), Total: b.Total, Torn: b.Torn, Units: []boardRow{}}
+	for k, row := range b.Rows() {
+		r := &b.Records[k]
+		d.Units = append(d.Units, boardRow{row, r.Sub, r.Cause, r.Weight})
+	}
+	return d
 }
 
 func showBoard(w io.Writer, b *live.Board, o render.Options) {
