@@ -84,14 +84,19 @@ var law = []rule{
 	{pkg: "dynamodctl/internal/noquery", outside: []string{"github.com/charmbracelet/lipgloss"}},
 	{pkg: "dynamodctl/internal/console", outside: []string{"github.com/creack/pty", "golang.org/x/term", "golang.org/x/sys/unix"}},
 	{pkg: "dynamodctl/internal/live", ours: []string{"internal/ipc", "internal/board"}, outside: []string{"golang.org/x/sys/unix"}},
-	{pkg: "dynamodctl/internal/...", ours: with(model, "internal/graph", "internal/sandbox", "internal/load", "internal/load/native", "internal/load/sdunit", "internal/ipc", "internal/board", "sdnotify", "dynamodctl/internal/..."),
+	{pkg: "dynamodctl/internal/...", ours: with(model, "internal/install", "internal/tree", "internal/graph", "internal/sandbox", "internal/load", "internal/load/native", "internal/load/sdunit", "internal/ipc", "internal/board", "sdnotify", "dynamodctl/internal/..."),
 		outside: []string{"github.com/spf13/cobra", "github.com/spf13/cobra/doc", "github.com/spf13/pflag", "golang.org/x/sys/unix"}},
 	{pkg: "dynamodctl", ours: []string{"dynamodctl/internal/..."}},
+
+	// A tree of units on disk, and the links that enable and mask them: for the
+	// operator's tool and for D-Bus.
+	{pkg: "internal/tree", ours: with(model, "internal/graph", "internal/load", "internal/load/...")},
+	{pkg: "internal/install", ours: with(model, "internal/tree")},
 
 	// systemd1 for its clients: words and types, the way to the manager, D-Bus.
 	{pkg: "sd1bridge/internal/translate", ours: with(model, "internal/ipc", "internal/sandbox"), never: []string{"os", "os/...", "net", "syscall", "sync"}},
 	{pkg: "sd1bridge/internal/upstream", ours: []string{"internal/ipc", "sd1bridge/internal/translate"}},
-	{pkg: "sd1bridge/internal/api", ours: with(model, "internal/bus", "internal/graph", "internal/ipc", "internal/load", "internal/sys/virt", "sd1bridge/internal/..."), outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
+	{pkg: "sd1bridge/internal/api", ours: with(model, "internal/bus", "internal/graph", "internal/install", "internal/ipc", "internal/load", "internal/sys/virt", "sd1bridge/internal/..."), outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
 	{pkg: "sd1bridge", ours: []string{"internal/bus", "internal/ipc", "sdnotify", "sd1bridge/internal/..."}, outside: []string{"github.com/godbus/dbus/v5"}},
 
 	// Tools of the house; nothing that is shipped imports them.

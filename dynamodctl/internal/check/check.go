@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"dynamod/dynamodctl/internal/tree"
 	"dynamod/internal/diag"
+	"dynamod/internal/tree"
 	"dynamod/internal/unit"
 	"dynamod/internal/unitname"
 )

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"dynamod/dynamodctl/internal/tree"
 	"dynamod/internal/diag"
+	"dynamod/internal/tree"
 )
 
 // forbidding is a tree in which some paths may not be read, for the tests run

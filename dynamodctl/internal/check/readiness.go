@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"dynamod/dynamodctl/internal/tree"
 	"dynamod/internal/diag"
 	"dynamod/internal/graph"
+	"dynamod/internal/tree"
 	"dynamod/internal/unit"
 )
 

@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dynamod/dynamodctl/internal/install"
 	"dynamod/dynamodctl/internal/live"
 	"dynamod/dynamodctl/internal/render"
+	"dynamod/internal/install"
 	"dynamod/internal/ipc"
 )
 

@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"dynamod/dynamodctl/internal/render"
-	"dynamod/dynamodctl/internal/tree"
 	"dynamod/internal/ipc"
 	"dynamod/internal/sandbox"
+	"dynamod/internal/tree"
 	"dynamod/internal/unit"
 	"dynamod/internal/unitname"
 )

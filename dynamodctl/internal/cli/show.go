@@ -7,7 +7,7 @@ import (
 
 	"dynamod/dynamodctl/internal/show"
 	"dynamod/dynamodctl/internal/style"
-	"dynamod/dynamodctl/internal/tree"
+	"dynamod/internal/tree"
 )
 
 func showCommand() *cobra.Command {

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"dynamod/dynamodctl/internal/tree"
 	"dynamod/internal/diag"
 	"dynamod/internal/graph"
+	"dynamod/internal/tree"
 	"dynamod/internal/unit"
 	"dynamod/internal/unitname"
 )

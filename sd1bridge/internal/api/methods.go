@@ -61,6 +61,7 @@ func (s *Server) guarded(name string, do func(*bus.Call) error) func(*bus.Call) 
 			return do(c)
 		}
 		refused := func(err error) error {
+			s.refused.Add(1)
 			s.log.Warn("a call was refused", "uid", who.UID, "pid", who.PID, "method", c.Interface+"."+c.Member, "err", err)
 			return err
 		}
@@ -148,6 +149,14 @@ func (s *Server) byNames(c *bus.Call, names []string) error {
 func validName(n string) error {
 	p, err := unitname.Parse(n)
 	if err != nil || p.IsTemplate() {
+		return bus.Errorf(bus.ErrInvalidArgs, "Unit name %s is not valid.", n)
+	}
+	return nil
+}
+
+// validFile is validName for unit files, which may be templates.
+func validFile(n string) error {
+	if _, err := unitname.Parse(n); err != nil {
 		return bus.Errorf(bus.ErrInvalidArgs, "Unit name %s is not valid.", n)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dynamod/internal/bus"
@@ -41,6 +42,11 @@ type Server struct {
 	names   onBus
 	// activations has a place for each one that is under way.
 	activations chan struct{}
+
+	// refused counts the calls that were refused for want of rights.
+	refused atomic.Int64
+	// changing is held while links of unit files are changed.
+	changing sync.Mutex
 
 	mu   sync.Mutex
 	info ipc.PingResult

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"dynamod/dynamodctl/internal/tree"
 	"dynamod/internal/diag"
+	"dynamod/internal/tree"
 	"dynamod/internal/unit"
 	"dynamod/internal/unitname"
 )
@@ -52,6 +52,8 @@ const (
 	Disable Verb = "disable"
 	Mask    Verb = "mask"
 	Unmask  Verb = "unmask"
+	// SetDefault makes the unit the one that boot starts: default.target leads to it.
+	SetDefault Verb = "set-default"
 )
 
 // NoUnitError says that there is no such unit.
@@ -105,6 +107,8 @@ func Run(verb Verb, names []string, o Options) (*Result, error) {
 			err = w.mask(full)
 		case Unmask:
 			err = w.unmask(full)
+		case SetDefault:
+			err = w.setDefault(full)
 		}
 		if err != nil {
 			return nil, err
@@ -312,6 +316,24 @@ func (w *work) disableIn(base, name string) error {
 		}
 	}
 	return nil
+}
+
+// setDefault is `systemctl set-default` (systemctl(1)).
+func (w *work) setDefault(name string) error {
+	u, err := w.find(name)
+	switch {
+	case err != nil:
+		return err
+	case u.Name == "default.target":
+		return refuse("name the target that it shall lead to", "default.target cannot lead to itself")
+	case u.Type != unitname.Target:
+		return refuse("", "%s is no target", name)
+	case u.Path == "":
+		return refuse("", "%s has no file to link to", name)
+	case u.Format == unit.Native:
+		return refuse("write alias = [\"default.target\"] into its [install] table", "%s is a native unit, which names its aliases itself", name)
+	}
+	return w.link(path.Join(w.dirs.base(), "default.target"), u.Path, false)
 }
 
 const devNull = "/dev/null"

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"dynamod/dynamodctl/internal/tree"
+	"dynamod/internal/tree"
 )
 
 // plant makes a tree: "path → target" is a link, anything else a file.

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"dynamod/dynamodctl/internal/tree"
+	"dynamod/internal/tree"
 )
 
 // Dirs are the directories that links are made in.
