@@ -26,7 +26,7 @@ sim = go run ./svmgr/internal/sim/cmd/sim
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## show dynamod at work; at the end Debian 13 boots on it in a virtual machine
@@ -85,6 +85,11 @@ fuzz: ## every fuzz target for FUZZTIME (default 10m)
 .PHONY: bench
 bench: ## every benchmark; BENCHTIME (default 1s)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+.PHONY: bench-vm
+bench-vm: ## 500 services under systemd and under dynamod, in machines of one image; prints a table
+	tools/install-deps.sh base tree vm
+	go test -tags vm -run '^$$' -bench AgainstSystemd -benchtime 1x -timeout 30m ./desktop-tests/scenarios
 
 .PHONY: docs
 docs: ## write docs/settings.md from the settings table
