@@ -86,6 +86,15 @@ fuzz: ## every fuzz target for FUZZTIME (default 10m)
 bench: ## every benchmark; BENCHTIME (default 1s)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
+# Boots of each in `make bench-boot`.
+BOOTS ?= 5
+
+.PHONY: bench-boot
+bench-boot: ## boot Debian 13 with systemd and dynamod alternately, BOOTS times (default 5); the costs of each
+	@tools/install-deps.sh tree vm
+	@go test -tags vm ./desktop-tests/scenarios -run '^TestDebian$$' -count $(BOOTS) -timeout 60m -v >build/bench-boot.log 2>&1 || { cat build/bench-boot.log; exit 1; }
+	@grep -o 'COST .*' build/bench-boot.log | sort
+
 .PHONY: bench-vm
 bench-vm: ## 500 services under systemd and under dynamod, in machines of one image; prints a table
 	tools/install-deps.sh base tree vm

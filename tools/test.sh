@@ -33,7 +33,7 @@ go test -json -timeout 15m ./... | go run ./tools/testsum -allow .ci/skips -keep
 if [ -n "$DYNAMOD_TREE" ]; then
 	step "virtual machines"
 	# One after the other; each has its own limit, this is the sum of those that hang.
-	go test -tags vm -count 1 -json -timeout 30m -run '^(TestSmoke|TestWorld)$' ./desktop-tests/scenarios |
+	go test -tags vm -count 1 -json -timeout 30m -run '^(TestSmoke|TestWorld|TestBootAndPoweroff|TestRoot.*|TestLive|TestDebian|TestSignals|TestCtrlAltDel)$' ./desktop-tests/scenarios |
 		go run ./tools/testsum -allow .ci/skips -keep build/vm.txt -echo 'vm: '
 else
 	step "virtual machines: left out, DYNAMOD_TREE is empty"

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,12 @@ var inits = []string{"systemd", "dynamod"}
 const asked = `#!/bin/bash
 ` + say + `
 exec >/dev/vport0p2 2>&1
+# Costs, before the questions add theirs.
+awk '$1 == "cpu" { printf "value cpu=%.2f\n", ($2+$3+$4+$7+$8)/100 }' /proc/stat >/dev/vport0p1
+awk '/^MemTotal/ { t = $2 } /^MemAvailable/ { a = $2 } END { print "value used=" t-a }' /proc/meminfo >/dev/vport0p1
+awk '{ gsub(":", "") } /^(VmRSS|RssAnon)/ { print "value pid1." $1 "=" $2 }' /proc/1/status >/dev/vport0p1
+say "value manager=$(awk '/^VmRSS/ { print $2 }' /proc/$(pgrep -xo dynamod-svmgr || echo 1)/status)"
+say "value handed-over=$(dmesg | sed -n 's/^\[ *\([0-9.]*\)\] dynamod-init: the root file system is.*/\1/p')"
 same pid1 "$(cat /proc/1/comm)" "$2"
 same login "$(id -un) $(readlink /proc/$PPID/fd/0)" "root /dev/ttyS0"
 banner() { exec 3<>/dev/tcp/127.0.0.1/22 && head -c 7 <&3; }
@@ -35,6 +42,13 @@ check logger logger -p user.notice scenario-was-here
 check journal grep -q scenario-was-here <(journalctl --sync; journalctl -q --no-pager)
 check root-writable touch /root/written
 for p in sshd nginx cron rsyslogd dbus-daemon systemd-udevd systemd-journal agetty; do check running:$p pgrep -x "$p"; done
+if [ "$1" = systemd ]; then
+	since() { systemctl show -P ActiveEnterTimestampMonotonic "$1"; }
+else
+	since() { dynamodctl list --all --json "$1" | grep -o '"mono_usec": *[0-9]*' | grep -o '[0-9]*$'; }
+fi
+say "value multi-user=$(since multi-user.target)"
+say "value prompt=$(since serial-getty@ttyS0.service)"
 if [ "$1" = systemd ]; then
 	say "value failed=$(systemctl list-units --all --state=failed --plain --no-legend | awk '{print $1}' | sort | tr '\n' ' ')"
 	say "value timers=$(systemctl list-timers --all --plain --no-legend | grep -o '[^ ]*\.timer' | sort | tr '\n' ' ')"
@@ -113,6 +127,7 @@ func TestDebian(t *testing.T) {
 			finish(t, m)
 			needsNoRecovery(t, own)
 			results[init] = m.Results
+			costs(t, init, m.Results)
 		})
 	}
 	if t.Failed() {
@@ -136,6 +151,22 @@ func TestDebian(t *testing.T) {
 			}
 		}
 	}
+}
+
+// costs prints a row for the table of README: what a boot took, from the kernel's
+// handing over to the init of the disk.
+func costs(t *testing.T, init string, r *vm.Results) {
+	t.Helper()
+	number := func(name string) float64 {
+		n, err := strconv.ParseFloat(r.Value(name), 64)
+		if err != nil || n <= 0 {
+			t.Errorf("%s under %s: %q is no number", name, init, r.Value(name))
+		}
+		return n
+	}
+	begin := number("handed-over")
+	t.Logf("COST %-8s multi-user %5.2f s, prompt %5.2f s, processor %5.2f s (kernel's boot too), PID 1 %5.0f kB (%.0f anonymous), manager %5.0f kB, memory in use %6.0f kB",
+		init, number("multi-user")/1e6-begin, number("prompt")/1e6-begin, number("cpu"), number("pid1.VmRSS"), number("pid1.RssAnon"), number("manager"), number("used"))
 }
 
 // missing is what is in a and not in b.

@@ -145,11 +145,20 @@ func TestEmergency(t *testing.T) {
 		words     string
 	}{
 		{"command-line", say + "say done; kill -TERM 1", []string{"dynamod.emergency"}, "exit\n", "the manager runs as process"},
-		{"usr2", say + "say done; kill -USR2 1; sleep 1000", nil, "kill -TERM 1; exit\n", "the machine powers off"},
+		{"usr2", say + "read go </dev/vport0p1; say done; kill -USR2 1; sleep 1000", nil, "kill -TERM 1; exit\n", "the machine powers off"},
 		{"no-manager", "", []string{"dynamod.svmgr=/nonexistent/svmgr"}, "reboot -f\n", "Restarting system|reboot: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m, _ := bootTiny(t, "emergency/"+c.name, bootable.Tiny{Run: c.run}, func(s *vm.Spec) { s.Append = c.line })
+			if c.name == "usr2" {
+				// A getty that is just starting would take the console back.
+				if _, err := m.Console.Expect(t.Context(), "tiny login: "); err != nil {
+					t.Fatal(err)
+				}
+				if err := m.Tell("go"); err != nil {
+					t.Fatal(err)
+				}
+			}
 			// sulogin asks for no password where root has none.
 			if _, err := m.Console.Expect(t.Context(), `\(dynamod-emergency\)|Press enter for maintenance|Give root password|# $`); err != nil {
 				t.Fatal(err)

@@ -104,10 +104,14 @@ func (s *Server) admit(nc *net.UnixConn) {
 		return
 	}
 	if refusal := s.serveConn(nc, peer); refusal != nil {
-		// The buffer of a new connection is empty, so this does not block;
-		// the deadline is for the day when that is wrong.
-		nc.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-		nc.Write(encodeError(nil, refusal))
+		// The buffer of a new connection is empty, so that it takes this at once. A
+		// deadline would be too short for a machine that is busy enough.
+		if raw, err := nc.SyscallConn(); err == nil {
+			raw.Write(func(fd uintptr) bool {
+				unix.Write(int(fd), encodeError(nil, refusal))
+				return true
+			})
+		}
 		nc.Close()
 		peer.close()
 	}

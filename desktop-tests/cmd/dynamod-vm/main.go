@@ -141,12 +141,12 @@ const prompt = `root@debian:~# `
 // tour is what the demo types, and what must be in the answer.
 var tour = []struct{ line, answer string }{
 	{"cat /proc/1/comm", "dynamod-init"},
-	{"export TERM=dumb COLUMNS=110; dynamodctl status | head -n 20", "(?i)dynamod"},
+	{"stty cols 110; export TERM=dumb; dynamodctl status | head -n 20", "(?i)dynamod"},
 	{"dynamodctl list --type service", `ssh\.service`},
 	{"dynamodctl list --timers", `fstrim\.timer`},
 	{"dynamodctl blame | head -n 8", `\.service`},
-	{"dynamodctl critical-chain", "graphical.target|multi-user.target"},
-	{"kill -SEGV $(pgrep -xo rsyslogd); dynamodctl start rsyslog; dynamodctl why rsyslog", "rsyslog"},
+	{"dynamodctl critical-chain", "the start took"},
+	{"kill -SEGV $(pgrep -xo rsyslogd); dynamodctl start rsyslog; dynamodctl why rsyslog; dynamodctl status rsyslog | head -n 12", "rsyslog"},
 	{"kill -KILL $(pgrep -xo dynamod-svmgr); until dynamodctl ping 2>/dev/null; do :; done; dynamodctl list --type service 'ssh*' nginx cron", `nginx\.service +active`},
 	{"exec 3<>/dev/tcp/127.0.0.1/80; printf 'HEAD / HTTP/1.0\\r\\n\\r\\n' >&3; head -n 2 <&3", "200 OK"},
 }

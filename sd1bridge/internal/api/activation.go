@@ -31,7 +31,7 @@ type onBus struct {
 	mu     sync.Mutex
 	client *bus.Client
 	// wanted are the names that services take to say that they are ready.
-	wanted map[string]bool
+	wanted map[string]string // the unit that wants it
 }
 
 // Joined tells the manager which of the wanted names have owners.
@@ -69,18 +69,25 @@ func (s *Server) Left(error) {
 	}()
 }
 
-// want notes that a unit waits for a bus name, or does so no longer.
-func (s *Server) want(name string, wanted bool) {
+// want notes that a unit waits for a bus name.
+func (s *Server) want(name, unit string) {
 	s.names.mu.Lock()
-	if wanted {
-		s.names.wanted[name] = true
-	} else {
-		delete(s.names.wanted, name)
-	}
+	s.names.wanted[name] = unit
 	k := s.names.client
 	s.names.mu.Unlock()
-	if wanted && k != nil {
+	if k != nil {
 		go s.lookUp(k, name) // ends with its questions, which have a deadline
+	}
+}
+
+// unwant notes that a unit waits for no name any more.
+func (s *Server) unwant(unit string) {
+	s.names.mu.Lock()
+	defer s.names.mu.Unlock()
+	for n, u := range s.names.wanted {
+		if u == unit {
+			delete(s.names.wanted, n)
+		}
 	}
 }
 
@@ -125,7 +132,8 @@ func (s *Server) Heard(m *dbus.Message) {
 			return
 		}
 		s.names.mu.Lock()
-		wanted, k := s.names.wanted[name], s.names.client
+		_, wanted := s.names.wanted[name]
+		k := s.names.client
 		s.names.mu.Unlock()
 		switch {
 		case !wanted:

@@ -98,7 +98,7 @@ func (s *Server) wantedNames() {
 			continue
 		}
 		if name := unit.BusName.Of(u.Model); name != "" {
-			s.want(name, true)
+			s.want(name, row.Name)
 		}
 	}
 }
@@ -132,7 +132,11 @@ func (s *Server) heard(e ipc.Event) {
 		total := f.finished - f.manager
 		s.bus.Emit(translate.ManagerPath, manager, "StartupFinished", uint64(0), uint64(0), f.manager, uint64(0), total, f.finished)
 	case ipc.EventBusName:
-		s.want(e.Text, e.Result == "wanted")
+		if e.Result == "wanted" {
+			s.want(e.Text, e.Unit)
+		} else {
+			s.unwant(e.Unit)
+		}
 	case ipc.EventDropped:
 		s.log.Warn("events of the manager were lost: signals may be missing", "count", e.Count)
 		s.caughtUp()

@@ -27,6 +27,9 @@ var programs struct {
 }
 
 func TestMain(m *testing.M) {
+	if name := os.Getenv("OWN_NAME"); name != "" {
+		ownName(os.Getenv("OWN_BUS"), name)
+	}
 	code := m.Run()
 	if programs.dir != "" {
 		os.RemoveAll(programs.dir)

@@ -58,7 +58,7 @@ type Server struct {
 func New(up *upstream.Manager, opts Options, log *slog.Logger) *Server {
 	s := &Server{up: up, log: log, opts: opts, machine: machine(), subscribers: map[string]bool{},
 		activations: make(chan struct{}, maxActivations)}
-	s.names.wanted = map[string]bool{}
+	s.names.wanted = map[string]string{}
 	s.tables = s.build()
 	s.jobs.announced, s.refs.by = map[uint32]bool{}, map[string][]string{}
 	one := func(name string) *bus.Interface { return s.tables.by[name] }

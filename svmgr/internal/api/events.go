@@ -5,6 +5,7 @@ import (
 
 	"dynamod/internal/access"
 	"dynamod/internal/ipc"
+	"dynamod/internal/unit"
 	"dynamod/svmgr/internal/core"
 )
 
@@ -52,6 +53,10 @@ func (a *API) Published(now core.Time, act core.Action) {
 			e.Cause = &k
 		}
 		a.tell(e)
+	case core.Watch:
+		a.busNameWanted(now, unit.BusName.Of(p.Unit), p.Unit.Name, true)
+	case core.Unwatch:
+		a.busNameWanted(now, "", p.Unit, false)
 	case core.Emergency:
 		k := a.publicCause(p.Cause, p.Unit)
 		a.tell(ipc.Event{At: stamp(now), Kind: ipc.EventDegraded, Unit: p.Unit, Text: p.Action, Cause: &k})
@@ -80,9 +85,9 @@ func (a *API) ShutdownBegan(kind core.ShutdownKind) {
 	a.tell(ipc.Event{At: stamp(a.m.Now()), Kind: ipc.EventShutdown, Text: kind.String()})
 }
 
-// BusNameWanted tells the bridge that a bus name is wanted or no longer wanted. It
-// may be called on the loop's goroutine.
-func (a *API) BusNameWanted(now core.Time, name, unit string, wanted bool) {
+// busNameWanted tells the bridge that a unit wants to hear of a bus name, or of its
+// name no longer.
+func (a *API) busNameWanted(now core.Time, name, unit string, wanted bool) {
 	text := "wanted"
 	if !wanted {
 		text = "no longer wanted"

@@ -8,6 +8,7 @@ import (
 
 	"dynamod/internal/diag"
 	"dynamod/internal/ipc"
+	"dynamod/internal/unit"
 	"dynamod/svmgr/internal/core"
 )
 
@@ -179,11 +180,14 @@ func TestEvents(t *testing.T) {
 	f.start("crash")
 	f.exit("crash.service", 2)
 	f.api.ShutdownBegan(core.Reboot)
-	f.api.BusNameWanted(core.Time{}, "org.x", "x.service", true)
+	x, _ := unit.Build(unit.Source{Name: "x.service", Files: []unit.File{{Fragments: []unit.Fragment{{Section: "Service", Key: "BusName", Text: "org.x"}}}}})
+	f.api.Published(core.Time{}, core.Watch{Unit: x, What: core.WatchBusName})
+	f.api.Published(core.Time{}, core.Unwatch{Unit: "y.service", What: core.WatchBusName})
 	all := strings.Join(out, "\n")
 	for _, w := range []string{"job-new crash.service start", "unit crash.service starting activating start", "unit crash.service active active running",
 		"job-done crash.service start done", "unit crash.service failed failed failed the main process exited with code 2; its restart policy is no. look at its log: dynamodctl logs crash.service",
-		"degraded crash.service reboot the main process", "shutdown reboot", "bus-name x.service org.x wanted"} {
+		"degraded crash.service reboot the main process", "shutdown reboot", "bus-name x.service org.x wanted",
+		"bus-name y.service no longer wanted"} {
 		if !strings.Contains(all, w) {
 			t.Errorf("no event %q in\n%s", w, all)
 		}

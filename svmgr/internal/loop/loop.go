@@ -22,7 +22,8 @@ type Actor interface {
 // Listener hears what the core tells everybody. It is called on the loop's
 // goroutine and must not block.
 type Listener interface {
-	// Published gets Publish, Log and Emergency actions.
+	// Published gets Publish, Log and Emergency actions, and the wish to hear of a
+	// name on the bus (Watch and Unwatch of WatchBusName), which the bridge fulfils.
 	Published(now core.Time, a core.Action)
 }
 
@@ -226,6 +227,10 @@ func (l *Loop) step(ev core.Event) {
 			if l.listen != nil {
 				l.listen.Published(now, a)
 			}
+		case core.Watch:
+			l.watch(now, a, a.What)
+		case core.Unwatch:
+			l.watch(now, a, a.What)
 		case core.HandOver:
 			l.over = true
 			if l.onEnd != nil {
@@ -236,4 +241,13 @@ func (l *Loop) step(ev core.Event) {
 		}
 	}
 	l.actor.Handled(ev)
+}
+
+// watch passes the wish for an event on to who can fulfil it.
+func (l *Loop) watch(now core.Time, a core.Action, what core.Watched) {
+	if what != core.WatchBusName {
+		l.actor.Perform(a)
+	} else if l.listen != nil {
+		l.listen.Published(now, a)
+	}
 }

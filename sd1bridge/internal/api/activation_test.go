@@ -1,0 +1,100 @@
+package api
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"dynamod/internal/bus"
+	"dynamod/internal/testkit"
+)
+
+// ownName is what the test binary does as a service: it takes a name on a bus and stays.
+func ownName(address, name string) {
+	c, err := dbus.Connect(address)
+	if err == nil {
+		_, err = c.RequestName(name, dbus.NameFlagDoNotQueue)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	select {}
+}
+
+const activatingBus = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>session</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth><servicedir>%s</servicedir>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>
+`
+
+// A real dbus-daemon that leaves the start of services to systemd: what can be started
+// is, and becomes ready with its name; what cannot is told to its callers at once.
+func TestActivation(t *testing.T) {
+	dir, err := os.MkdirTemp("", "bus")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "bus.conf")
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("bus.conf", fmt.Sprintf(activatingBus, socket, dir))
+	for name, unit := range map[string]string{"Good": "good.service", "Missing": "missing.service", "Bad": "bad.service"} {
+		write("org.example."+name+".service", "[D-BUS Service]\nName=org.example."+name+"\nExec=/bin/false\nSystemdService="+unit+"\n")
+	}
+	daemon := exec.Command("dbus-daemon", "--config-file="+config, "--nofork", "--print-address", "--systemd-activation")
+	out, err := daemon.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := daemon.Start(); err != nil {
+		t.Fatalf("dbus-daemon (Debian package dbus-daemon): %v", err)
+	}
+	t.Cleanup(func() { daemon.Process.Kill(); daemon.Wait() })
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatalf("dbus-daemon says no address: %v", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := start(t, map[string]string{
+		"default.target": "[Unit]\nDescription=All\n",
+		"bad.service":    "[Service]\nType=oneshot\nExecStart=/bin/false\n",
+		"good.service": "[Service]\nType=dbus\nBusName=org.example.Good\nExecStart=" + self + "\n" +
+			"Environment=OWN_NAME=org.example.Good OWN_BUS=unix:path=" + socket + "\n"})
+	joined := make(chan struct{}, 1)
+	go b.server.Service().Join(bus.Bus{Address: socket, Names: []string{Name}, Matches: b.server.Matches(), Heard: b.server.Heard,
+		Joined: func(k *bus.Client) { b.server.Joined(k); joined <- struct{}{} }, Left: b.server.Left}) // ends with the service
+	testkit.Receive(t, joined, "the bridge is on the bus")
+	c, err := dbus.Connect("unix:path=" + socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	begin := func(name string) error {
+		return c.BusObject().Call(busName+".StartServiceByName", 0, name, uint32(0)).Err
+	}
+	if err := begin("org.example.Good"); err != nil {
+		t.Errorf("a service that can be started: %v", err)
+	}
+	if err := begin("org.example.Missing"); err == nil || err.(dbus.Error).Name != prefix+"NoSuchUnit" {
+		t.Errorf("a unit that does not exist: %v", err)
+	}
+	if err := begin("org.example.Bad"); err == nil || err.(dbus.Error).Name != "org.freedesktop.DBus.Error.Spawn.ChildExited" {
+		t.Errorf("a unit that fails: %v", err)
+	}
+	testkit.Eventually(t, "good.service is ready", func() bool {
+		v, err := c.Object(Name, "/org/freedesktop/systemd1/unit/good_2eservice").GetProperty(prefix + "Unit.ActiveState")
+		return err == nil && v.Value() == "active"
+	})
+}
