@@ -367,3 +367,46 @@ func TestRestoreRefusesRubbish(t *testing.T) {
 		}
 	}
 }
+
+// A killed manager is made again from its first snapshot and every event since. What the
+// machine has by then (mounts that came up, stamps of timers that elapsed) must not make
+// those events come out otherwise: services would be strangers, and be killed.
+func TestReplayForgetsThePresent(t *testing.T) {
+	h := loadWith(t, Config{Startup: 99 * time.Second, Stamps: map[string]int64{"t.timer": 1}, Mounted: []string{"srv.mount"}},
+		"srv.mount", "tmp.mount", "dev-x.device",
+		"t.timer | | OnStartupSec=2s; OnCalendar=daily; Persistent=yes; Unit=a.service",
+		"a.service", "boot.target | Wants=tmp.mount t.timer a.service")
+	first := h.c.Snapshot()
+	type seen struct {
+		at Time
+		ev Event
+	}
+	var events []seen
+	step := func(ev Event) []Action {
+		events = append(events, seen{h.now, ev})
+		return h.c.Step(h.now, ev, nil)
+	}
+	for _, a := range step(Request{ID: 1, Verb: VerbStart, Unit: "boot.target", Source: SourceBoot}) {
+		if s, ok := a.(Spawn); ok {
+			step(SpawnDone{Run: s.Run})
+			if s.Stage == StageMount {
+				step(Exited{Run: s.Run})
+				step(MountChanged{Unit: "tmp.mount", Mounted: true})
+			}
+		}
+	}
+	h.now.Mono += 5 * time.Second
+	h.now.Wall += 5e9
+	step(Tick{})
+	cfg := Config{Startup: h.now.Mono, Stamps: map[string]int64{"t.timer": h.now.Wall}, Mounted: []string{"srv.mount", "tmp.mount"}, Plugged: []string{"dev-x.device"}}
+	c, err := Restore(h.set, h.g, cfg, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		c.Step(e.at, e.ev, nil)
+	}
+	if got, want := c.Snapshot(), h.c.Snapshot(); !bytes.Equal(got, want) {
+		t.Errorf("replayed:\n%s\nwant:\n%s", got, want)
+	}
+}

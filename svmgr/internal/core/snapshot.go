@@ -18,14 +18,18 @@ const snapshotVersion = 1
 // image is a Core on disk: names instead of indices, nothing that the set, the
 // graph and the configuration can give again.
 type image struct {
-	Version  int
-	Now      Time
-	NextJob  JobID
-	NextRun  RunID
-	Rng      uint64
-	Booted   bool `json:",omitempty"`
-	Asked    bool `json:",omitempty"`
-	Degraded bool `json:",omitempty"`
+	Version int
+	Now     Time
+	NextJob JobID
+	NextRun RunID
+	Rng     uint64
+	// Startup and Stamps are of the manager that decided all this: with others the
+	// events since would be decided otherwise.
+	Startup  time.Duration    `json:",omitempty"`
+	Stamps   map[string]int64 `json:",omitempty"`
+	Booted   bool             `json:",omitempty"`
+	Asked    bool             `json:",omitempty"`
+	Degraded bool             `json:",omitempty"`
 	Shutdown *shutdown
 	Deadline time.Duration `json:",omitempty"`
 	Retire   time.Duration `json:",omitempty"`
@@ -112,7 +116,7 @@ func (c *Core) names(is []graph.Index) []string {
 // Snapshot writes the whole state down. Restore(set, graph, cfg, data) gives a
 // core that, after a ManagerRestored event, goes on from there.
 func (c *Core) Snapshot() []byte {
-	im := image{Version: snapshotVersion, Now: c.now, NextJob: c.nextJob, NextRun: c.nextRun, Rng: c.rng,
+	im := image{Version: snapshotVersion, Now: c.now, NextJob: c.nextJob, NextRun: c.nextRun, Rng: c.rng, Startup: c.cfg.Startup, Stamps: c.cfg.Stamps,
 		Booted: c.booted, Asked: c.bootAsked, Degraded: c.degraded, Shutdown: c.shutdown,
 		Deadline: c.shutdownDL, Retire: c.retireDL, Deadlock: c.deadlockDL, Knotted: c.knotted, Ended: c.ended,
 		Timers: c.names(c.timers), Idle: c.names(c.idle)}
@@ -165,7 +169,8 @@ func (c *Core) Snapshot() []byte {
 	return data
 }
 
-// Restore reads a Snapshot. A snapshot that does not parse, or of another
+// Restore reads a Snapshot. What cfg says of the start (Startup, Stamps, Mounted,
+// Plugged) is the snapshot's instead. A snapshot that does not parse, or of another
 // version, is an error; units that no longer have a file are kept while they run.
 // A unit that runs is from now on judged by its present settings.
 func Restore(set *unit.Set, g *graph.Graph, cfg Config, data []byte) (*Core, error) {
@@ -176,6 +181,9 @@ func Restore(set *unit.Set, g *graph.Graph, cfg Config, data []byte) (*Core, err
 	if im.Version != snapshotVersion {
 		return nil, fmt.Errorf("read snapshot: version %d, this manager knows %d", im.Version, snapshotVersion)
 	}
+	// What the machine has now is told by events, as it was then.
+	cfg.Mounted, cfg.Plugged = nil, nil
+	cfg.Startup, cfg.Stamps = im.Startup, im.Stamps
 	c := New(set, g, cfg)
 	for k := range im.Units {
 		n := im.Units[k].Name
