@@ -52,7 +52,7 @@ func TestWorld(t *testing.T) {
 	if err := (vm.Image{Files: tree, Size: 16}).MakeExt4(t.Context(), image); err != nil {
 		t.Fatal(err)
 	}
-	vmtest.GoTest(t, vm.Job{Name: "world", Root: debian(t), Swap: 64, Scratch: []int{64}, Memory: 1024, Limit: 10 * time.Minute,
+	vmtest.GoTest(t, vm.Job{Name: "world", CPUs: 2, Root: debian(t), Swap: 64, Scratch: []int{64}, Memory: 1024, Limit: 10 * time.Minute,
 		// What a machine loads when somebody asks for it; here is nobody who would.
 		Modules: []string{"autofs4", "overlay", "loop", "bfq"},
 		Files:   map[string]string{"child": child, "image": image},

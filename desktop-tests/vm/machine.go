@@ -43,7 +43,8 @@ type Spec struct {
 	Append []string
 	// Board is Microvm if empty.
 	Board Board
-	// CPUs are 2 and Memory 512 MiB if 0.
+	// CPUs are 1 and Memory 512 MiB if 0. With more, QEMU's emulation now and then runs
+	// one processor into code that the kernel is changing on the other ("Oops: int3").
 	CPUs, Memory int
 	// Disks are vda, vdb, … in this order.
 	Disks []Drive
@@ -162,7 +163,7 @@ func (s Spec) defaults() Spec {
 		s.Board = Microvm
 	}
 	if s.CPUs == 0 {
-		s.CPUs = 2
+		s.CPUs = 1
 	}
 	if s.Memory == 0 {
 		s.Memory = 512
