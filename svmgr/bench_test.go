@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dynamod/internal/ipc"
+	"dynamod/internal/testkit"
 )
 
 // fleet is a manager with n services that sleep, none of them started yet.
@@ -117,7 +118,8 @@ func BenchmarkFleet(b *testing.B) {
 					sum[k+1] += r.cpu() - used
 				}
 				at(0, func() { r.many(c, ipc.VerbStartAll, n) })
-				time.Sleep(restAfter + time.Second) // until what only the start needed is given back
+				busy := r.field("VmRSS")
+				testkit.Eventually(b, "what only the start needed is given back", func() bool { return r.field("VmRSS") < busy*3/4 })
 				sum[6] += r.field("VmRSS") / 1024
 				sum[7] += r.field("Threads")
 				at(2, func() {

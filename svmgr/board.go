@@ -26,7 +26,9 @@ type notices struct {
 	mu    sync.Mutex
 	dirty map[string]struct{}
 	all   bool
-	kick  chan struct{}
+	// then is called when all is written.
+	then []func()
+	kick chan struct{}
 }
 
 // boardPath is where the board of a manager is.
@@ -65,10 +67,15 @@ func (n *notices) changed(p core.Publish) {
 	n.hurry()
 }
 
-// anew has everything written again.
-func (n *notices) anew() {
+// anew has everything written again, and calls then afterwards. Without a board that is
+// at once; once the manager ends it is never.
+func (n *notices) anew(then func()) {
+	if n.board == nil {
+		then()
+		return
+	}
 	n.mu.Lock()
-	n.all = true
+	n.all, n.then = true, append(n.then, then)
 	n.mu.Unlock()
 	n.hurry()
 }
@@ -98,10 +105,13 @@ func (n *notices) run(ctx context.Context) {
 		case <-time.After(boardDelay):
 		}
 		n.mu.Lock()
-		dirty, all := n.dirty, n.all
-		n.dirty, n.all = map[string]struct{}{}, false
+		dirty, all, then := n.dirty, n.all, n.then
+		n.dirty, n.all, n.then = map[string]struct{}{}, false, nil
 		n.mu.Unlock()
 		n.write(dirty, all)
+		for _, f := range then {
+			f()
+		}
 	}
 }
 

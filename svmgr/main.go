@@ -210,7 +210,7 @@ func run(s settings) (int, error) {
 		defer close(written)
 		notices.run(running)
 	}()
-	notices.anew()
+	notices.anew(func() {})
 	go link.beat(ctx, m) // ends with ctx
 	link.listen(m, func(signal string) {
 		go m.signalled(signal, reload) // ends when the loop has taken it

@@ -13,8 +13,8 @@ import (
 // that are in use have to be fetched again.
 type rest struct {
 	log *slog.Logger
-	// also is called before.
-	also    func()
+	// before is called with what comes then, which it calls when it is done.
+	before  func(then func())
 	timer   *time.Timer
 	changes atomic.Int64
 }
@@ -26,8 +26,8 @@ const (
 	restChanges = 32
 )
 
-func newRest(log *slog.Logger, also func()) *rest {
-	r := &rest{log: log, also: also}
+func newRest(log *slog.Logger, before func(then func())) *rest {
+	r := &rest{log: log, before: before}
 	r.timer = time.AfterFunc(restAfter, r.giveBack) // what the start needed; it ends with the process
 	return r
 }
@@ -41,9 +41,9 @@ func (r *rest) changed() {
 
 func (r *rest) giveBack() {
 	r.changes.Store(0)
-	r.also()
-	time.Sleep(3 * boardDelay) // that reads files, too
-	if _, err := memory.GiveBack(); err != nil {
-		r.log.Warn("memory that is not needed any more is kept", "err", err)
-	}
+	r.before(func() {
+		if _, err := memory.GiveBack(); err != nil {
+			r.log.Warn("memory that is not needed any more is kept", "err", err)
+		}
+	})
 }
