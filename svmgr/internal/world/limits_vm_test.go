@@ -201,12 +201,14 @@ func TestCPUWeights(t *testing.T) {
 	}
 	busy := func(name, weight string) (*unit.Unit, core.RunID) {
 		u := service(t, name, "AllowedCPUs=1", "CPUWeight="+weight, `ExecStart=/bin/sh -c 'echo `+name+`; while :; do :; done'`)
-		return u, r.spawn(u)
+		run := r.spawn(u)
+		r.waitLine("1:" + name)
+		return u, run
 	}
+	// The light one is at it before the heavy one comes: what it needs to begin takes
+	// very long with a hundredth of an emulated processor.
 	light, a := busy("light.service", "10")
 	heavy, b := busy("heavy.service", "1000")
-	r.waitLine("1:light.service")
-	r.waitLine("1:heavy.service")
 	lightWas, heavyWas := used(light), used(heavy)
 	testkit.Eventually(t, "the heavy one has had a second", func() bool { return used(heavy)-heavyWas > 1_000_000 })
 	if l, h := used(light)-lightWas, used(heavy)-heavyWas; l*5 > h {
