@@ -239,7 +239,7 @@ func (c *configuration) Build(name string, lines []ipc.Setting) (*unit.Unit, []d
 		f.Fragments = append(f.Fragments, unit.Fragment{Section: l.Section, Key: l.Key, Op: op, Text: l.Value,
 			Pos: diag.Pos{File: name, Line: int32(k + 1)}})
 	}
-	u, ds := unit.Build(unit.Source{Name: name, Files: []unit.File{f}, HasMain: true, Specifiers: c.cfg.Specifiers})
+	u, ds := unit.Build(unit.Source{Name: name, Files: []unit.File{f}, HasMain: true, Specifiers: c.cfg.Specifiers, Keep: true})
 	u.Path = ""
 	return u, ds, nil
 }

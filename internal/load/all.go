@@ -133,7 +133,7 @@ func (l *Loader) buildAll(names []string) []built {
 	workers := min(runtime.GOMAXPROCS(0), 8, (len(names)+chunk-1)/chunk)
 	if workers < 2 {
 		for i, n := range names {
-			out[i] = l.build(n)
+			out[i] = l.build(n, false)
 		}
 		return out
 	}
@@ -143,7 +143,7 @@ func (l *Loader) buildAll(names []string) []built {
 		wg.Go(func() {
 			for from := range next {
 				for i := from; i < min(from+chunk, len(names)); i++ {
-					out[i] = l.build(names[i])
+					out[i] = l.build(names[i], false)
 				}
 			}
 		})

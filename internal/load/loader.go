@@ -76,7 +76,7 @@ func (l *Loader) Diags() []diag.Diag { return diag.Sort(slices.Clone(l.diags)) }
 // One loads the unit that name stands for, be it a name, an alias or an
 // instance. It never returns nil: a unit without a file has Load NotFound.
 func (l *Loader) One(name string) (*unit.Unit, []diag.Diag) {
-	b := l.build(l.canonical(name))
+	b := l.build(l.canonical(name), true)
 	ds := b.diags
 	for _, p := range b.shared {
 		ds = append(ds, p.diags...)
@@ -149,11 +149,11 @@ type built struct {
 	shared []*parsed
 }
 
-func (l *Loader) build(final string) built {
+func (l *Loader) build(final string, keep bool) built {
 	if nu := l.nativeOf(final); nu != nil {
-		return l.buildNative(nu, final)
+		return l.buildNative(nu, final, keep)
 	}
-	src := unit.Source{Name: final, Specifiers: l.cfg.Specifiers}
+	src := unit.Source{Name: final, Specifiers: l.cfg.Specifiers, Keep: keep}
 	f := l.ix.lookup(final)
 	if f != nil && (f.kind == masked || f.kind == broken) {
 		return l.withoutFile(src, f)

@@ -369,9 +369,9 @@ func (l *Loader) startAtBoot(boot []*native) {
 	}
 }
 
-func (l *Loader) buildNative(nu *native, final string) built {
+func (l *Loader) buildNative(nu *native, final string, keep bool) built {
 	src := unit.Source{Name: final, Format: unit.Native, Files: []unit.File{nu.file}, HasMain: true,
-		Aliases: slices.Clone(nu.aliases), Shadows: nu.shadows, Specifiers: l.cfg.Specifiers}
+		Aliases: slices.Clone(nu.aliases), Shadows: nu.shadows, Specifiers: l.cfg.Specifiers, Keep: keep}
 	if final != nu.name {
 		src.Aliases, src.Shadows = nil, ""
 		n, _ := unitname.Parse(final)

@@ -102,7 +102,7 @@ func (l *Loader) FileState(name string) FileState {
 	if f.linked && path.Base(f.real) != name && unitname.Valid(path.Base(f.real)) && l.ix.files[name] == f {
 		return AliasState
 	}
-	u := l.build(name).u
+	u := l.build(name, false).u
 	switch u.Load {
 	case unit.Masked: // an empty file
 		return pick(MaskedState, MaskedRuntime)
@@ -215,7 +215,7 @@ func (l *Loader) nativeState(final, name string) FileState {
 	} else if ok && t == volatile {
 		return EnabledRuntime
 	}
-	if n, _ := unitname.Parse(name); n.Type == unitname.Service && unit.StartMode.Of(l.build(name).u) != "boot" {
+	if n, _ := unitname.Parse(name); n.Type == unitname.Service && unit.StartMode.Of(l.build(name, false).u) != "boot" {
 		return Disabled
 	}
 	return Static

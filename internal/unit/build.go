@@ -67,6 +67,9 @@ func Build(src Source) (*Unit, []diag.Diag) {
 	n, err := unitname.Parse(src.Name)
 	u := &Unit{Name: src.Name, Aliases: src.Aliases, Type: n.Type, Format: src.Format, Shadows: src.Shadows}
 	b := &builder{u: u, src: &src, name: n, types: typeSections(n.Type)}
+	if src.Keep {
+		b.keep()
+	}
 	if len(src.Files) > 0 && src.HasMain {
 		u.Path = src.Files[0].Path
 	}

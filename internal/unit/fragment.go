@@ -98,6 +98,9 @@ type Source struct {
 	// manager (%t, %H, %u …); those of the name are answered by Build. nil
 	// leaves them unexpanded with a note, for offline checks.
 	Specifiers func(byte) (string, bool)
+	// Keep has the unit keep all this, so that it can be written down: for units
+	// that no generation holds. It costs as much memory again.
+	Keep bool
 }
 
 // Link is one entry of a .wants, .requires or .upholds directory.

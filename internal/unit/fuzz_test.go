@@ -57,6 +57,7 @@ func checkUnit(t *testing.T, src Source, u *Unit) {
 			t.Fatalf("%s has %d items and %d origins", a.Setting.Native, n, len(a.Origin))
 		}
 	}
+	checkRecorded(t, src)
 	if src.Format == Native {
 		return
 	}

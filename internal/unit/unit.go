@@ -57,6 +57,7 @@ type Unit struct {
 	vals    []entry // sorted by id
 	origins []origin
 	files   []string // what origin.file counts in
+	source  *keptSource
 }
 
 // entry is one value. Its origins are u.origins[from:to]: one for a scalar,

@@ -35,6 +35,9 @@ type image struct {
 	Retire   time.Duration `json:",omitempty"`
 	Deadlock time.Duration `json:",omitempty"`
 	Knotted  bool          `json:",omitempty"`
+	// Made are the units that no generation has: loaded on demand, transient, or
+	// with settings of their own.
+	Made     []*unit.Unit `json:",omitempty"`
 	Units    []unitImage
 	Runs     []runImage
 	Ended    []*job
@@ -122,6 +125,9 @@ func (c *Core) Snapshot() []byte {
 		Timers: c.names(c.timers), Idle: c.names(c.idle)}
 	for k := range c.recs {
 		r := &c.recs[k]
+		if def := c.g.Unit(graph.Index(k)); def != nil && def.Recordable() {
+			im.Made = append(im.Made, def)
+		}
 		u := unitImage{Name: c.g.Name(graph.Index(k)), Active: r.act != nil, State: r.state, Sub: r.sub, Cause: r.cause,
 			Since: r.since, Stamps: [4]Time{r.activeEnter, r.activeExit, r.inactiveEnter, r.inactiveExit},
 			Job: r.job, Proc: r.proc, Trig: r.trig, Hist: r.hist, Auto: r.auto, Probe: r.probe,
@@ -146,6 +152,7 @@ func (c *Core) Snapshot() []byte {
 		}
 		im.Units = append(im.Units, u)
 	}
+	slices.SortFunc(im.Made, func(a, b *unit.Unit) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(im.Units, func(a, b unitImage) int { return cmp.Compare(a.Name, b.Name) })
 	for id, r := range c.runs {
 		im.Runs = append(im.Runs, runImage{id, c.name(r.Unit), r.What, r.Role, r.Stage})
@@ -185,6 +192,12 @@ func Restore(set *unit.Set, g *graph.Graph, cfg Config, data []byte) (*Core, err
 	cfg.Mounted, cfg.Plugged = nil, nil
 	cfg.Startup, cfg.Stamps = im.Startup, im.Stamps
 	c := New(set, g, cfg)
+	for _, u := range im.Made {
+		if u == nil {
+			return nil, fmt.Errorf("read snapshot: a unit is missing")
+		}
+		c.addUnit(u)
+	}
 	for k := range im.Units {
 		n := im.Units[k].Name
 		if i, ok := g.Lookup(n); !ok || g.Unit(i) == nil && im.Units[k].Active {
@@ -261,7 +274,7 @@ func Restore(set *unit.Set, g *graph.Graph, cfg Config, data []byte) (*Core, err
 	}
 	c.rebuildHeap()
 	c.relink()
-	c.ready = nil
+	c.ready, c.out = nil, nil
 	return c, nil
 }
 

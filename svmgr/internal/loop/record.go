@@ -157,8 +157,8 @@ func (r *Record) Save(c *core.Core) error {
 	return nil
 }
 
-// note writes one event down. Those that bring units are not events that could be
-// read back: they are followed by a snapshot instead.
+// note writes one event down. Those that bring a generation are not events that could
+// be read back: they are followed by a snapshot instead.
 func (r *Record) note(now core.Time, ev core.Event, c *core.Core, log *slog.Logger) {
 	err := r.append(now, ev, c)
 	if err != nil && !r.broken {

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dynamod/internal/ipc"
+	"dynamod/internal/testkit"
+)
+
+// Units that no generation holds, because they were loaded when somebody asked for
+// them or made by a command, are known to the next manager with all their settings,
+// even when their files are gone by then.
+func TestMadeUnitsSurvive(t *testing.T) {
+	r := begin(t, map[string]string{"first.toml": "[service]\nname = \"first\"\nexec = [\"/bin/sleep\", \"1000\"]\n"})
+	c := r.client()
+	told := filepath.Join(r.run, "told")
+	r.writeUnit("inst@.service", fmt.Sprintf("[Service]\nExecStart=/bin/sleep 1000\nExecStopPost=/bin/sh -c 'echo %%i >>%s'\nEnvironment=HOST=%%H\nRestart=always\n", told))
+	r.writeUnit("atrest@.service", "[Unit]\nDescription=at rest\n[Service]\nExecStart=/bin/true\n")
+	for _, name := range []string{"inst@a.service", "inst@b.service", "atrest@x.service"} {
+		r.job(c, ipc.VerbStart, name)
+	}
+	for _, args := range [][]string{{"run", "--unit", "made", "-p", "ExecStopPost=/bin/sh -c 'echo made >>" + told + "'", "/bin/sleep", "1000"}} {
+		if out, err := r.dynamodctl(args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+	}
+	names := []string{"inst@a.service", "inst@b.service", "made.service"}
+	pids := map[string]int32{}
+	for _, n := range names {
+		testkit.Eventually(t, n+" runs", func() bool { return status(t, c, n).State == "active" })
+		pids[n] = status(t, c, n).PID
+	}
+	show := func(n string) string {
+		res, err := call[ipc.ShowResult](t, c, ipc.VerbShow, ipc.ShowArgs{Unit: n})
+		if err != nil {
+			t.Fatalf("show %s: %v", n, err)
+		}
+		return fmt.Sprint(res.Settings)
+	}
+	shown := map[string]string{}
+	for _, n := range append(names, "atrest@x.service") {
+		shown[n] = show(n)
+	}
+	// Their files change or vanish: what counts is what they were started with.
+	r.writeUnit("inst@.service", "[Service]\nExecStart=/bin/false\n")
+
+	for _, next := range []struct {
+		how string
+		do  func()
+	}{
+		{"killed", func() { r.kill(); r.start(); c = r.client() }},
+		{"replaced", func() { c = r.reexec(c) }},
+		{"killed again", func() { r.kill(); r.start(); c = r.client() }},
+	} {
+		next.do()
+		for n, pid := range pids {
+			if s := status(t, c, n); s.PID != pid || s.State != "active" || s.Load != "loaded" {
+				t.Errorf("%s: %s with pid %d is %s, %s with pid %d", next.how, n, pid, s.Load, s.State, s.PID)
+			}
+		}
+		for n, was := range shown {
+			if now := show(n); now != was {
+				t.Errorf("%s: %s was\n%s\nis\n%s", next.how, n, was, now)
+			}
+		}
+	}
+	// Their settings are in force.
+	for _, n := range names {
+		r.job(c, ipc.VerbStop, n)
+	}
+	testkit.Eventually(t, "what is to be done after they stop is done", func() bool {
+		data, _ := os.ReadFile(told)
+		got := strings.Fields(string(data))
+		return len(got) == 3 && strings.Contains(string(data), "a\n") && strings.Contains(string(data), "b\n") && strings.Contains(string(data), "made\n")
+	})
+}
