@@ -78,20 +78,36 @@ func newConfiguration(s settings, getenv func(string) string) *configuration {
 
 // Read implements api.Config. A native file with an error rejects the whole
 // generation; a unit file's errors cost that unit, as with systemd.
-func (c *configuration) Read() (*api.Generation, error) {
+func (c *configuration) Read(made []string) (*api.Generation, error) {
 	if c.generated != nil {
 		c.generated.run(c)
 	}
 	r := generation.Record(c.cfg.FS)
-	g := c.load(r)
+	g := c.load(r, made)
 	g.Files = r.Image()
 	return g, nil
 }
 
-func (c *configuration) load(files fs.FS) *api.Generation {
+// load reads a generation, and with it those of the units made names that have files
+// in it.
+func (c *configuration) load(files fs.FS, made []string) *api.Generation {
 	cfg := c.config()
 	cfg.FS = files
-	set, ds := load.Load(cfg)
+	l := load.New(cfg)
+	set, ds := l.All()
+	var more []*unit.Unit
+	for _, name := range made {
+		if _, ok := set.Find(name); ok {
+			continue
+		}
+		if u, uds := l.One(name); u.Load != unit.NotFound {
+			more, ds = append(more, u), append(ds, uds...)
+		}
+	}
+	if len(more) > 0 {
+		// Names were looked at above: none is there twice but an alias of two.
+		set, _ = unit.NewSet(append(more, set.Units...), set.Supervisors)
+	}
 	g := &api.Generation{Set: set, Diags: ds, Files: files}
 	for _, d := range ds {
 		if d.Severity == diag.Error && strings.HasSuffix(d.Pos.File, ".toml") {
@@ -113,7 +129,7 @@ func (c *configuration) firstGeneration(takesOver bool) (*api.Generation, error)
 			return nil, err
 		}
 	}
-	return c.Read()
+	return c.Read(nil)
 }
 
 // readInForce reads the generation that a killed manager had in force. Its services
@@ -123,11 +139,11 @@ func (c *configuration) readInForce() (*api.Generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.load(im), nil
+	return c.load(im, nil), nil
 }
 
 // ReadFormer implements api.Config.
-func (c *configuration) ReadFormer(n uint64) (*api.Generation, error) {
+func (c *configuration) ReadFormer(n uint64, made []string) (*api.Generation, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	kept, err := c.store.Numbers()
@@ -161,7 +177,7 @@ func (c *configuration) ReadFormer(n uint64) (*api.Generation, error) {
 			return nil, err
 		}
 	}
-	g := c.load(im)
+	g := c.load(im, made)
 	g.Number = n
 	return g, nil
 }

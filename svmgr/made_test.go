@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,4 +78,52 @@ func TestMadeUnitsSurvive(t *testing.T) {
 		got := strings.Fields(string(data))
 		return len(got) == 3 && strings.Contains(string(data), "a\n") && strings.Contains(string(data), "b\n") && strings.Contains(string(data), "made\n")
 	})
+}
+
+// A reload reads the units again that were loaded on demand: those that run or failed
+// are not taken for vanished ones, and start next with what is in their files now.
+func TestReloadReadsMadeUnits(t *testing.T) {
+	r := begin(t, map[string]string{"first.toml": "[service]\nname = \"first\"\nexec = [\"/bin/sleep\", \"1000\"]\n"})
+	c := r.client()
+	r.writeUnit("inst@.service", "[Service]\nExecStart=/bin/sleep 1000\n")
+	r.writeUnit("bad@.service", "[Service]\nExecStart=/bin/false\n")
+	r.writeUnit("vanishes@.service", "[Service]\nExecStart=/bin/sleep 1000\n")
+	for _, name := range []string{"inst@a.service", "vanishes@a.service"} {
+		r.job(c, ipc.VerbStart, name)
+		r.until(c, name, "active")
+	}
+	if _, err := call[ipc.JobResult](t, c, ipc.VerbStart, ipc.JobArgs{Unit: "bad@a.service"}); err != nil {
+		t.Fatal(err)
+	}
+	r.until(c, "bad@a.service", "failed")
+	pid := status(t, c, "inst@a.service").PID
+
+	r.writeUnit("inst@.service", "[Unit]\nDescription=new\n[Service]\nExecStart=/bin/sleep 2000\n")
+	if err := os.Remove(filepath.Join(r.cfg, "units", "vanishes@.service")); err != nil {
+		t.Fatal(err)
+	}
+	res, err := call[ipc.ReloadResult](t, c, ipc.VerbDaemonReload, ipc.ReloadArgs{Evict: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(res.Restart, []string{"inst@a.service"}) || !slices.Equal(res.Removed, []string{"vanishes@a.service"}) {
+		t.Errorf("the reload says %+v", res)
+	}
+	r.until(c, "vanishes@a.service", "inactive")
+	for range 2 { // and so does the next manager
+		if s := status(t, c, "inst@a.service"); s.PID != pid || s.State != "active" || s.Description != "new" || s.NeedsReload || len(s.Warnings) > 0 {
+			t.Errorf("after the reload: %+v", s)
+		}
+		if s := status(t, c, "bad@a.service"); s.State != "failed" || s.Load != "loaded" {
+			t.Errorf("the failed one after the reload: %+v", s)
+		}
+		r.kill()
+		r.start()
+		c = r.client()
+	}
+	r.job(c, ipc.VerbRestart, "inst@a.service")
+	s := r.until(c, "inst@a.service", "active")
+	if command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", s.PID)); string(command) != "/bin/sleep\x002000\x00" {
+		t.Errorf("after a restart it runs %q", command)
+	}
 }

@@ -406,7 +406,11 @@ func obey(ctx context.Context, m *manager, signals <-chan os.Signal, reload func
 // reload reads rules and units anew.
 func reload(m *manager, handler *api.API, log *slog.Logger) {
 	handler.ReloadAccess()
-	g, err := m.Read()
+	var made []string
+	if !m.Query(func(c *core.Core) { made = api.Made(c.View()) }) {
+		return // everything has ended
+	}
+	g, err := m.Read(made)
 	if err != nil {
 		log.Error("reload failed", "err", err)
 		return

@@ -37,7 +37,9 @@ func checkRecorded(t *testing.T, src Source) {
 }
 
 func TestRecorded(t *testing.T) {
-	host := func(b byte) (string, bool) { return map[byte]string{'t': "/run", 'H': "h\xe4user"}[b], b == 't' || b == 'H' }
+	host := func(b byte) (string, bool) {
+		return map[byte]string{'t': "/run", 'H': "h\xe4user"}[b], b == 't' || b == 'H'
+	}
 	for name, src := range map[string]Source{
 		"of files": {Name: "a@i.service", HasMain: true, Aliases: []string{"b@i.service"}, Specifiers: host,
 			Files: []File{unitFile("/lib/a@.service", "[Unit]\nDescription=%H \xff %i\n[Service]\nExecStart=/bin/x %t/%p \\\n  more\nEnvironment=A=1 B=2"),

@@ -15,7 +15,11 @@ import (
 func (c *call) daemonReload(a *ipc.ReloadArgs) (any, error) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	gen, err := c.m.Read()
+	made, err := c.made()
+	if err != nil {
+		return nil, err
+	}
+	gen, err := c.m.Read(made)
 	if err != nil {
 		return nil, err
 	}
@@ -26,11 +30,35 @@ func (c *call) daemonReload(a *ipc.ReloadArgs) (any, error) {
 	return res, err
 }
 
+// made are the names of the units that were loaded on demand and are not forgotten by
+// a reload: those that are not at rest.
+func (c *call) made() (names []string, err error) {
+	err = c.query(func(v core.View) { names = Made(v) })
+	return names, err
+}
+
+// Made lists the units with files that no generation has and that are not at rest.
+func Made(v core.View) []string {
+	var names []string
+	for i := range graph.Index(v.Graph().Len()) {
+		if u := v.Graph().Unit(i); u != nil && u.Recordable() && u.Path != "" {
+			if w := v.At(i); w.State != core.Inactive || w.Job != 0 {
+				names = append(names, u.Name)
+			}
+		}
+	}
+	return names
+}
+
 // rollback returns to a former generation.
 func (c *call) rollback(a *ipc.RollbackArgs) (any, error) {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	gen, err := c.m.ReadFormer(a.Generation)
+	made, err := c.made()
+	if err != nil {
+		return nil, err
+	}
+	gen, err := c.m.ReadFormer(a.Generation, made)
 	if err != nil {
 		return nil, err
 	}

@@ -322,7 +322,7 @@ func (f *fake) Load(name string) ([]*unit.Unit, []diag.Diag, error) {
 
 func (f *fake) FileState(u *unit.Unit) (string, bool) { return f.files[u.Name], false }
 
-func (f *fake) Read() (*Generation, error) {
+func (f *fake) Read([]string) (*Generation, error) {
 	if f.refuse != nil {
 		return nil, f.refuse
 	}
@@ -334,7 +334,7 @@ func (f *fake) Read() (*Generation, error) {
 	return &Generation{Set: buildSet(f.t, texts)}, nil
 }
 
-func (f *fake) ReadFormer(n uint64) (*Generation, error) {
+func (f *fake) ReadFormer(n uint64, _ []string) (*Generation, error) {
 	if len(f.former) == 0 {
 		return nil, ipc.Errorf("Refused", "there is no former generation")
 	}

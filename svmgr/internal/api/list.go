@@ -20,9 +20,9 @@ func stamp(t core.Time) ipc.Stamp {
 func row(v core.View, u *core.UnitView) ipc.Unit {
 	r := ipc.Unit{Name: u.Name, Type: typeOf(u.Name), State: u.State.String(), Active: u.Active.String(), Sub: u.Sub.String(),
 		Load: unit.NotFound.String(), Supervisor: u.Supervisor, Since: stamp(u.Since), Restarts: u.Restarts, Job: uint32(u.Job)}
-	if u.Unit != nil {
-		r.Description = unit.Description.Of(u.Unit)
-		r.Load = u.Unit.Load.String()
+	if d := asDefined(u); d != nil {
+		r.Description = unit.Description.Of(d)
+		r.Load = d.Load.String()
 	}
 	if u.Cause.Kind != core.NoCause {
 		r.Cause = u.Cause.Kind.String()
@@ -33,6 +33,15 @@ func row(v core.View, u *core.UnitView) ipc.Unit {
 		}
 	}
 	return r
+}
+
+// asDefined is the unit as its files said when they were read last; a running one may
+// still do what they said before. It is nil for a name without files.
+func asDefined(u *core.UnitView) *unit.Unit {
+	if u.Defined != nil {
+		return u.Defined
+	}
+	return u.Unit
 }
 
 // list answers a page of units, by name.
@@ -232,7 +241,7 @@ func (c *call) atRest(unknown error) (any, error) {
 
 // describe adds what the files of a unit say.
 func (c *call) describe(s *ipc.Status, u *core.UnitView) {
-	d := u.Unit
+	d := asDefined(u)
 	if d == nil {
 		return
 	}
@@ -253,7 +262,7 @@ func (c *call) describe(s *ipc.Status, u *core.UnitView) {
 	if u.Gone {
 		s.Warnings = append(s.Warnings, "its file is gone: it runs until it is stopped")
 	}
-	s.NeedsRestart = u.Defined != nil && u.Defined != d && unit.Canonical(u.Defined) != unit.Canonical(d)
+	s.NeedsRestart = u.Defined != nil && u.Unit != nil && u.Defined != u.Unit && unit.Canonical(u.Defined) != unit.Canonical(u.Unit)
 }
 
 // related are the visible units to which name has a relation.

@@ -86,9 +86,10 @@ type Config interface {
 	// whether one of its files changed since it was loaded.
 	FileState(*unit.Unit) (enabled string, changed bool)
 	// Read reads the whole configuration: that on disk, or that of a former
-	// generation (0 is the one before the present). Nothing is changed.
-	Read() (*Generation, error)
-	ReadFormer(generation uint64) (*Generation, error)
+	// generation (0 is the one before the present). Nothing is changed. Of the
+	// units made, which were loaded on demand, those that have files come with it.
+	Read(made []string) (*Generation, error)
+	ReadFormer(generation uint64, made []string) (*Generation, error)
 	// Keep is called when the core has taken a generation: it becomes the
 	// present one, the one before is kept for rollback. It returns the new
 	// number; an error does not undo anything.

@@ -32,7 +32,7 @@ func TestDaemonReload(t *testing.T) {
 	want(t, "applied", reload(do[*ipc.ReloadResult](f, ipc.VerbDaemonReload, &ipc.ReloadArgs{})), "8 true "+diff+"[]")
 	want(t, "told", events[len(events)-1], ipc.EventReloaded)
 	s := do[*ipc.Status](f, ipc.VerbStatus, &ipc.UnitArgs{Unit: "web"})
-	want(t, "the running one is as it was", line(s.Description, s.NeedsRestart), "The web true")
+	want(t, "the running one wants a restart", line(s.Description, s.NeedsRestart), "Another web true")
 	s = do[*ipc.Status](f, ipc.VerbStatus, &ipc.UnitArgs{Unit: "extra"})
 	want(t, "the one without a file runs on", line(s.State, s.NeedsReload, s.Warnings), "active true [its file is gone: it runs until it is stopped]")
 	do[*ipc.ReloadResult](f, ipc.VerbDaemonReload, &ipc.ReloadArgs{Evict: true})
