@@ -203,9 +203,24 @@ func conversation(t *testing.T, c *dbus.Conn, dest string, things map[string]*th
 			t.Errorf("%s %s%v: %s; want %s", bad.path, bad.method, bad.args, got, bad.want)
 		}
 	}
-	err := main.Call(mainIface+".Who", 0, "x").Err
-	if want := "Invalid arguments 's' to call org.example.Main.Who, expecting ''."; err == nil || err.Error() != want {
-		t.Errorf("wrong arguments: %v; want %q", err, want)
+	// The words are those of systemd's daemons, which tests of others compare.
+	for _, bad := range []struct {
+		object dbus.BusObject
+		method string
+		args   []any
+		want   string
+	}{
+		{main, mainIface + ".Who", []any{"x"}, "Invalid arguments 's' to call org.example.Main.Who(), expecting ''."},
+		{one, thingIface + ".Add", []any{"x", true}, "Invalid arguments 'sb' to call org.example.Thing.Add(), expecting 'u'."},
+		{one, thingIface + ".Add", nil, "Invalid arguments '' to call org.example.Thing.Add(), expecting 'u'."},
+		{one, ifaceProperties + ".Get", []any{"x"}, "Invalid arguments 's' to call org.freedesktop.DBus.Properties.Get(), expecting 'ss'."},
+		{one, ifaceProperties + ".Set", []any{thingIface, "Name", dbus.MakeVariant(uint32(1))}, "Property 'Name' is not writable."},
+		{one, ifaceProperties + ".Set", []any{thingIface, "Lazy", dbus.MakeVariant([]string{})}, "Property 'Lazy' is not writable."},
+		{one, thingIface + ".Nothing", nil, "Unknown method Nothing or interface org.example.Thing."},
+	} {
+		if err := bad.object.Call(bad.method, 0, bad.args...).Err; err == nil || err.Error() != bad.want {
+			t.Errorf("%s%v: %v; want %q", bad.method, bad.args, err, bad.want)
+		}
 	}
 	node, err := godbusintrospect.Call(one)
 	if err != nil || len(node.Interfaces) != 5 {

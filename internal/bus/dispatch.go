@@ -250,7 +250,7 @@ func unknownMethod(c *Call) error {
 func (c *Call) expect(in, out string) error {
 	sig, _ := c.msg.Headers[dbus.FieldSignature].Value().(dbus.Signature)
 	if got := sig.String(); got != in {
-		return Errorf(ErrInvalidArgs, "Invalid arguments '%s' to call %s.%s, expecting '%s'.", got, c.Interface, c.Member, in)
+		return Errorf(ErrInvalidArgs, "Invalid arguments '%s' to call %s.%s(), expecting '%s'.", got, c.Interface, c.Member, in)
 	}
 	c.out = out
 	return nil
