@@ -180,7 +180,9 @@ func preset(all bool) func(*Server, *bus.Call) error {
 		if err != nil {
 			return err
 		}
-		do := func(names []string, o install.Options) (*install.Result, error) { return install.RunPreset(names, m, o) }
+		do := func(names []string, o install.Options) (*install.Result, error) {
+			return install.RunPreset(names, m, o)
+		}
 		return s.links(c, names, change{steps: []step{do}, runtime: args[0].(bool), force: args[1].(bool), carries: !all})
 	}
 }
