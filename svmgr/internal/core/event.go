@@ -292,10 +292,14 @@ const (
 	VerbKill
 	VerbFreeze
 	VerbThaw
+	// VerbRef keeps a unit that was made for a client from being forgotten, until
+	// VerbUnref.
+	VerbRef
+	VerbUnref
 )
 
 var verbNames = [...]string{"start", "stop", "restart", "try-restart", "reload",
-	"reload-or-start", "verify-active", "reset", "cancel", "kill", "freeze", "thaw"}
+	"reload-or-start", "verify-active", "reset", "cancel", "kill", "freeze", "thaw", "ref", "unref"}
 
 func (v Verb) String() string { return verbNames[v] }
 
