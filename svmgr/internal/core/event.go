@@ -292,10 +292,13 @@ const (
 	VerbKill
 	VerbFreeze
 	VerbThaw
+	// VerbAbandon leaves the processes of a scope to whoever made them: they go on,
+	// and the scope ends with the last one (org.freedesktop.systemd1(5), Abandon).
+	VerbAbandon
 )
 
 var verbNames = [...]string{"start", "stop", "restart", "try-restart", "reload",
-	"reload-or-start", "verify-active", "reset", "cancel", "kill", "freeze", "thaw"}
+	"reload-or-start", "verify-active", "reset", "cancel", "kill", "freeze", "thaw", "abandon"}
 
 func (v Verb) String() string { return verbNames[v] }
 
