@@ -43,6 +43,8 @@ const (
 
 	VerbLoad         Verb = "load"
 	VerbAdd          Verb = "add"
+	VerbAttach       Verb = "attach"
+	VerbAbandon      Verb = "abandon"
 	VerbRemove       Verb = "remove"
 	VerbDeleteAll    Verb = "delete-all"
 	VerbSetProperty  Verb = "set-property"
@@ -130,7 +132,9 @@ var verbs = withRequired([]verb{
 	{VerbStopAll, stop, of[ManyArgs], of[ManyResult], "stop many units, none that is protected", nil},
 
 	{VerbLoad, query, of[UnitArgs], of[Unit], "load a unit's files if that has not happened yet", nil},
-	{VerbAdd, system, of[AddArgs], of[JobResult], "make a transient unit", nil},
+	{VerbAdd, system, of[AddArgs], of[JobResult], "make a transient unit, with others that come with it: all or none", nil},
+	{VerbAttach, system, of[AttachArgs], of[Done], "move processes into a unit that runs", nil},
+	{VerbAbandon, system, of[UnitArgs], of[Done], "leave the processes of a scope to themselves", nil},
 	{VerbRemove, system, of[JobArgs], of[JobResult], "stop a transient unit and forget it", nil},
 	{VerbDeleteAll, system, of[ManyArgs], of[ManyResult], "stop and forget many transient units", nil},
 	{VerbSetProperty, system, of[SetPropertyArgs], of[Done], "change settings of a unit", nil},

@@ -115,6 +115,8 @@ func init() {
 
 		ipc.VerbLoad:         with(onUnit, (*call).load),
 		ipc.VerbAdd:          with(onUnit, (*call).add),
+		ipc.VerbAttach:       with(onUnit, (*call).attach),
+		ipc.VerbAbandon:      with(onUnit, (*call).abandon),
 		ipc.VerbRemove:       with(onUnit, (*call).remove),
 		ipc.VerbSetProperty:  with(onUnit, (*call).setProperty),
 		ipc.VerbNotify:       with(onUnit, (*call).notify),

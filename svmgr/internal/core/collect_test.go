@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"dynamod/internal/unit"
 )
 
 // made is a unit without a file, as clients and Accept=yes sockets make them.
@@ -112,4 +114,20 @@ func TestReferredUnitStays(t *testing.T) {
 	want(h, "known", known(h, "run-1.service"), false)
 	h.tell(Request{ID: 902, Verb: VerbUnref, Unit: "a.service"})
 	want(h, "files stay", known(h, "a.service"), true)
+}
+
+// What was made together with a transient timer is forgotten with it.
+func TestAuxiliariesGoWithTheirTimer(t *testing.T) {
+	h := load(t)
+	timer, service := buildUnit(t, "t.timer || [Timer];OnActiveSec=5s;RemainAfterElapse=no"), buildUnit(t, "t.service || ")
+	timer.Path, service.Path = "", ""
+	h.tell(Loaded{Units: []*unit.Unit{timer, service}})
+	h.start("t.timer")
+	h.is("t.timer", "active/waiting")
+	h.stop("t.timer")
+	for _, name := range []string{"t.timer", "t.service"} {
+		if u, ok := h.c.View().Unit(name); ok && u.Defined != nil {
+			t.Errorf("%s is there still", name)
+		}
+	}
 }

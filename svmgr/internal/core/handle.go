@@ -223,6 +223,9 @@ func (c *Core) request(e *Request) {
 	case VerbFreeze, VerbThaw:
 		c.freeze(i, refuse, e)
 		return
+	case VerbAbandon:
+		c.abandon(i, refuse, e)
+		return
 	}
 	u := c.g.Unit(i)
 	stops := e.Verb == VerbStop || e.Verb == VerbRestart || e.Verb == VerbTryRestart

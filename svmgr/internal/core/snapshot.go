@@ -443,7 +443,11 @@ func (c *Core) askAgain(i graph.Index) {
 		return
 	}
 	if p.Adopt != 0 {
-		c.emit(Adopt{Run: p.Adopt, Unit: u.Name, Incarnation: p.Inc, PID: p.AdoptPID})
+		a := Adopt{Run: p.Adopt, Unit: u.Name, Incarnation: p.Inc, PID: p.AdoptPID}
+		if c.machineOf(i) == &scopeMachine {
+			a.Def = u
+		}
+		c.emit(a)
 	}
 	if p.Probe != 0 {
 		what := ProbeReady

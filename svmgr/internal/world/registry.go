@@ -86,6 +86,7 @@ type registry struct {
 	nextTag uint64
 	// warnings are what is left behind of units, by unit.
 	warnings map[string][]string
+	joining  joining
 }
 
 func (r *registry) init() {
