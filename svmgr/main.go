@@ -81,6 +81,9 @@ func run(s settings) (int, error) {
 	kernel.to.Store(link.init)
 	m := &manager{configuration: newConfiguration(s, os.Getenv), output: &ring{}, log: log, link: link, program: program}
 	m.useGenerators(s, child, os.Getenv, log)
+	if m.environ, err = openEnviron(filepath.Join(s.runtimeDir, "environment")); err != nil {
+		log.Warn("the variables that clients had set are lost", "err", err)
+	}
 	stateDir := filepath.Join(s.runtimeDir, "state")
 	record, err := loop.OpenRecord(stateDir)
 	if err != nil {
@@ -134,7 +137,7 @@ func run(s settings) (int, error) {
 	m.world, err = world.New(world.Config{User: s.mode == user, RuntimeDir: s.runtimeDir, CgroupRoot: m.cgroupRoot, Subtree: subtree(s), Child: []string{child},
 		Keeper: link.keeper(), Kept: link.kept, Replaces: former != nil, Parts: parts, Ends: link.ends, EndsTold: link.init != nil,
 		Subreaper: true, Record: filepath.Join(stateDir, "processes.jsonl"), Log: log, Output: m.output, Directories: dirs, StampDir: stamps, Instance: m.connection,
-		Localtime: localtime(os.LookupEnv), Environment: append(passedOn(s, os.Environ()), m.variables()...), Plugged: devices, UnitOf: m.findMade, Foreign: s.mode != standalone, Swaps: m.swapUnits, Load: m.loadOne},
+		Localtime: localtime(os.LookupEnv), Environment: m.environ.are(append(passedOn(s, os.Environ()), m.variables()...)), Plugged: devices, UnitOf: m.findMade, Foreign: s.mode != standalone, Swaps: m.swapUnits, Load: m.loadOne},
 		func(ev core.Event) {
 			select {
 			case <-ready:
@@ -147,7 +150,7 @@ func run(s settings) (int, error) {
 	}
 	defer m.world.Close()
 	defer close(gaveUp)
-	m.tellVariables(func(vars []string) { m.world.SetEnvironment(append(passedOn(s, os.Environ()), vars...)) })
+	m.tellVariables(func(vars []string) { m.environ.given(append(passedOn(s, os.Environ()), vars...), m.world) })
 	var restored core.ManagerRestored
 	var told []core.Event
 	if takesOver {

@@ -29,6 +29,8 @@ type manager struct {
 	output *ring
 	info   api.Info
 	log    *slog.Logger
+	// environ are the variables that services get.
+	environ *environ
 	// changingFiles is held while drop-ins are written.
 	changingFiles sync.Mutex
 

@@ -1,7 +1,6 @@
 package install
 
 import (
-	"cmp"
 	"fmt"
 	"io/fs"
 	"path"
@@ -78,21 +77,17 @@ type work struct {
 	disk *disk
 	res  Result
 	seen map[string]bool
+	// elsewhere are the files outside the search path, by name.
+	elsewhere map[string]string
 }
 
 // Run does verb to all units, or to none of them if one cannot be done.
 func Run(verb Verb, names []string, o Options) (*Result, error) {
-	o.Root = cmp.Or(o.Root, "/")
-	t, err := tree.Open(tree.Options{Root: o.Root, User: o.User})
+	w, err := begin(o)
 	if err != nil {
 		return nil, err
 	}
-	d, err := openDisk(o.Root)
-	if err != nil {
-		return nil, err
-	}
-	defer d.close()
-	w := &work{o: o, dirs: dirsOf(o), tree: t, disk: d, seen: map[string]bool{}, res: Result{Changes: []Change{}}}
+	defer w.disk.close()
 	for _, name := range names {
 		full, err := unitname.Mangle(name, unitname.Service)
 		if err != nil {
@@ -114,10 +109,7 @@ func Run(verb Verb, names []string, o Options) (*Result, error) {
 			return nil, err
 		}
 	}
-	if o.DryRun {
-		return &w.res, nil
-	}
-	return &w.res, d.apply(w.res.Changes)
+	return w.finish()
 }
 
 func (w *work) note(format string, args ...any) {
@@ -212,7 +204,7 @@ func (w *work) enable(name string) error {
 		suffix string
 	}{{wanted, ".wants"}, {required, ".requires"}, {upheld, ".upholds"}} {
 		for _, target := range by.units {
-			if err := w.link(path.Join(w.dirs.base(), target+by.suffix, name), u.Path, true); err != nil {
+			if err := w.link(path.Join(w.dirs.base(), target+by.suffix, name), w.target(u), true); err != nil {
 				return err
 			}
 		}
@@ -223,7 +215,7 @@ func (w *work) enable(name string) error {
 			return refuse("", "Alias=%s of %s is not the name of a %s", diag.Clip(a), name, n.Type)
 		}
 		if a != name {
-			if err := w.link(path.Join(w.dirs.base(), a), u.Path, false); err != nil {
+			if err := w.link(path.Join(w.dirs.base(), a), w.target(u), false); err != nil {
 				return err
 			}
 		}

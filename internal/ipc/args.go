@@ -232,3 +232,12 @@ type BusNameArgs struct {
 	// PID is the owner's, 0 if not known.
 	PID int32 `json:"pid,omitempty"`
 }
+
+// EnvironmentArgs change the variables that services get from the manager: first
+// those of Unset go, then those of Set come.
+type EnvironmentArgs struct {
+	// Unset are names, or NAME=VALUE for those that have just this value.
+	Unset []string `json:"unset,omitempty"`
+	// Set are NAME=VALUE.
+	Set []string `json:"set,omitempty"`
+}

@@ -487,3 +487,9 @@ type ProcsRow struct {
 	Cgroup    string    `json:"cgroup,omitempty"`
 	Processes []Process `json:"processes"`
 }
+
+// EnvironmentResult are the variables that services get from the manager, as
+// NAME=VALUE, sorted.
+type EnvironmentResult struct {
+	Environment []string `json:"environment"`
+}

@@ -48,6 +48,8 @@ const (
 	VerbSetProperty  Verb = "set-property"
 	VerbNotify       Verb = "notify"
 	VerbBusName      Verb = "bus-name"
+	VerbEnvironment  Verb = "environment"
+	VerbSetEnviron   Verb = "set-environment"
 	VerbDaemonReload Verb = "daemon-reload"
 	VerbRollback     Verb = "rollback"
 	VerbReexec       Verb = "reexec"
@@ -134,6 +136,8 @@ var verbs = withRequired([]verb{
 	{VerbSetProperty, system, of[SetPropertyArgs], of[Done], "change settings of a unit", nil},
 	{VerbNotify, system, of[NotifyArgs], of[Done], "report readiness and the like for a unit", nil},
 	{VerbBusName, system, of[BusNameArgs], of[Done], "a bus name got or lost its owner (for the bridge)", nil},
+	{VerbEnvironment, query, of[NoArgs], of[EnvironmentResult], "the variables that services get from the manager", nil},
+	{VerbSetEnviron, system, of[EnvironmentArgs], of[Done], "change the variables that services get from now on", nil},
 	{VerbDaemonReload, system, of[ReloadArgs], of[ReloadResult], "load the configuration anew, all of it or nothing", nil},
 	{VerbRollback, system, of[RollbackArgs], of[ReloadResult], "return to a former generation of the configuration", nil},
 	{VerbReexec, system, of[NoArgs], of[Done], "replace the manager by its new program; services go on", nil},

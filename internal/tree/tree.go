@@ -277,3 +277,30 @@ func InstallDirs(o Options) (persistent, runtime string, native []string) {
 
 // FileState says whether a unit is enabled, as `systemctl is-enabled` would.
 func (t *Tree) FileState(name string) string { return string(t.loader.FileState(name)) }
+
+// Names are the names of all unit files, sorted; aliases are files of their own.
+func (t *Tree) Names() []string {
+	var out []string
+	for _, f := range t.loader.Files() {
+		out = append(out, f.Name)
+	}
+	return out
+}
+
+// VendorDirs are the directories of unit files that packages install into.
+func VendorDirs(o Options) []string {
+	m, x := load.System, load.XDG{}
+	if o.User {
+		m = load.User
+		if o.Root == "" || o.Root == "/" {
+			x = ownDirectories()
+		}
+	}
+	var out []string
+	for _, d := range load.UnitDirs(m, x) {
+		if strings.HasPrefix(d, "/usr/") || strings.HasPrefix(d, "/lib/") {
+			out = append(out, d)
+		}
+	}
+	return out
+}

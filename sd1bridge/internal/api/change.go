@@ -3,6 +3,8 @@ package api
 import (
 	"errors"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"dynamod/internal/bus"
 	"dynamod/internal/install"
@@ -17,9 +19,47 @@ const (
 	flagPortable = 4
 )
 
-// change is one call that changes links of unit files.
+// step is one thing that is done with unit files.
+type step = func(names []string, o install.Options) (*install.Result, error)
+
+// verb is a step that changes links of units that are where units are.
+func verb(v install.Verb) step {
+	return func(names []string, o install.Options) (*install.Result, error) {
+		for k, n := range names {
+			names[k] = filepath.Base(n)
+		}
+		return install.Run(v, names, o)
+	}
+}
+
+// enable takes paths of files outside the search path as well, which it links.
+func enable(names []string, o install.Options) (*install.Result, error) {
+	all := &install.Result{}
+	for _, kind := range []bool{true, false} {
+		var some []string
+		for _, n := range names {
+			if strings.HasPrefix(n, "/") == kind {
+				some = append(some, n)
+			}
+		}
+		if len(some) == 0 {
+			continue
+		}
+		r, err := install.RunLink(some, true, o)
+		if !kind {
+			r, err = install.Run(install.Enable, some, o)
+		}
+		if err != nil {
+			return nil, err
+		}
+		all.Changes = append(all.Changes, r.Changes...)
+	}
+	return all, nil
+}
+
+// change is one call that changes unit files or links to them.
 type change struct {
-	verbs          []install.Verb
+	steps          []step
 	runtime, force bool
 	// carries says that the answer begins with whether any of the files can be
 	// enabled at all.
@@ -31,16 +71,13 @@ func (s *Server) links(c *bus.Call, names []string, ch change) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	out := []translate.Triple{}
-	bare := make([]string, len(names))
-	for k, n := range names {
-		// A path stands for the unit of its name, which must be where units are.
-		bare[k] = filepath.Base(n)
-		if err := validFile(bare[k]); err != nil {
+	for _, n := range names {
+		if err := validFile(filepath.Base(n)); err != nil {
 			return err
 		}
 	}
-	for _, v := range ch.verbs {
-		r, err := install.Run(v, bare, install.Options{Root: s.opts.Root, User: s.opts.User, Runtime: ch.runtime, Force: ch.force})
+	for _, do := range ch.steps {
+		r, err := do(slices.Clone(names), install.Options{Root: s.opts.Root, User: s.opts.User, Runtime: ch.runtime, Force: ch.force})
 		if err != nil {
 			return fileError(err)
 		}
@@ -57,8 +94,8 @@ func (s *Server) links(c *bus.Call, names []string, ch change) error {
 	}
 	carries := false
 	l := s.loader()
-	for _, n := range bare {
-		u, _ := l.One(n)
+	for _, n := range names {
+		u, _ := l.One(filepath.Base(n))
 		carries = carries || u.Format == unit.Native || len(unit.WantedBy.Of(u))+len(unit.RequiredBy.Of(u))+len(unit.UpheldBy.Of(u))+len(unit.Alias.Of(u))+len(unit.Also.Of(u)) > 0
 	}
 	return c.Reply(carries, out)
@@ -114,22 +151,98 @@ func plain(ch change) func(*Server, *bus.Call) error {
 	}
 }
 
+// presetMode reads the word of the methods …WithMode; "" is the whole.
+func presetMode(word string) (install.PresetMode, error) {
+	switch m := install.PresetMode(word); m {
+	case "":
+		return install.PresetFull, nil
+	case install.PresetFull, install.PresetEnableOnly, install.PresetDisableOnly:
+		return m, nil
+	}
+	return "", bus.Errorf(bus.ErrInvalidArgs, "Invalid preset mode %s", word)
+}
+
+// preset is for the methods of presets; all is for those that name no units.
+func preset(all bool) func(*Server, *bus.Call) error {
+	return func(s *Server, c *bus.Call) error {
+		args, names := c.Args, []string(nil)
+		if !all {
+			names, args = args[0].([]string), args[1:]
+			if len(names) == 0 {
+				return c.Reply(false, []translate.Triple{})
+			}
+		}
+		word := ""
+		if len(args) == 3 {
+			word, args = args[0].(string), args[1:]
+		}
+		m, err := presetMode(word)
+		if err != nil {
+			return err
+		}
+		do := func(names []string, o install.Options) (*install.Result, error) {
+			return install.RunPreset(names, m, o)
+		}
+		return s.links(c, names, change{steps: []step{do}, runtime: args[0].(bool), force: args[1].(bool), carries: !all})
+	}
+}
+
+func link(names []string, o install.Options) (*install.Result, error) {
+	return install.RunLink(names, false, o)
+}
+
+func (s *Server) addDependency(c *bus.Call) error {
+	target, kind := c.Args[1].(string), c.Args[2].(string)
+	if err := validName(target); err != nil {
+		return err
+	}
+	if kind != "Wants" && kind != "Requires" {
+		return bus.Errorf(bus.ErrInvalidArgs, "Invalid dependency type %s", kind)
+	}
+	do := func(names []string, o install.Options) (*install.Result, error) {
+		return install.RunAddDependency(names, target, kind, o)
+	}
+	return s.links(c, c.Args[0].([]string), change{steps: []step{do}, runtime: c.Args[3].(bool), force: c.Args[4].(bool)})
+}
+
+// fileLinks are the links that disabling a unit would remove.
+func (s *Server) fileLinks(c *bus.Call) error {
+	name := c.Args[0].(string)
+	if err := validFile(name); err != nil {
+		return err
+	}
+	list, err := install.Links(name, install.Options{Root: s.opts.Root, User: s.opts.User, Runtime: c.Args[1].(bool)})
+	if err != nil {
+		return fileError(err)
+	}
+	return c.Reply(list)
+}
+
 func init() {
-	enable, disable := []install.Verb{install.Enable}, []install.Verb{install.Disable}
+	disable := []step{verb(install.Disable)}
 	for name, f := range map[string]func(*Server, *bus.Call) error{
-		"EnableUnitFiles":                         plain(change{verbs: enable, carries: true}),
-		"EnableUnitFilesWithFlags":                flagged(change{verbs: enable, carries: true}),
-		"DisableUnitFiles":                        plain(change{verbs: disable}),
-		"DisableUnitFilesWithFlags":               flagged(change{verbs: disable}),
-		"DisableUnitFilesWithFlagsAndInstallInfo": flagged(change{verbs: disable, carries: true}),
-		"ReenableUnitFiles":                       plain(change{verbs: append(disable[:1:1], install.Enable), carries: true}),
-		"MaskUnitFiles":                           plain(change{verbs: []install.Verb{install.Mask}}),
-		"UnmaskUnitFiles":                         plain(change{verbs: []install.Verb{install.Unmask}}),
+		"EnableUnitFiles":                         plain(change{steps: []step{enable}, carries: true}),
+		"EnableUnitFilesWithFlags":                flagged(change{steps: []step{enable}, carries: true}),
+		"DisableUnitFiles":                        plain(change{steps: disable}),
+		"DisableUnitFilesWithFlags":               flagged(change{steps: disable}),
+		"DisableUnitFilesWithFlagsAndInstallInfo": flagged(change{steps: disable, carries: true}),
+		"ReenableUnitFiles":                       plain(change{steps: []step{disable[0], enable}, carries: true}),
+		"MaskUnitFiles":                           plain(change{steps: []step{verb(install.Mask)}}),
+		"UnmaskUnitFiles":                         plain(change{steps: []step{verb(install.Unmask)}}),
+		"LinkUnitFiles":                           plain(change{steps: []step{link}}),
+		"PresetUnitFiles":                         preset(false),
+		"PresetUnitFilesWithMode":                 preset(false),
+		"PresetAllUnitFiles":                      preset(true),
+		"AddDependencyUnitFiles":                  (*Server).addDependency,
+		"RevertUnitFiles": func(s *Server, c *bus.Call) error {
+			return s.links(c, c.Args[0].([]string), change{steps: []step{install.RunRevert}})
+		},
 		"SetDefaultTarget": func(s *Server, c *bus.Call) error {
-			return s.links(c, []string{c.Args[0].(string)}, change{verbs: []install.Verb{install.SetDefault}, force: c.Args[1].(bool)})
+			return s.links(c, []string{c.Args[0].(string)}, change{steps: []step{verb(install.SetDefault)}, force: c.Args[1].(bool)})
 		},
 	} {
 		managerMethods[name] = f
 		rights[name] = manageFiles
 	}
+	managerMethods["GetUnitFileLinks"] = (*Server).fileLinks
 }

@@ -7,9 +7,11 @@ import (
 	"strconv"
 
 	"dynamod/internal/bus"
+	"dynamod/internal/install"
 	"dynamod/internal/load"
 	"dynamod/internal/unit"
 	"dynamod/internal/unitname"
+	"dynamod/sd1bridge/internal/translate"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -80,4 +82,18 @@ func (s *Server) defaultTarget(c *bus.Call) error {
 		return bus.Errorf("org.freedesktop.DBus.Error.FileNotFound", "No such file or directory")
 	}
 	return c.Reply(u.Name)
+}
+
+// presetting says what the vendor wants with a unit: enabled, disabled or ignored, and
+// nothing for what is no file that could be enabled.
+func (s *Server) presetting(u *translate.Unit) string {
+	if u.Fragment() == "" || u.Load != "loaded" || u.Transient() || u.Enabled == "generated" {
+		return ""
+	}
+	p, err := install.Presetting(u.Name, install.Options{Root: s.opts.Root, User: s.opts.User})
+	if err != nil {
+		s.log.Warn("the presets cannot be read", "err", err)
+		return ""
+	}
+	return string(p)
 }

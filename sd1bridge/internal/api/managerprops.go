@@ -90,6 +90,11 @@ var managerProperties = map[string]func(*Server) (any, error){
 		i := s.ping()
 		return translate.Micro(i.Started.Wall - i.Started.Mono), nil
 	},
+	"Environment": func(s *Server) (any, error) {
+		var r ipc.EnvironmentResult
+		err := s.ask(nil, ipc.VerbEnvironment, &ipc.NoArgs{}, &r)
+		return append([]string{}, r.Environment...), err
+	},
 	"UnitPath": func(s *Server) (any, error) { return s.unitDirs(), nil },
 	// A boot is as far as its jobs: systemd counts those of the transaction.
 	"Progress": func(s *Server) (any, error) {

@@ -40,6 +40,7 @@ var rights = map[string]string{
 	"ReloadOrRestart": manageUnits, "ReloadOrTryRestart": manageUnits, "EnqueueJob": manageUnits, "Kill": manageUnits, "QueueSignal": manageUnits,
 	"Freeze": manageUnits, "Thaw": manageUnits, "ResetFailed.Unit": manageUnits, "SetProperties": manageUnits, "Cancel": manageUnits,
 	"Reload": reload, "Reexecute": reload,
+	"SetEnvironment": environment, "UnsetEnvironment": environment, "UnsetAndSetEnvironment": environment,
 	"PowerOff": onlyRoot, "Reboot": onlyRoot, "Halt": onlyRoot, "KExec": onlyRoot, "SoftReboot": onlyRoot, "Exit": onlyRoot,
 }
 
@@ -365,4 +366,10 @@ func shutdown(kind string) func(*Server, *bus.Call) error {
 	return func(s *Server, c *bus.Call) error {
 		return s.ask(c, ipc.VerbShutdown, &ipc.ShutdownArgs{Kind: kind, Force: kind != "exit"}, nil)
 	}
+}
+
+// setEnvironment changes the variables that services get (systemctl(1),
+// set-environment). dbus-daemon calls it as well, for UpdateActivationEnvironment.
+func (s *Server) setEnvironment(c *bus.Call, unset, set []string) error {
+	return s.ask(c, ipc.VerbSetEnviron, &ipc.EnvironmentArgs{Unset: unset, Set: set}, nil)
 }

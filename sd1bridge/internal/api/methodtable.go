@@ -173,6 +173,15 @@ var managerMethods = map[string]func(*Server, *bus.Call) error{
 		}
 		return c.Reply(text)
 	},
+	"SetEnvironment": func(s *Server, c *bus.Call) error {
+		return s.setEnvironment(c, nil, c.Args[0].([]string))
+	},
+	"UnsetEnvironment": func(s *Server, c *bus.Call) error {
+		return s.setEnvironment(c, c.Args[0].([]string), nil)
+	},
+	"UnsetAndSetEnvironment": func(s *Server, c *bus.Call) error {
+		return s.setEnvironment(c, c.Args[0].([]string), c.Args[1].([]string))
+	},
 	"GetUnitFileState":        (*Server).fileState,
 	"ListUnitFiles":           func(s *Server, c *bus.Call) error { return s.files(c, nil, nil) },
 	"ListUnitFilesByPatterns": func(s *Server, c *bus.Call) error { return s.files(c, c.Args[0].([]string), c.Args[1].([]string)) },

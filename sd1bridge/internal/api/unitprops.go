@@ -63,6 +63,7 @@ func init() {
 			}
 			return u.Enabled
 		}),
+		"Unit.UnitFilePreset":   func(u *translate.Unit, s *Server) any { return s.presetting(u) },
 		"Unit.NeedDaemonReload": of(func(u *translate.Unit) bool { return u.NeedsReload }),
 		"Unit.InvocationID":     of((*translate.Unit).InvocationID),
 		"Unit.CanStart":         of(func(u *translate.Unit) bool { return loaded(u) && !unit.RefuseManualStart.Of(u.Model) }),

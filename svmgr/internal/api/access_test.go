@@ -53,6 +53,10 @@ func argsOn(v ipc.Verb, name string) any {
 		return &ipc.NotifyArgs{Unit: name, State: "READY=1"}
 	case ipc.VerbBusName:
 		return &ipc.BusNameArgs{Name: "org.x", Owned: true}
+	case ipc.VerbEnvironment:
+		return &ipc.NoArgs{}
+	case ipc.VerbSetEnviron:
+		return &ipc.EnvironmentArgs{Set: []string{"A=b"}}
 	case ipc.VerbDaemonReload:
 		return &ipc.ReloadArgs{}
 	case ipc.VerbRollback:
@@ -110,7 +114,7 @@ func TestStatement25NoVerbBypassesTheCheck(t *testing.T) {
 				t.Error("something was done")
 			}
 			switch v {
-			case ipc.VerbPing, ipc.VerbList, ipc.VerbTree, ipc.VerbJobs, ipc.VerbLogs, ipc.VerbStats, ipc.VerbProcs, ipc.VerbBoot, ipc.VerbSubscribe:
+			case ipc.VerbPing, ipc.VerbList, ipc.VerbTree, ipc.VerbJobs, ipc.VerbLogs, ipc.VerbStats, ipc.VerbProcs, ipc.VerbBoot, ipc.VerbSubscribe, ipc.VerbEnvironment: // no units in it
 				if err != nil {
 					t.Errorf("filtered, not refused: %v", err)
 				}

@@ -119,6 +119,8 @@ func init() {
 		ipc.VerbSetProperty:  with(onUnit, (*call).setProperty),
 		ipc.VerbNotify:       with(onUnit, (*call).notify),
 		ipc.VerbBusName:      with(onManager, (*call).busName),
+		ipc.VerbEnvironment:  with(onManager, (*call).environment),
+		ipc.VerbSetEnviron:   with(onManager, (*call).setEnvironment),
 		ipc.VerbDaemonReload: with(onManager, (*call).daemonReload),
 		ipc.VerbRollback:     with(onManager, (*call).rollback),
 		ipc.VerbReexec:       with(onManager, (*call).reexec),

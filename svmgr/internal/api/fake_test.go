@@ -24,6 +24,8 @@ import (
 // fake is a manager around a real core, and a perfect little world: every program
 // executes at once, and ends when it is signalled or when the test says so.
 type fake struct {
+	environment []string
+
 	t    testing.TB
 	api  *API
 	logs strings.Builder
@@ -387,6 +389,9 @@ func (f *fake) SetProperty(name string, settings []ipc.Setting, runtime bool) (*
 	}
 	return buildUnit(f.t, f.disk[name]+";Description="+settings[0].Value), nil, nil
 }
+
+func (f *fake) Environment() []string                    { return f.environment }
+func (f *fake) SetEnvironment(unset, set []string) error { f.environment = set; return f.refuse }
 
 func (f *fake) Info() Info {
 	f.mu.Lock()

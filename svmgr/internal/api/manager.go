@@ -29,6 +29,11 @@ type Manager interface {
 	// the core is asked for next, or says why this manager cannot do it. With
 	// Force it begins at once, without the core.
 	PrepareShutdown(ipc.ShutdownArgs) error
+	// Environment are the variables that services get, as NAME=VALUE, sorted.
+	Environment() []string
+	// SetEnvironment takes variables away, by name or by name and value, and adds
+	// others, for the services that start from now on.
+	SetEnvironment(unset, set []string) error
 	// Lines reads the log. Lines are oldest first.
 	Lines(LogQuery) LogPage
 }

@@ -110,3 +110,13 @@ func (c *call) debugState(a *ipc.Page) (any, error) {
 	s := text.String()
 	return &ipc.DebugResult{Text: s[min(a.Offset(), len(s)):]}, nil
 }
+
+// environment tells the variables that services get.
+func (c *call) environment(*ipc.NoArgs) (any, error) {
+	return &ipc.EnvironmentResult{Environment: append([]string{}, c.m.Environment()...)}, nil
+}
+
+// setEnvironment changes them, all or nothing.
+func (c *call) setEnvironment(a *ipc.EnvironmentArgs) (any, error) {
+	return nil, c.m.SetEnvironment(a.Unset, a.Set)
+}

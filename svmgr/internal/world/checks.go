@@ -123,7 +123,7 @@ func (w *World) checkPrograms(u *unit.Unit, look func(program) error) (string, e
 func seen(u *unit.Unit, root string, x unit.Exec) (program, error) {
 	p := program{path: x.Path, exec: x}
 	if !strings.Contains(p.path, "/") {
-		dirs := defaultPath
+		dirs := DefaultPath
 		if own := unit.ExecSearchPath.Of(u); len(own) > 0 {
 			dirs = strings.Join(own, ":")
 		}

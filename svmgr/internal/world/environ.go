@@ -14,8 +14,8 @@ import (
 	"dynamod/svmgr/internal/core"
 )
 
-// defaultPath is where programs are looked for, and $PATH.
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+// DefaultPath is where programs are looked for, and $PATH.
+const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // environment is a list of variables in which a later value replaces an earlier
 // one at its place.
@@ -73,7 +73,7 @@ func (e *environment) remove(what string) {
 func (w *World) environ(g *group, a core.Spawn, id identity, extra []string) (*environment, error) {
 	u := a.Unit
 	e := &environment{}
-	e.set("PATH", defaultPath)
+	e.set("PATH", DefaultPath)
 	e.add(w.environment())
 	if dirs := unit.ExecSearchPath.Of(u); len(dirs) > 0 {
 		e.set("PATH", strings.Join(dirs, ":"))

@@ -94,7 +94,7 @@ func TestEnvironmentOfARun(t *testing.T) {
 		k, v, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
 		got[k] = v
 	}
-	for k, want := range map[string]string{"PATH": defaultPath, "LANG": "C.UTF-8", "OVER": "file", "PLAIN": "1", "FROMFILE": "x y", "PASSED": "on",
+	for k, want := range map[string]string{"PATH": DefaultPath, "LANG": "C.UTF-8", "OVER": "file", "PLAIN": "1", "FROMFILE": "x y", "PASSED": "on",
 		"RUNTIME_DIRECTORY": dir + "/run/a:" + dir + "/run/b/c", "STATE_DIRECTORY": dir + "/state/s", "TRIGGER_UNIT": "x.timer",
 		"SERVICE_RESULT": "success", "CREDENTIALS_DIRECTORY": dir + "/run/credentials/env.service", "WATCHDOG_USEC": "3000000"} {
 		if got[k] != want {

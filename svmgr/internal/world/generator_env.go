@@ -10,7 +10,7 @@ func GeneratorEnvironment(user bool, runtimeDir string) []string {
 	if user {
 		scope = "user"
 	}
-	out := []string{"PATH=" + defaultPath, "SYSTEMD_SCOPE=" + scope, "SYSTEMD_ARCHITECTURE=" + m.archName()}
+	out := []string{"PATH=" + DefaultPath, "SYSTEMD_SCOPE=" + scope, "SYSTEMD_ARCHITECTURE=" + m.archName()}
 	switch v := m.virt(); {
 	case v.Container != "":
 		out = append(out, "SYSTEMD_VIRTUALIZATION=container:"+v.Container)

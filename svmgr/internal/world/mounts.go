@@ -71,7 +71,7 @@ func (w *World) tableCommand(a core.Spawn) (unit.Exec, error) {
 // utility finds a program of util-linux; "" when it is missing. Those of busybox do
 // not know the options, so that the kernel is called instead.
 func utility(name string) string {
-	path, err := findProgram("", name, defaultPath)
+	path, err := findProgram("", name, DefaultPath)
 	if err != nil {
 		return ""
 	}
