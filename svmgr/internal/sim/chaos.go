@@ -41,9 +41,9 @@ func (c *chaos) id() core.RequestID {
 var verbChances = []struct {
 	verb core.Verb
 	n    int
-}{{core.VerbStart, 26}, {core.VerbStop, 22}, {core.VerbRestart, 12}, {core.VerbTryRestart, 4},
+}{{core.VerbStart, 26}, {core.VerbStop, 24}, {core.VerbRestart, 12}, {core.VerbTryRestart, 4},
 	{core.VerbReload, 8}, {core.VerbReloadOrStart, 4}, {core.VerbVerifyActive, 2}, {core.VerbReset, 5},
-	{core.VerbCancel, 5}, {core.VerbKill, 6}, {core.VerbFreeze, 2}, {core.VerbThaw, 2}, {core.VerbRef, 1}, {core.VerbUnref, 1}}
+	{core.VerbCancel, 5}, {core.VerbKill, 6}, {core.VerbFreeze, 2}, {core.VerbThaw, 2}}
 
 func (c *chaos) verb() core.Verb {
 	r := c.IntN(100)
