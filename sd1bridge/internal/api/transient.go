@@ -43,7 +43,7 @@ func own(n unitname.Name) string {
 
 // transient reads one unit of the request. Types without settings of their own cannot
 // be made (org.freedesktop.systemd1(5), StartTransientUnit).
-func (s *Server) transient(c *bus.Call, name string, properties [][]any) (m *made, err error) {
+func (s *Server) transient(c *bus.Call, name string, properties [][]any) (_ *made, err error) {
 	if err := validName(name); err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (s *Server) transient(c *bus.Call, name string, properties [][]any) (m *mad
 	default:
 		return nil, bus.Errorf(bus.ErrInvalidArgs, "Unit type %s does not support transient units.", n.Type)
 	}
-	m = &made{name: name, fds: map[int]int32{}}
+	m := &made{name: name, fds: map[int]int32{}}
 	defer func() {
 		if err != nil {
 			m.drop()
