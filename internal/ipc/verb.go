@@ -35,6 +35,8 @@ const (
 	VerbKill          Verb = "kill"
 	VerbFreeze        Verb = "freeze"
 	VerbThaw          Verb = "thaw"
+	VerbRef           Verb = "ref"
+	VerbUnref         Verb = "unref"
 	VerbIsolate       Verb = "isolate"
 	VerbStartAll      Verb = "start-all"
 	VerbStopAll       Verb = "stop-all"
@@ -123,6 +125,8 @@ var verbs = withRequired([]verb{
 	{VerbKill, stop, of[KillArgs], of[Done], "send a signal to processes of a unit", nil},
 	{VerbFreeze, stop, of[UnitArgs], of[Done], "suspend all processes of a unit", nil},
 	{VerbThaw, start, of[UnitArgs], of[Done], "let them go on", nil},
+	{VerbRef, system, of[UnitArgs], of[Done], "keep a transient unit that has ended until somebody has looked (for the bridge)", nil},
+	{VerbUnref, system, of[UnitArgs], of[Done], "let go of it", nil},
 	{VerbIsolate, system, of[JobArgs], of[JobResult], "start a unit and stop everything that it does not need", nil},
 	{VerbStartAll, start, of[ManyArgs], of[ManyResult], "start many units", nil},
 	{VerbStopAll, stop, of[ManyArgs], of[ManyResult], "stop many units, none that is protected", nil},

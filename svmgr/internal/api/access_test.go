@@ -17,7 +17,7 @@ func argsOn(v ipc.Verb, name string) any {
 		return &ipc.PingArgs{}
 	case ipc.VerbList, ipc.VerbBoot:
 		return &ipc.ListArgs{All: true}
-	case ipc.VerbStatus, ipc.VerbWhy, ipc.VerbFreeze, ipc.VerbThaw, ipc.VerbLoad:
+	case ipc.VerbStatus, ipc.VerbWhy, ipc.VerbFreeze, ipc.VerbThaw, ipc.VerbLoad, ipc.VerbRef, ipc.VerbUnref:
 		return &ipc.UnitArgs{Unit: name}
 	case ipc.VerbShow, ipc.VerbUnit:
 		return &ipc.ShowArgs{Unit: name}

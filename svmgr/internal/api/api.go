@@ -107,6 +107,8 @@ func init() {
 		ipc.VerbKill:          with(onUnit, (*call).kill),
 		ipc.VerbFreeze:        with(onUnit, (*call).freeze),
 		ipc.VerbThaw:          with(onUnit, (*call).freeze),
+		ipc.VerbRef:           with(onUnit, (*call).ref),
+		ipc.VerbUnref:         with(onUnit, (*call).ref),
 		ipc.VerbStartAll:      with(filtered, (*call).many),
 		ipc.VerbStopAll:       with(filtered, (*call).many),
 		ipc.VerbDeleteAll:     with(filtered, (*call).many),

@@ -99,6 +99,23 @@ func TestNothingNeededIsForgotten(t *testing.T) {
 	h.is("run-2.service", "completed/exited")
 }
 
+// Somebody who will still ask about a unit keeps it, also through a new manager, and
+// no longer than that.
+func TestReferredUnitStays(t *testing.T) {
+	h := load(t, "a.service ||")
+	h.tell(made(h, "run-1.service ||"))
+	h.tell(Request{ID: 900, Verb: VerbRef, Unit: "run-1.service"})
+	h.start("run-1.service")
+	h.exit("run-1.service", 0)
+	h.advance(time.Hour)
+	want(h, "kept", known(h, "run-1.service"), true)
+	h.tell(Request{ID: 901, Verb: VerbUnref, Unit: "run-1.service"})
+	h.advance(time.Second)
+	want(h, "known", known(h, "run-1.service"), false)
+	h.tell(Request{ID: 902, Verb: VerbUnref, Unit: "a.service"})
+	want(h, "files stay", known(h, "a.service"), true)
+}
+
 // What was made together with a transient timer is forgotten with it.
 func TestAuxiliariesGoWithTheirTimer(t *testing.T) {
 	h := load(t)
