@@ -124,4 +124,3 @@ func BenchmarkUnitMemory(b *testing.B) {
 	}
 	b.ReportMetric(0, "ns/op")
 }
-
