@@ -14,6 +14,11 @@ type (
 		GID     uint32
 		Session Session
 	}
+	// Restore makes a session known that was there before this process.
+	Restore struct {
+		GID     uint32
+		Session Session
+	}
 	// Opened tells that the units of a session are there, or why not.
 	Opened struct {
 		ID    string
@@ -74,6 +79,7 @@ type (
 )
 
 func (Create) event()         {}
+func (Restore) event()        {}
 func (Opened) event()         {}
 func (UserOpened) event()     {}
 func (UserClosed) event()     {}

@@ -30,6 +30,8 @@ func (c *Core) Handle(now Now, e Event) []Action {
 	switch e := e.(type) {
 	case Create:
 		c.create(e)
+	case Restore:
+		c.restore(e)
 	case Opened:
 		c.opened(e)
 	case UserOpened:
@@ -186,6 +188,26 @@ func (c *Core) create(e Create) {
 		c.open(&s)
 	}
 	c.changed(AUser, uidText(s.UID), "Sessions", "State", "Display")
+}
+
+// restore takes over a session that runs: its user's units and its scope are there.
+func (c *Core) restore(e Restore) {
+	s := e.Session
+	if c.Sessions[s.ID] != nil {
+		return
+	}
+	s.Stage, s.scoped, s.IdleSince = Running, s.HasScope(), c.now
+	c.Sessions[s.ID] = &s
+	u := c.Users[s.UID]
+	if u == nil {
+		u = &User{UID: s.UID, GID: e.GID, Name: s.User, Since: s.Created, Started: true, Ready: true}
+		c.Users[s.UID] = u
+		c.do(Appeared{AUser, uidText(s.UID)})
+	}
+	c.do(Appeared{ASession, s.ID})
+	c.activate(s.Seat)
+	c.changed(AUser, uidText(s.UID))
+	c.collect(u)
 }
 
 // begin starts a user's units, now or after they have stopped.
