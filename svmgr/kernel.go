@@ -23,6 +23,20 @@ func (c *configuration) find(name string) *unit.Unit {
 	return u
 }
 
+// findMade is find for slices too that a client has made, which only the core knows.
+// It must not be called by the loop's goroutine.
+func (m *manager) findMade(name string) *unit.Unit {
+	u := m.find(name)
+	if u == nil && strings.HasSuffix(name, ".slice") {
+		m.Query(func(c *core.Core) {
+			if v, ok := c.View().Unit(name); ok {
+				u = v.Unit
+			}
+		})
+	}
+	return u
+}
+
 // swapUnits are the swap units of the present generation.
 func (c *configuration) swapUnits() []*unit.Unit {
 	c.mu.Lock()

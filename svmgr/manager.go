@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"dynamod/internal/ipc"
@@ -220,6 +222,35 @@ func cgroupKeyed(dir, file, key string) int64 {
 
 // Warnings implements api.World.
 func (m *manager) Warnings(name string) []string { return m.world.Warnings(name) }
+
+// Hold implements api.World.
+func (m *manager) Hold(name string, pids []int32) error {
+	return refusedProcess(m.world.Hold(name, pids), name)
+}
+
+// LetGo implements api.World.
+func (m *manager) LetGo(name string) { m.world.LetGo(name) }
+
+// Attach implements api.World.
+func (m *manager) Attach(name, subgroup string, pids []int32) error {
+	return refusedProcess(m.world.Attach(name, subgroup, pids), name)
+}
+
+// refusedProcess says why processes do not come into a unit.
+func refusedProcess(err error, name string) error {
+	kind := "Refused"
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EOPNOTSUPP):
+		kind = "NotSupported"
+	case errors.Is(err, syscall.ESRCH):
+		kind = "NoSuchProcess"
+	case errors.Is(err, syscall.EINVAL):
+		kind = "InvalidArgs"
+	}
+	return ipc.Errorf(kind, "%s: %v", name, err).WithUnit(name)
+}
 
 // Notify implements api.World.
 func (m *manager) Notify(name string, pid int32, state string) error {

@@ -13,6 +13,7 @@ import (
 	"dynamod/internal/load"
 	"dynamod/internal/unit"
 	"dynamod/svmgr/internal/api"
+	"dynamod/svmgr/internal/core"
 	"dynamod/svmgr/internal/generation"
 )
 
@@ -45,7 +46,7 @@ func (m *manager) SetProperty(name string, settings []ipc.Setting, runtime bool)
 	defer m.changingFiles.Unlock()
 	before, _ := load.New(m.cfg).One(name)
 	if before.Load != unit.Loaded || before.Path == "" {
-		return nil, nil, api.Unsupported("changing the settings of a unit that has no file: a transient one must be made anew")
+		return m.setTransient(name, lines)
 	}
 	dir := m.control[0]
 	if runtime {
@@ -61,6 +62,48 @@ func (m *manager) SetProperty(name string, settings []ipc.Setting, runtime bool)
 	}
 	if err := m.addToForce(filepath.Join(dir, before.Name+".d"), files); err != nil {
 		m.log.Warn("a manager that takes over after a crash would not know the new settings", "unit", before.Name, "err", err)
+	}
+	return after, ds, nil
+}
+
+// setTransient changes settings of a unit that has no file, for good: it lasts no
+// longer anyway.
+func (m *manager) setTransient(name string, lines []ipc.Setting) (*unit.Unit, []diag.Diag, error) {
+	var before *unit.Unit
+	m.Query(func(c *core.Core) {
+		if v, ok := c.View().Unit(name); ok && v.Ephemeral {
+			before = v.Defined
+		}
+	})
+	if before == nil || !before.Recordable() {
+		return nil, nil, api.Unsupported("changing the settings of " + name + ", which neither has a file nor was made by a client")
+	}
+	after := before
+	// A file for each, as on disk: the next one for the same setting replaces it.
+	byKey := map[string]*unit.File{}
+	var order []*unit.File
+	for _, l := range lines {
+		f := byKey[l.Key]
+		if f == nil {
+			f = &unit.File{Path: "set-property: " + l.Key}
+			byKey[l.Key], order = f, append(order, f)
+		}
+		op := unit.Assign
+		if l.Value == "" {
+			op = unit.Reset
+		}
+		f.Fragments = append(f.Fragments, unit.Fragment{Section: l.Section, Key: l.Key, Op: op, Text: l.Value,
+			Pos: diag.Pos{File: f.Path, Line: int32(len(f.Fragments) + 1)}})
+	}
+	var ds []diag.Diag
+	for _, f := range order {
+		var err error
+		if after, ds, err = after.With(*f); err != nil {
+			return nil, nil, fmt.Errorf("set properties of %s: %w", name, err)
+		}
+	}
+	if err := m.world.Reconfigure(before, after); err != nil {
+		return nil, nil, fmt.Errorf("set properties of %s: %w", name, err)
 	}
 	return after, ds, nil
 }

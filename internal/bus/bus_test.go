@@ -72,6 +72,21 @@ func newService(t *testing.T) (*Service, map[string]*thing) {
 				}
 			})
 		}},
+		// As systemd1's scopes are made: descriptors in an array in a variant in a structure.
+		{Name: "ReadAll", In: []Arg{{"properties", "a(sv)"}}, Out: []Arg{{"text", "s"}}, Do: func(c *Call) error {
+			text := ""
+			for _, p := range c.Args[0].([][]any) {
+				for _, fd := range p[1].(dbus.Variant).Value().([]dbus.UnixFD) {
+					b := make([]byte, 100)
+					n, err := unix.Read(int(fd), b)
+					if err != nil {
+						return err
+					}
+					text += p[0].(string) + string(b[:n])
+				}
+			}
+			return c.Reply(text)
+		}},
 		{Name: "Read", In: []Arg{{"fd", "h"}}, Out: []Arg{{"text", "s"}, {"back", "h"}}, Do: func(c *Call) error {
 			fd := c.TakeFD(c.Args[0].(dbus.UnixFD))
 			f := os.NewFile(uintptr(fd), "passed")
@@ -246,6 +261,25 @@ func conversation(t *testing.T, c *dbus.Conn, dest string, things map[string]*th
 		t.Errorf("Read = %q, %v; want what was in the pipe", text, err)
 	} else {
 		unix.Close(int(back))
+	}
+	var pipes [2]*os.File
+	for k, line := range []string{"one", "two"} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		w.WriteString(line)
+		w.Close()
+		pipes[k] = r
+	}
+	type property struct {
+		Name  string
+		Value dbus.Variant
+	}
+	both := []property{{"fds:", dbus.MakeVariant([]dbus.UnixFD{dbus.UnixFD(pipes[0].Fd()), dbus.UnixFD(pipes[1].Fd())})}}
+	if err := main.Call(mainIface+".ReadAll", 0, both).Store(&text); err != nil || text != "fds:onefds:two" {
+		t.Errorf("ReadAll = %q, %v; want what was in both pipes", text, err)
 	}
 	// One that takes its time holds up nobody.
 	slow := main.Go(mainIface+".Slow", 0, nil)

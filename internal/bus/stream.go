@@ -148,7 +148,78 @@ func decode(r io.Reader, fds []int) (msg *dbus.Message, err error) {
 			err = fmt.Errorf("malformed message: %v", p)
 		}
 	}()
-	return dbus.DecodeMessageWithFDs(r, fds)
+	// godbus would put the descriptors in itself, and cannot do that in arrays of them.
+	if msg, err = dbus.DecodeMessage(r); err != nil {
+		return nil, err
+	}
+	for k, v := range msg.Body {
+		if msg.Body[k], err = withFDs(v, fds, 0); err != nil {
+			return nil, err
+		}
+	}
+	return msg, nil
+}
+
+// maxDepth is how deep values may be nested (D-Bus specification: 32 arrays and 32
+// structures, and variants between them).
+const maxDepth = 128
+
+// withFDs puts descriptors in the place of their indices, wherever they are in a value.
+func withFDs(v any, fds []int, depth int) (any, error) {
+	if depth > maxDepth {
+		return nil, errors.New("a value is nested too deeply")
+	}
+	one := func(x dbus.UnixFDIndex) (dbus.UnixFD, error) {
+		if uint64(x) >= uint64(len(fds)) {
+			return -1, fmt.Errorf("descriptor %d of %d", x, len(fds))
+		}
+		return dbus.UnixFD(fds[x]), nil
+	}
+	var err error
+	switch x := v.(type) {
+	case dbus.UnixFDIndex:
+		return one(x)
+	case []dbus.UnixFDIndex:
+		out := make([]dbus.UnixFD, len(x))
+		for k := range x {
+			if out[k], err = one(x[k]); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case dbus.Variant:
+		inner, err := withFDs(x.Value(), fds, depth+1)
+		return dbus.MakeVariantWithSignature(inner, x.Signature()), err
+	case []any:
+		for k := range x {
+			if x[k], err = withFDs(x[k], fds, depth+1); err != nil {
+				return nil, err
+			}
+		}
+	case [][]any:
+		for k := range x {
+			if _, err = withFDs(x[k], fds, depth+1); err != nil {
+				return nil, err
+			}
+		}
+	case []dbus.Variant:
+		for k := range x {
+			y, err := withFDs(x[k], fds, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			x[k] = y.(dbus.Variant)
+		}
+	case map[string]dbus.Variant:
+		for k := range x {
+			y, err := withFDs(x[k], fds, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			x[k] = y.(dbus.Variant)
+		}
+	}
+	return v, nil
 }
 
 func noEOF(err error) error {

@@ -186,14 +186,34 @@ type SetPropertyArgs struct {
 	Runtime bool `json:"runtime,omitempty"`
 }
 
-// AddArgs make a transient unit.
+// AddArgs make a transient unit of any kind, and others that come with it.
 type AddArgs struct {
 	Unit     string    `json:"unit"`
-	Settings []Setting `json:"settings"`
+	Settings []Setting `json:"settings,omitempty"`
+	// PIDs are the processes that a scope is made of. They are moved into its group
+	// when it starts.
+	PIDs []int32 `json:"pids,omitempty"`
+	// Aux are made together with Unit, all of them or none, and are not started: the
+	// service of a timer, a slice.
+	Aux []AddedUnit `json:"aux,omitempty"`
 	// Start starts it at once, with Mode and Wait as in JobArgs.
 	Start bool   `json:"start,omitempty"`
 	Mode  string `json:"mode,omitempty"`
 	Wait  bool   `json:"wait,omitempty"`
+}
+
+// AddedUnit is a further unit of AddArgs.
+type AddedUnit struct {
+	Unit     string    `json:"unit"`
+	Settings []Setting `json:"settings,omitempty"`
+}
+
+// AttachArgs move processes into the group of a unit that runs.
+type AttachArgs struct {
+	Unit string  `json:"unit"`
+	PIDs []int32 `json:"pids"`
+	// Subgroup is a group below the unit's own, made if need be; it needs Delegate=.
+	Subgroup string `json:"subgroup,omitempty"`
 }
 
 // NotifyArgs report in the words of sd_notify(3) for a unit.

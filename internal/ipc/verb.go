@@ -35,12 +35,16 @@ const (
 	VerbKill          Verb = "kill"
 	VerbFreeze        Verb = "freeze"
 	VerbThaw          Verb = "thaw"
+	VerbRef           Verb = "ref"
+	VerbUnref         Verb = "unref"
 	VerbIsolate       Verb = "isolate"
 	VerbStartAll      Verb = "start-all"
 	VerbStopAll       Verb = "stop-all"
 
 	VerbLoad         Verb = "load"
 	VerbAdd          Verb = "add"
+	VerbAttach       Verb = "attach"
+	VerbAbandon      Verb = "abandon"
 	VerbRemove       Verb = "remove"
 	VerbDeleteAll    Verb = "delete-all"
 	VerbSetProperty  Verb = "set-property"
@@ -121,12 +125,16 @@ var verbs = withRequired([]verb{
 	{VerbKill, stop, of[KillArgs], of[Done], "send a signal to processes of a unit", nil},
 	{VerbFreeze, stop, of[UnitArgs], of[Done], "suspend all processes of a unit", nil},
 	{VerbThaw, start, of[UnitArgs], of[Done], "let them go on", nil},
+	{VerbRef, system, of[UnitArgs], of[Done], "keep a transient unit that has ended until somebody has looked (for the bridge)", nil},
+	{VerbUnref, system, of[UnitArgs], of[Done], "let go of it", nil},
 	{VerbIsolate, system, of[JobArgs], of[JobResult], "start a unit and stop everything that it does not need", nil},
 	{VerbStartAll, start, of[ManyArgs], of[ManyResult], "start many units", nil},
 	{VerbStopAll, stop, of[ManyArgs], of[ManyResult], "stop many units, none that is protected", nil},
 
 	{VerbLoad, query, of[UnitArgs], of[Unit], "load a unit's files if that has not happened yet", nil},
-	{VerbAdd, system, of[AddArgs], of[JobResult], "make a transient unit", nil},
+	{VerbAdd, system, of[AddArgs], of[JobResult], "make a transient unit, with others that come with it: all or none", nil},
+	{VerbAttach, system, of[AttachArgs], of[Done], "move processes into a unit that runs", nil},
+	{VerbAbandon, system, of[UnitArgs], of[Done], "leave the processes of a scope to themselves", nil},
 	{VerbRemove, system, of[JobArgs], of[JobResult], "stop a transient unit and forget it", nil},
 	{VerbDeleteAll, system, of[ManyArgs], of[ManyResult], "stop and forget many transient units", nil},
 	{VerbSetProperty, system, of[SetPropertyArgs], of[Done], "change settings of a unit", nil},

@@ -19,6 +19,9 @@ var capabilityNames = []string{"chown", "dac_override", "dac_read_search", "fown
 // CapabilityCount is how many capabilities are known by name; their numbers begin at 0.
 func CapabilityCount() int { return len(capabilityNames) }
 
+// CapabilityName is the name of capability n, which must be one.
+func CapabilityName(n int) string { return "CAP_" + strings.ToUpper(capabilityNames[n]) }
+
 // CapabilityNumber is the number of a capability, with or without "CAP_" and in any
 // case; -1 for one that nobody knows.
 func CapabilityNumber(name string) int {

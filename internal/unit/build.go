@@ -87,6 +87,9 @@ func Build(src Source) (*Unit, []diag.Diag) {
 		u.Load = NotFound
 	}
 	u.Perpetual = src.Name == "-.slice" || src.Name == "-.mount" || src.Name == "init.scope"
+	if u.Name == "init.scope" && u.Load == NotFound {
+		u.Load = Loaded
+	}
 	// The original's TOML has no specifiers, and "%" is common in commands;
 	// in the native format only instances of templates have them.
 	b.expands = src.Format == UnitFile || n.IsInstance()
@@ -116,10 +119,10 @@ func Build(src Source) (*Unit, []diag.Diag) {
 	return u, b.diags
 }
 
-// existsWithoutFile: slices and scopes are made on demand, devices and mounts
-// come from the kernel.
+// existsWithoutFile: slices are made on demand, devices and mounts come from the
+// kernel. A scope is made by a client, or it is not there (systemd.scope(5)).
 func existsWithoutFile(t unitname.Type) bool {
-	return t == unitname.Slice || t == unitname.Scope || t == unitname.Device
+	return t == unitname.Slice || t == unitname.Device
 }
 
 func (b *builder) add(d diag.Diag) {

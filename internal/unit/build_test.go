@@ -242,7 +242,7 @@ func TestLinksAndLoadState(t *testing.T) {
 	if len(ds) != 1 || ds[0].Code != "bad-link" {
 		t.Errorf("diagnostics: %s", messages(ds))
 	}
-	for name, want := range map[string]LoadState{"a.service": NotFound, "a.slice": Loaded, "no name": LoadError, "x.scope": Loaded} {
+	for name, want := range map[string]LoadState{"a.service": NotFound, "a.slice": Loaded, "no name": LoadError, "x.scope": NotFound, "init.scope": Loaded} {
 		if u, _ := Build(Source{Name: name}); u.Load != want {
 			t.Errorf("Build(%q).Load = %v; want %v", name, u.Load, want)
 		}

@@ -181,3 +181,21 @@ func (b *builder) keep() {
 		return v, ok
 	}
 }
+
+// With is the unit with one more file, read after all others; one of the same path is
+// replaced. It needs Source.Keep.
+func (u *Unit) With(f File) (*Unit, []diag.Diag, error) {
+	k := u.source
+	if k == nil {
+		return nil, nil, errNotKept
+	}
+	s := k.Source
+	s.Files = append(slices.DeleteFunc(slices.Clone(s.Files), func(x File) bool { return x.Path == f.Path }), f)
+	s.Specifiers = func(b byte) (string, bool) {
+		v, ok := k.asked[b]
+		return v, ok
+	}
+	out, ds := Build(s)
+	out.Path, out.Load = u.Path, max(u.Load, out.Load)
+	return out, ds, nil
+}

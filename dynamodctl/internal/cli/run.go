@@ -25,7 +25,7 @@ type runFlags struct {
 	name, description, directory, user, group, slice string
 	properties, timers, environment                  []string
 	sameDirectory, remain, collect                   bool
-	wait, terminal, noWait, quiet                    bool
+	wait, terminal, noWait, quiet, scope             bool
 	// when are the settings of a timer by the flag that gives them.
 	when map[string]*string
 }
@@ -44,10 +44,14 @@ func runCommand(g *globals) *cobra.Command {
 	fl := runFlags{when: map[string]*string{}}
 	cmd := &cobra.Command{
 		Use:   "run [--] COMMAND [ARG]...",
-		Short: "Run a command as a service, now or by a timer",
+		Short: "Run a command as a service, now or by a timer, or in a scope",
 		Long: `Runs a command as a unit of its own, with everything that a service has: a cgroup,
 limits, a log, a status. It needs no file and is forgotten when it has ended well;
 one that failed stays until reset-failed, or not even that with --collect.
+
+With --scope the command is not started by the manager but here, with this terminal
+and environment, in place of dynamodctl; the unit, a scope, only keeps it and what it
+starts together.
 
 --wait waits for its end, and ends with its exit status; --pty also connects it with
 this terminal. With one of the --on options a timer starts it.
@@ -60,6 +64,9 @@ own: 128 and the signal if one killed it.`,
   dynamodctl run --on-calendar '*-*-* 03:00' --unit tidy -- find /tmp -mtime +7 -delete`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if fl.scope {
+				return fl.runScope(cmd, g, args)
+			}
 			r, err := fl.request(args)
 			if err != nil {
 				return err
@@ -81,6 +88,7 @@ own: 128 and the signal if one killed it.`,
 	f.StringVar(&fl.slice, "slice", "", "put it into `SLICE`")
 	f.BoolVarP(&fl.remain, "remain-after-exit", "r", false, "let it count as active after its end, until it is stopped")
 	f.BoolVarP(&fl.collect, "collect", "G", false, "forget it when it has failed, too")
+	f.BoolVar(&fl.scope, "scope", false, "run it here, in a scope of its own")
 	f.BoolVar(&fl.wait, "wait", false, "wait for its end")
 	f.BoolVarP(&fl.terminal, "pty", "t", false, "connect it with this terminal, and wait for its end")
 	f.BoolVar(&fl.noWait, "no-wait", false, "do not even wait until it is started")
@@ -97,24 +105,38 @@ type runRequest struct {
 	timer   *ipc.AddArgs
 }
 
-// request makes units of flags and arguments.
-func (fl *runFlags) request(args []string) (*runRequest, error) {
-	name := fl.name
-	if name == "" {
-		var id [4]byte
-		_, _ = rand.Read(id[:]) // never fails (crypto/rand)
-		name = "run-" + hex.EncodeToString(id[:])
+// unitName is what the unit is called, without its type.
+func (fl *runFlags) unitName() string {
+	if fl.name != "" {
+		return fl.name
 	}
-	service, err := unitname.Mangle(name, unitname.Service)
-	if err != nil || !strings.HasSuffix(service, ".service") {
-		return nil, fmt.Errorf("--unit %s: it is no name of a service", diag.Clip(name))
-	}
-	path, err := exec.LookPath(args[0])
+	var id [4]byte
+	_, _ = rand.Read(id[:]) // never fails (crypto/rand)
+	return "run-" + hex.EncodeToString(id[:])
+}
+
+// program finds a command as a shell does.
+func program(name string) (string, error) {
+	path, err := exec.LookPath(name)
 	if err == nil {
 		path, err = filepath.Abs(path)
 	}
 	if err != nil {
-		return nil, notFound{fmt.Errorf("%s: %w", diag.Clip(args[0]), errors.Unwrap(err))}
+		return "", notFound{fmt.Errorf("%s: %w", diag.Clip(name), errors.Unwrap(err))}
+	}
+	return path, nil
+}
+
+// request makes units of flags and arguments.
+func (fl *runFlags) request(args []string) (*runRequest, error) {
+	name := fl.unitName()
+	service, err := unitname.Mangle(name, unitname.Service)
+	if err != nil || !strings.HasSuffix(service, ".service") {
+		return nil, fmt.Errorf("--unit %s: it is no name of a service", diag.Clip(name))
+	}
+	path, err := program(args[0])
+	if err != nil {
+		return nil, err
 	}
 	r := &runRequest{service: ipc.AddArgs{Unit: service}}
 	set := func(section, key, value string) {
@@ -204,6 +226,8 @@ func (fl *runFlags) schedule(r *runRequest) error {
 	// Who says "in 5 s" does not mean some time within the next minute, which is what
 	// timers do by themselves to wake up less often.
 	settings = append(settings, ipc.Setting{Section: "Timer", Key: "AccuracySec", Value: "1s"},
+		// It is not kept for nothing when it will not elapse again.
+		ipc.Setting{Section: "Timer", Key: "RemainAfterElapse", Value: "no"},
 		ipc.Setting{Section: "Timer", Key: "Unit", Value: r.service.Unit}, ipc.Setting{Section: "Unit", Key: "Description", Value: r.service.Settings[0].Value})
 	r.timer = &ipc.AddArgs{Unit: timer, Settings: append(settings, more...)}
 	return nil
@@ -247,9 +271,8 @@ func commandLine(argv []string) string {
 func (s *session) runUnit(fl *runFlags, r *runRequest) error {
 	name := r.service.Unit
 	if r.timer != nil {
-		if err := s.call(ipc.VerbAdd, &r.service, nil); err != nil {
-			return err
-		}
+		// Both or none: a timer without its service would be of no use.
+		r.timer.Aux = []ipc.AddedUnit{{Unit: r.service.Unit, Settings: r.service.Settings}}
 		r.timer.Start, r.timer.Wait = true, !fl.noWait
 		return s.started(fl, r.timer)
 	}

@@ -63,6 +63,7 @@ func (s *Server) Left(error) {
 	clear(s.subscribers)
 	s.mu.Unlock()
 	go func() { // ends with its reports, which have a deadline
+		s.forget("")
 		for _, n := range wanted {
 			s.owned(n, false, 0)
 		}

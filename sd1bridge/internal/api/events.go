@@ -51,6 +51,7 @@ func (s *Server) Run(ctx context.Context) {
 // gone, names of the bus that services wait for.
 func (s *Server) caughtUp() {
 	s.ping()
+	s.first.Do(s.forgetFormer)
 	s.wantedNames()
 	s.jobs.mu.Lock()
 	var open []uint32

@@ -73,14 +73,20 @@ func (s *Server) enqueue(c *bus.Call, v ipc.Verb, unit, mode string) (id uint32,
 	if err := s.ask(c, v, &ipc.JobArgs{Unit: unit, Mode: mode, Force: true}, &r); err != nil {
 		return 0, false, s.asSystemd(err, v, unit)
 	}
-	if r.Job == 0 {
-		s.jobs.mu.Lock()
-		s.jobs.idle++
-		r.Job, ended = -s.jobs.idle, true
-		s.jobs.mu.Unlock()
+	id, ended = s.known(r.Job)
+	s.announce(id, unit)
+	return id, ended, nil
+}
+
+// known gives a job for the client's eyes a number where the manager made none.
+func (s *Server) known(id uint32) (_ uint32, ended bool) {
+	if id != 0 {
+		return id, false
 	}
-	s.announce(r.Job, unit)
-	return r.Job, ended, nil
+	s.jobs.mu.Lock()
+	defer s.jobs.mu.Unlock()
+	s.jobs.idle++
+	return -s.jobs.idle, true
 }
 
 // jobObject is one job; jobs that ended are no objects.

@@ -63,6 +63,8 @@ func byDefault(section, property string) func(*Server) (any, error) {
 	}
 }
 
+var failedUnits = count(ipc.ListArgs{States: []string{"failed", "abandoned"}})
+
 var managerProperties = map[string]func(*Server) (any, error){
 	"Version":        func(s *Server) (any, error) { return "257 (dynamod " + s.opts.Version + ")", nil },
 	"Features":       fixed("+SECCOMP +CGROUP2 -SELINUX -APPARMOR -SYSVINIT default-hierarchy=unified"),
@@ -70,13 +72,18 @@ var managerProperties = map[string]func(*Server) (any, error){
 	"Virtualization": func(*Server) (any, error) { return virtualization(), nil },
 	"SystemState": func(s *Server) (any, error) {
 		st := s.ping().State
-		if st == "" {
+		switch st {
+		case "":
 			st = "unknown"
+		case "running": // systemctl(1), is-system-running: one failed unit is enough
+			if n, err := failedUnits(s); err != nil || n.(uint32) > 0 {
+				return "degraded", err
+			}
 		}
 		return st, nil
 	},
 	"NNames":       count(ipc.ListArgs{All: true}),
-	"NFailedUnits": count(ipc.ListArgs{States: []string{"failed", "abandoned"}}),
+	"NFailedUnits": failedUnits,
 	"NJobs": func(s *Server) (any, error) {
 		rows, err := s.jobRows(nil, func(ipc.Job) bool { return true })
 		return uint32(len(rows)), err

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -233,7 +235,64 @@ func (s *Server) processes(c *bus.Call, name string) error {
 	for _, p := range st.Processes {
 		out = append(out, processRow{strings.TrimPrefix(p.Cgroup, root), uint32(p.PID), p.Command})
 	}
+	if u.Type == "slice" && u.Cgroup != "" {
+		// A slice shows what its units run as well.
+		out = below(root, strings.TrimPrefix(u.Cgroup, root))
+	}
 	return c.Reply(out)
+}
+
+// maxRows bounds a list of processes.
+const maxRows = 16384
+
+// below are all processes in a group and in those below it. What ends meanwhile is
+// left out.
+func below(root, group string) []processRow {
+	out := []processRow{}
+	_ = filepath.WalkDir(filepath.Join(root, group), func(dir string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil
+		}
+		data, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		if err != nil {
+			return nil
+		}
+		for line := range strings.Lines(string(data)) {
+			pid, err := strconv.ParseUint(strings.TrimSpace(line), 10, 32)
+			if err != nil || pid == 0 {
+				continue
+			}
+			if len(out) >= maxRows {
+				return filepath.SkipAll
+			}
+			if command := commandOf(uint32(pid)); command != "" {
+				in := strings.TrimPrefix(dir, root)
+				if in == "" {
+					in = "/"
+				}
+				out = append(out, processRow{in, uint32(pid), command})
+			}
+		}
+		return nil
+	})
+	return out
+}
+
+// commandOf is what a process was called with, or its name in brackets.
+func commandOf(pid uint32) string {
+	dir := "/proc/" + strconv.FormatUint(uint64(pid), 10)
+	data, err := os.ReadFile(dir + "/cmdline")
+	if err != nil {
+		return ""
+	}
+	if text := strings.TrimSpace(strings.ReplaceAll(string(data), "\x00", " ")); text != "" {
+		return text
+	}
+	name, err := os.ReadFile(dir + "/comm")
+	if err != nil {
+		return ""
+	}
+	return "[" + strings.TrimSpace(string(name)) + "]"
 }
 
 // verbs of jobs, by the ends of the methods' names.
@@ -262,6 +321,12 @@ func (s *Server) method(iface, name string) func(*bus.Call) error {
 			return func(c *bus.Call) error { return f(s, c, c.Object.(*jobObject).job) }
 		}
 	default:
+		if name == "AttachProcesses" {
+			return s.attachTo
+		}
+		if name == "Abandon" {
+			return func(c *bus.Call) error { return s.abandon(c, c.Object.(*unitObject).name) }
+		}
 		if name == "GetProcesses" {
 			return func(c *bus.Call) error { return s.processes(c, c.Object.(*unitObject).name) }
 		}

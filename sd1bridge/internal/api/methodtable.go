@@ -320,8 +320,11 @@ const maxSubscribers = 4096
 // Gone forgets a client that left the bus.
 func (s *Server) Gone(sender string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.subscribers, sender)
+	s.mu.Unlock()
+	if s.refs.holds(sender) {
+		go s.forget(sender) // ends with its reports, which have a deadline
+	}
 }
 
 // maxDump bounds the text of Dump; a message of D-Bus has at most 128 MiB.

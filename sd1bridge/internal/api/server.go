@@ -39,6 +39,7 @@ type Server struct {
 	tables  *tables
 	jobs    jobs
 	refs    refs
+	first   sync.Once // to hear the manager
 	names   onBus
 	// activations has a place for each one that is under way.
 	activations chan struct{}
@@ -60,7 +61,7 @@ func New(up *upstream.Manager, opts Options, log *slog.Logger) *Server {
 		activations: make(chan struct{}, maxActivations)}
 	s.names.wanted = map[string]string{}
 	s.tables = s.build()
-	s.jobs.announced, s.refs.by = map[uint32]bool{}, map[string][]string{}
+	s.jobs.announced, s.refs.held = map[uint32]bool{}, map[string]map[string]int{}
 	one := func(name string) *bus.Interface { return s.tables.by[name] }
 	s.bus = bus.NewService(bus.NewTree(
 		&bus.Node{Path: translate.ManagerPath, Find: bus.One(s, one("Manager"))},
@@ -207,16 +208,4 @@ func (s *Server) ping() ipc.PingResult {
 		s.info = p
 	}
 	return s.info
-}
-
-// refs are the clients that hold on to units.
-type refs struct {
-	mu sync.Mutex
-	by map[string][]string
-}
-
-func (r *refs) of(unit string) []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]string{}, r.by[unit]...)
 }

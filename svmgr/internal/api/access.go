@@ -121,6 +121,8 @@ func (c *call) nameIn(args any) (string, error) {
 		name = a.Unit
 	case *ipc.AddArgs:
 		name = a.Unit
+	case *ipc.AttachArgs:
+		name = a.Unit
 	case *ipc.SetPropertyArgs:
 		name = a.Unit
 	case *ipc.NotifyArgs:

@@ -17,7 +17,7 @@ func argsOn(v ipc.Verb, name string) any {
 		return &ipc.PingArgs{}
 	case ipc.VerbList, ipc.VerbBoot:
 		return &ipc.ListArgs{All: true}
-	case ipc.VerbStatus, ipc.VerbWhy, ipc.VerbFreeze, ipc.VerbThaw, ipc.VerbLoad:
+	case ipc.VerbStatus, ipc.VerbWhy, ipc.VerbFreeze, ipc.VerbThaw, ipc.VerbLoad, ipc.VerbRef, ipc.VerbUnref:
 		return &ipc.UnitArgs{Unit: name}
 	case ipc.VerbShow, ipc.VerbUnit:
 		return &ipc.ShowArgs{Unit: name}
@@ -43,6 +43,10 @@ func argsOn(v ipc.Verb, name string) any {
 		return &ipc.KillArgs{Unit: name}
 	case ipc.VerbAdd:
 		return &ipc.AddArgs{Unit: name, Start: true}
+	case ipc.VerbAttach:
+		return &ipc.AttachArgs{Unit: name, PIDs: []int32{1234}}
+	case ipc.VerbAbandon:
+		return &ipc.UnitArgs{Unit: name}
 	case ipc.VerbSetProperty:
 		return &ipc.SetPropertyArgs{Unit: name, Settings: []ipc.Setting{{Section: "Unit", Key: "Description", Value: "x"}}}
 	case ipc.VerbNotify:

@@ -192,59 +192,6 @@ func checked(name string, u *unit.Unit, ds []diag.Diag, err error) error {
 	return nil
 }
 
-// add makes a transient unit and perhaps starts it.
-func (c *call) add(a *ipc.AddArgs) (any, error) {
-	mode, err := c.modeOf(a.Mode, false)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.insert(a.Settings); err != nil {
-		return nil, err
-	}
-	if !a.Start {
-		return &ipc.JobResult{}, nil
-	}
-	return c.begin(mode, a.Wait, false)
-}
-
-// insert gives the core a unit that is made of settings.
-func (c *call) insert(settings []ipc.Setting) error {
-	c.changing.Lock()
-	defer c.changing.Unlock()
-	exists := func() error {
-		return ipc.Errorf("Refused", "%s exists already", c.unit).WithUnit(c.unit).WithHint("choose another name, or remove it first")
-	}
-	taken := false
-	err := c.query(func(v core.View) {
-		u, ok := v.Unit(c.unit)
-		taken = ok && u.Defined != nil && (!u.Ephemeral || u.State.Up() || u.Job != 0)
-	})
-	if err == nil && taken {
-		err = exists()
-	}
-	if err != nil {
-		return err
-	}
-	u, ds, err := c.m.Build(c.unit, settings)
-	if err := checked(c.unit, u, ds, err); err != nil {
-		return err
-	}
-	if u.Path != "" {
-		return ipc.Errorf("Internal", "the transient unit %s has a file", c.unit)
-	}
-	if !c.m.Post(core.Loaded{Units: []*unit.Unit{u}}) {
-		return errEnded()
-	}
-	var w core.UnitView
-	if err := c.query(func(v core.View) { w, _ = v.Unit(c.unit) }); err != nil {
-		return err
-	}
-	if w.Defined != u {
-		return exists() // it came up in between
-	}
-	return nil
-}
-
 // remove stops a transient unit and forgets it.
 func (c *call) remove(a *ipc.JobArgs) (any, error) {
 	mode, err := c.modeOf(a.Mode, a.NoCascade)

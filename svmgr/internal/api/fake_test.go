@@ -161,6 +161,8 @@ func (f *fake) step(ev core.Event) {
 			case core.KillCgroup:
 				delete(f.stubborn, a.Unit)
 				todo = append(todo, f.killed(a.Unit, 0, 9)...)
+			case core.Adopt:
+				todo = append(todo, core.MainPID{Unit: a.Unit, Incarnation: a.Incarnation, Run: a.Run, Found: true})
 			case core.Listen:
 				todo = append(todo, core.Listening{Run: a.Run})
 			case core.Reply:
@@ -304,6 +306,23 @@ func (f *fake) Warnings(name string) []string {
 
 func (f *fake) Notify(name string, pid int32, state string) error {
 	f.note("notify %s %d %s", name, pid, state)
+	return f.refuse
+}
+
+func (f *fake) Hold(name string, pids []int32) error {
+	for _, p := range pids {
+		if p >= 10000 {
+			return ipc.Errorf("NoSuchProcess", "process %d", p)
+		}
+	}
+	f.note("hold %s %d", name, pids)
+	return nil
+}
+
+func (f *fake) LetGo(name string) { f.note("let go %s", name) }
+
+func (f *fake) Attach(name, sub string, pids []int32) error {
+	f.note("attach %s %q %d", name, sub, pids)
 	return f.refuse
 }
 

@@ -20,6 +20,7 @@ var coreVerbs = map[ipc.Verb]core.Verb{
 	ipc.VerbReset: core.VerbReset, ipc.VerbIsolate: core.VerbStart, ipc.VerbRemove: core.VerbStop,
 	ipc.VerbAdd: core.VerbStart, ipc.VerbStartAll: core.VerbStart, ipc.VerbStopAll: core.VerbStop, ipc.VerbDeleteAll: core.VerbStop,
 	ipc.VerbKill: core.VerbKill, ipc.VerbFreeze: core.VerbFreeze, ipc.VerbThaw: core.VerbThaw,
+	ipc.VerbRef: core.VerbRef, ipc.VerbUnref: core.VerbUnref,
 }
 
 // jobTypes are what they become in a plan.

@@ -77,6 +77,12 @@ type World interface {
 	Usage(unit string) (ipc.Usage, bool)
 	// Warnings are such as "the old cgroup could not be removed".
 	Warnings(unit string) []string
+	// Hold takes hold of processes that the scope of this name is made of when it
+	// starts next; LetGo gives them up. Attach moves processes into the group of a
+	// unit that runs, or into one below it.
+	Hold(unit string, pids []int32) error
+	LetGo(unit string)
+	Attach(unit, subgroup string, pids []int32) error
 	// Notify takes a notification (sd_notify(3)) as if pid had sent it.
 	Notify(unit string, pid int32, state string) error
 }

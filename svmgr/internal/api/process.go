@@ -247,3 +247,8 @@ func (c *call) waitedFor(v core.View, i graph.Index, u *core.UnitView) string {
 	}
 	return name
 }
+
+// ref keeps a transient unit from being forgotten, or lets go of it.
+func (c *call) ref(*ipc.UnitArgs) (any, error) {
+	return nil, c.simple(core.Request{Verb: coreVerbs[c.verb]})
+}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +71,72 @@ func TestTransientUnits(t *testing.T) {
 	add("run-4", ipc.AddArgs{Start: true})
 	want(t, "delete-all", many(do[*ipc.ManyResult](f, ipc.VerbDeleteAll, &ipc.ManyArgs{Wait: true})), "run-3.service:done; run-4.service:done")
 	want(t, "all gone", f.state("run-3.service")+f.state("run-4.service"), "")
+}
+
+// A request makes all of its units or none, whatever is wrong with one of them, and
+// what was never made does not exist.
+func TestAddIsAllOrNothing(t *testing.T) {
+	good := []ipc.Setting{{Section: "Unit", Key: "Description", Value: "mine"}}
+	bad := []ipc.Setting{{Section: "Unit", Key: "Description", Value: "bad"}}
+	timer := []ipc.Setting{{Section: "Timer", Key: "OnActiveSec", Value: "1h"}}
+	for _, x := range []struct {
+		what, kind string
+		args       ipc.AddArgs
+	}{
+		{"a bad service of a timer", "BadUnitSetting", ipc.AddArgs{Unit: "t.timer", Settings: timer, Aux: []ipc.AddedUnit{{Unit: "t.service", Settings: bad}}, Start: true, Wait: true}},
+		{"a bad second one", "BadUnitSetting", ipc.AddArgs{Unit: "t.timer", Settings: timer, Aux: []ipc.AddedUnit{{Unit: "t", Settings: good}, {Unit: "u", Settings: bad}}, Start: true}},
+		{"a name that is taken", "Refused", ipc.AddArgs{Unit: "t.timer", Settings: timer, Aux: []ipc.AddedUnit{{Unit: "web", Settings: good}}}},
+		{"a name that has a file", "Refused", ipc.AddArgs{Unit: "t.timer", Settings: timer, Aux: []ipc.AddedUnit{{Unit: "file", Settings: good}}}},
+		{"twice the same", "InvalidArgs", ipc.AddArgs{Unit: "t.timer", Settings: timer, Aux: []ipc.AddedUnit{{Unit: "t.timer", Settings: timer}}}},
+		{"no name", "InvalidArgs", ipc.AddArgs{Unit: "t.timer", Settings: timer, Aux: []ipc.AddedUnit{{Unit: "", Settings: good}}}},
+		{"a scope on the side", "InvalidArgs", ipc.AddArgs{Unit: "t.timer", Settings: timer, Aux: []ipc.AddedUnit{{Unit: "t.scope"}}}},
+		{"processes for a service", "InvalidArgs", ipc.AddArgs{Unit: "t.service", Settings: good, PIDs: []int32{77}, Start: true}},
+		{"a scope of nothing", "InvalidArgs", ipc.AddArgs{Unit: "t.scope", Settings: good, Start: true}},
+		{"processes that wait for nothing", "InvalidArgs", ipc.AddArgs{Unit: "t.scope", Settings: good, PIDs: []int32{77}}},
+		{"a process that is not there", "NoSuchProcess", ipc.AddArgs{Unit: "t.scope", Settings: good, PIDs: []int32{77, 10000}, Start: true, Wait: true,
+			Aux: []ipc.AddedUnit{{Unit: "t.slice", Settings: good}}}},
+		{"a start that is refused", "NoSuchUnit", ipc.AddArgs{Unit: "t.service", Settings: append(slices.Clone(good), ipc.Setting{Section: "Unit", Key: "Requires", Value: "nothing.service"}),
+			Aux: []ipc.AddedUnit{{Unit: "u.service", Settings: good}}, Start: true, Wait: true}},
+		{"and at once", "NoSuchUnit", ipc.AddArgs{Unit: "t.service", Settings: append(slices.Clone(good), ipc.Setting{Section: "Unit", Key: "Requires", Value: "nothing.service"}), Start: true}},
+	} {
+		f := newFake(t, "", web...)
+		f.disk["file.service"] = "file.service |"
+		_, err := f.call(root, ipc.VerbAdd, &x.args)
+		if kind := ipc.KindOf(err); kind != x.kind {
+			t.Errorf("%s: %v (%s), want %s", x.what, err, kind, x.kind)
+		}
+		for _, name := range []string{"t.timer", "t.service", "u.service", "t.scope", "t.slice", "never.service"} {
+			for _, v := range []ipc.Verb{ipc.VerbStatus, ipc.VerbLoad, ipc.VerbStatus} {
+				if _, err := f.call(root, v, &ipc.UnitArgs{Unit: name}); ipc.KindOf(err) != "NoSuchUnit" {
+					t.Errorf("%s: %s %s: %v", x.what, v, name, err)
+				}
+			}
+			want(t, x.what+": "+name, f.state(name), "")
+		}
+	}
+}
+
+func TestScopes(t *testing.T) {
+	f := newFake(t, "", web...)
+	res := do[*ipc.JobResult](f, ipc.VerbAdd, &ipc.AddArgs{Unit: "s.scope", PIDs: []int32{77, 78}, Start: true, Wait: true})
+	want(t, "started", res.Result, "done")
+	f.refused("UnitInactive", ipc.VerbAttach, &ipc.AttachArgs{Unit: "db", PIDs: []int32{79}})
+	f.refused("NoSuchUnit", ipc.VerbAttach, &ipc.AttachArgs{Unit: "never", PIDs: []int32{79}})
+	f.refused("InvalidArgs", ipc.VerbAttach, &ipc.AttachArgs{Unit: "s.scope"})
+	f.refused("Refused", ipc.VerbAttach, &ipc.AttachArgs{Unit: "s.scope", PIDs: []int32{79}, Subgroup: "a"})
+	do[any](f, ipc.VerbAttach, &ipc.AttachArgs{Unit: "s.scope", PIDs: []int32{79}})
+	f.refused("JobTypeNotApplicable", ipc.VerbAbandon, &ipc.UnitArgs{Unit: "web"})
+	sub := func() string { return do[*ipc.Status](f, ipc.VerbStatus, &ipc.UnitArgs{Unit: "s.scope"}).Sub }
+	want(t, "sub", sub(), "running")
+	do[any](f, ipc.VerbAbandon, &ipc.UnitArgs{Unit: "s.scope"})
+	do[any](f, ipc.VerbAbandon, &ipc.UnitArgs{Unit: "s.scope"})
+	want(t, "sub", sub(), "abandoned")
+	want(t, "state", f.state("s.scope"), "active")
+	want(t, "calls", f.calls, `[hold s.scope [77 78] attach s.scope "" [79]]`)
+	var inc core.RunID
+	f.Query(func(c *core.Core) { u, _ := c.View().Unit("s.scope"); inc = u.Incarnation })
+	f.Post(core.CgroupEmpty{Unit: "s.scope", Incarnation: inc})
+	f.refused("NoSuchUnit", ipc.VerbStatus, &ipc.UnitArgs{Unit: "s.scope"})
 }
 
 func TestSetProperty(t *testing.T) {

@@ -107,6 +107,9 @@ type (
 		Incarnation RunID
 		// PID is the number a notification gave, 0 to use PIDFile= or guess.
 		PID int32
+		// Def is set for a scope: its group is to be made, and the processes that
+		// wait for it moved into it.
+		Def *unit.Unit
 	}
 
 	// Listen opens all sockets of a socket unit. Answer: Listening.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"dynamod/internal/unit"
 )
 
 // made is a unit without a file, as clients and Accept=yes sockets make them.
@@ -95,4 +97,37 @@ func TestNothingNeededIsForgotten(t *testing.T) {
 	h.advance(20 * time.Second)
 	h.is("run-1.service", "active")
 	h.is("run-2.service", "completed/exited")
+}
+
+// Somebody who will still ask about a unit keeps it, also through a new manager, and
+// no longer than that.
+func TestReferredUnitStays(t *testing.T) {
+	h := load(t, "a.service ||")
+	h.tell(made(h, "run-1.service ||"))
+	h.tell(Request{ID: 900, Verb: VerbRef, Unit: "run-1.service"})
+	h.start("run-1.service")
+	h.exit("run-1.service", 0)
+	h.advance(time.Hour)
+	want(h, "kept", known(h, "run-1.service"), true)
+	h.tell(Request{ID: 901, Verb: VerbUnref, Unit: "run-1.service"})
+	h.advance(time.Second)
+	want(h, "known", known(h, "run-1.service"), false)
+	h.tell(Request{ID: 902, Verb: VerbUnref, Unit: "a.service"})
+	want(h, "files stay", known(h, "a.service"), true)
+}
+
+// What was made together with a transient timer is forgotten with it.
+func TestAuxiliariesGoWithTheirTimer(t *testing.T) {
+	h := load(t)
+	timer, service := buildUnit(t, "t.timer || [Timer];OnActiveSec=5s;RemainAfterElapse=no"), buildUnit(t, "t.service || ")
+	timer.Path, service.Path = "", ""
+	h.tell(Loaded{Units: []*unit.Unit{timer, service}})
+	h.start("t.timer")
+	h.is("t.timer", "active/waiting")
+	h.stop("t.timer")
+	for _, name := range []string{"t.timer", "t.service"} {
+		if u, ok := h.c.View().Unit(name); ok && u.Defined != nil {
+			t.Errorf("%s is there still", name)
+		}
+	}
 }

@@ -56,6 +56,8 @@ func (c *Core) queueNeighbours(i graph.Index) {
 			c.queueCheck(e.To)
 		case !up && e.Rel.Has(needs) && o.up() && c.unneededStop(e.To):
 			c.queueCheck(e.To)
+		case !up && o.ephemeral && o.down():
+			c.queueCheck(e.To) // this one may have been what kept it
 		}
 	}
 }

@@ -292,10 +292,17 @@ const (
 	VerbKill
 	VerbFreeze
 	VerbThaw
+	// VerbAbandon leaves the processes of a scope to whoever made them: they go on,
+	// and the scope ends with the last one (org.freedesktop.systemd1(5), Abandon).
+	VerbAbandon
+	// VerbRef keeps a unit that was made for a client from being forgotten, until
+	// VerbUnref.
+	VerbRef
+	VerbUnref
 )
 
 var verbNames = [...]string{"start", "stop", "restart", "try-restart", "reload",
-	"reload-or-start", "verify-active", "reset", "cancel", "kill", "freeze", "thaw"}
+	"reload-or-start", "verify-active", "reset", "cancel", "kill", "freeze", "thaw", "abandon", "ref", "unref"}
 
 func (v Verb) String() string { return verbNames[v] }
 

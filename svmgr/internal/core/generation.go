@@ -254,7 +254,7 @@ func (c *Core) forget(r *record, name string) {
 func (c *Core) collect(i graph.Index) bool {
 	r := c.rec(i)
 	u := c.g.Unit(i)
-	if u == nil || !r.down() || r.job != nil || r.waiting || r.passing || r.socket != graph.None || r.conns > 0 ||
+	if u == nil || !r.down() || r.refd || r.job != nil || r.waiting || r.passing || r.socket != graph.None || r.conns > 0 ||
 		len(r.storedFDs()) > 0 || r.boundTo != graph.None || r.state == Blocked {
 		return false
 	}

@@ -212,8 +212,19 @@ func (c *Core) request(e *Request) {
 	case VerbKill:
 		c.kill(i, refuse, e)
 		return
+	case VerbRef, VerbUnref:
+		r := c.rec(i)
+		r.refd = e.Verb == VerbRef
+		if !r.refd {
+			c.queueCheck(i)
+		}
+		c.emit(Reply{ID: e.ID})
+		return
 	case VerbFreeze, VerbThaw:
 		c.freeze(i, refuse, e)
+		return
+	case VerbAbandon:
+		c.abandon(i, refuse, e)
 		return
 	}
 	u := c.g.Unit(i)

@@ -346,7 +346,7 @@ func (c *Core) scopeAct(i graph.Index, a Act, m msg) {
 		p.Inc = p.Adopt
 		c.phase(i, scopeStartLimit)
 		c.enter(i, Starting, SubStartChown, m.cause)
-		c.emit(Adopt{Run: p.Adopt, Unit: c.g.Name(i), Incarnation: p.Inc})
+		c.emit(Adopt{Run: p.Adopt, Unit: c.g.Name(i), Incarnation: p.Inc, Def: r.act})
 	case ActAdopted:
 		if m.run != p.Adopt {
 			return
@@ -411,6 +411,22 @@ func (c *Core) scopeSignal(i graph.Index, sub Sub) {
 		c.phase(i, c.stopTimeout(r.act))
 	}
 	c.enter(i, Stopping, sub, p.Result)
+}
+
+// abandon marks a scope that runs: whoever made it has gone.
+func (c *Core) abandon(i graph.Index, refuse func(kind, text string), e *Request) {
+	r := c.rec(i)
+	switch {
+	case c.machineOf(i) != &scopeMachine || c.g.Unit(i).Perpetual:
+		refuse("JobTypeNotApplicable", e.Unit+" is no scope of processes that others have started")
+		return
+	case r.sub != SubRunning && r.sub != SubAbandoned:
+		refuse("UnitInactive", e.Unit+" is not running")
+		return
+	case r.sub == SubRunning:
+		c.enter(i, Active, SubAbandoned, r.cause)
+	}
+	c.emit(Reply{ID: e.ID})
 }
 
 func (c *Core) scopeRest(i graph.Index) {

@@ -52,6 +52,8 @@ type record struct {
 	boundTo graph.Index
 	// ephemeral: made by a client or for one connection; forgotten at rest.
 	ephemeral bool
+	// refd: a client will still ask about it.
+	refd bool
 	// passing: the unit is at rest only to show itself before a restart.
 	passing bool
 	// gone says that the file of a running unit vanished in a reload.

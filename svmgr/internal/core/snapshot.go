@@ -98,7 +98,7 @@ type supImage struct {
 
 // flags are the marks of a record, by bit, in the order of flagsOf.
 func flagsOf(r *record) []*bool {
-	return []*bool{&r.kernel, &r.stable, &r.stopped, &r.held, &r.waiting, &r.gone, &r.frozen, &r.condOK, &r.ephemeral}
+	return []*bool{&r.kernel, &r.stable, &r.stopped, &r.held, &r.waiting, &r.gone, &r.frozen, &r.condOK, &r.ephemeral, &r.refd}
 }
 
 func (c *Core) name(i graph.Index) string {
@@ -443,7 +443,11 @@ func (c *Core) askAgain(i graph.Index) {
 		return
 	}
 	if p.Adopt != 0 {
-		c.emit(Adopt{Run: p.Adopt, Unit: u.Name, Incarnation: p.Inc, PID: p.AdoptPID})
+		a := Adopt{Run: p.Adopt, Unit: u.Name, Incarnation: p.Inc, PID: p.AdoptPID}
+		if c.machineOf(i) == &scopeMachine {
+			a.Def = u
+		}
+		c.emit(a)
 	}
 	if p.Probe != 0 {
 		what := ProbeReady

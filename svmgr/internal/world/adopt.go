@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +23,10 @@ import (
 // in PIDFile=, the one that MAINPID= named, or by guessing. It must be a process of
 // the unit; its number is held by a pidfd before that is checked.
 func (w *World) performAdopt(a core.Adopt) {
+	if a.Def != nil {
+		w.pool.do(a.Unit, func() { w.join(a) })
+		return
+	}
 	w.probe(a.Run, func(ctx context.Context) {
 		found := false
 		defer func() {
@@ -31,10 +34,6 @@ func (w *World) performAdopt(a core.Adopt) {
 				w.post(core.MainPID{Unit: a.Unit, Incarnation: a.Incarnation, Run: a.Run, Found: found})
 			}
 		}()
-		if strings.HasSuffix(a.Unit, ".scope") {
-			found = w.scopePopulated(a)
-			return
-		}
 		g := w.groupOf(a.Unit, a.Incarnation)
 		if g == nil {
 			return
@@ -140,26 +139,6 @@ func (w *World) guessMain(g *group) (int, error) {
 		return 0, errors.New("no process is left")
 	}
 	return main, nil
-}
-
-// scopePopulated: processes come into a scope from outside; it is found when there
-// are any.
-func (w *World) scopePopulated(a core.Adopt) bool {
-	g := w.groupOf(a.Unit, a.Incarnation)
-	if g == nil {
-		g = w.currentGroup(a.Unit)
-	}
-	if g == nil {
-		return false
-	}
-	w.reg.mu.Lock()
-	dir := g.dir
-	w.reg.mu.Unlock()
-	if dir == "" {
-		return len(w.members(g)) > 0
-	}
-	ok, err := w.populatedDir(dir)
-	return ok && err == nil
 }
 
 // maxPIDFile bounds what is read of a PID file.

@@ -1,6 +1,8 @@
 package world
 
 import (
+	"os"
+	"strings"
 	"sync"
 
 	"dynamod/internal/unit"
@@ -86,6 +88,7 @@ type registry struct {
 	nextTag uint64
 	// warnings are what is left behind of units, by unit.
 	warnings map[string][]string
+	joining  joining
 }
 
 func (r *registry) init() {
@@ -188,11 +191,41 @@ func (w *World) RunOf(pid int) (unit string, incarnation, run core.RunID, ok boo
 // CgroupOf is the directory of the unit's present cgroup, "" for none.
 func (w *World) CgroupOf(unit string) string {
 	w.reg.mu.Lock()
-	defer w.reg.mu.Unlock()
-	if g := w.reg.current[unit]; g != nil {
+	g := w.reg.current[unit]
+	w.reg.mu.Unlock()
+	if g != nil {
 		return g.dir
 	}
-	return ""
+	dir, _ := w.sharedGroup(unit)
+	return dir
+}
+
+// sharedGroup is the group of what no run made: a slice, which is there as soon as
+// something lies in it, and the scope of the manager itself.
+func (w *World) sharedGroup(unit string) (dir, rel string) {
+	if w.cg.root == "" {
+		return "", ""
+	}
+	var names []string
+	switch {
+	case strings.HasSuffix(unit, ".slice"):
+		names = append(w.subtree(), slicesDownTo(unit)...)
+	case unit == managerGroup:
+		names = []string{managerGroup}
+	default:
+		return "", ""
+	}
+	below := ""
+	for _, n := range names {
+		below += "/" + n
+	}
+	if info, err := os.Stat(w.cg.root + below); err != nil || !info.IsDir() {
+		return "", ""
+	}
+	if rel = w.cg.base + below; rel == "" {
+		rel = "/"
+	}
+	return w.cg.root + below, rel
 }
 
 // RunOfUnit is the present activation of a unit: its cgroup as /proc/PID/cgroup has
@@ -203,7 +236,8 @@ func (w *World) RunOfUnit(unit string) (group, invocation string, mainStart uint
 	defer w.reg.mu.Unlock()
 	g := w.reg.current[unit]
 	if g == nil {
-		return "", "", 0
+		_, group = w.sharedGroup(unit)
+		return group, "", 0
 	}
 	for _, p := range g.live {
 		if p.role == core.RoleMain {

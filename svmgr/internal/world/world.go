@@ -267,6 +267,9 @@ func (w *World) Perform(a core.Action) {
 	default:
 		if p, ok := a.(core.Publish); ok {
 			w.performPublish(p)
+			if p.What == core.UnitRemoved {
+				w.LetGo(p.Unit)
+			}
 		}
 		if w.hook.perform != nil {
 			w.hook.perform(a)
