@@ -74,8 +74,10 @@ func (s *Server) methods() map[string]func(*bus.Call) error {
 		"Session.Kill": onSession(func(c *bus.Call, v *sessionView) error {
 			return s.killSession(c, v, c.Args[0].(string), c.Args[1].(int32))
 		}),
-		"Session.SetIdleHint":   onSession(s.setIdle),
-		"Session.SetLockedHint": onSession(s.setLocked),
+		"Session.TakeControl":    onSession(s.takeControl),
+		"Session.ReleaseControl": onSession(s.releaseControl),
+		"Session.SetIdleHint":    onSession(s.setIdle),
+		"Session.SetLockedHint":  onSession(s.setLocked),
 
 		"Seat.Terminate": func(c *bus.Call) error { return s.terminateSeat(c, c.Object.(*seatView)) },
 		"Seat.SwitchTo": func(c *bus.Call) error {
@@ -448,6 +450,35 @@ func (s *Server) setLocked(c *bus.Call, v *sessionView) error {
 		return bus.Errorf(bus.ErrNotSupported, "Session does not support lock screen")
 	}
 	s.handle(session.SetLocked{ID: v.ID, Locked: c.Args[0].(bool)})
+	return nil
+}
+
+// takeControl makes the caller's connection the one that has the session's devices; only
+// root takes it from another.
+func (s *Server) takeControl(c *bus.Call, v *sessionView) error {
+	if err := mine(c, v); err != nil {
+		return err
+	}
+	who, err := c.Caller()
+	if err != nil {
+		return err
+	}
+	force := c.Args[0].(bool)
+	if force && who.UID != 0 {
+		return bus.Errorf(bus.ErrAccessDenied, "Only root takes control by force")
+	}
+	s.handle(session.TakeControl{ID: v.ID, Client: c.Sender(), Force: force})
+	if now, ok := s.viewSession(v.ID); !ok || now.Controller != c.Sender() {
+		return bus.Errorf(session.ErrBusy, "Session is controlled by somebody else")
+	}
+	return nil
+}
+
+func (s *Server) releaseControl(c *bus.Call, v *sessionView) error {
+	if v.Controller != c.Sender() || c.Sender() == "" {
+		return bus.Errorf("org.freedesktop.login1.NotInControl", "You are not in control of this session")
+	}
+	s.handle(session.ReleaseControl{ID: v.ID, Client: c.Sender()})
 	return nil
 }
 

@@ -33,8 +33,9 @@ type Units interface {
 	Kill(ctx context.Context, unit string, signal int32) error
 	// Shutdown ends the machine: poweroff, reboot, halt, kexec or soft-reboot.
 	Shutdown(ctx context.Context, kind string) error
-	// Watch calls gone for every unit that has become inactive, until ctx ends.
-	Watch(ctx context.Context, gone func(unit string))
+	// Watch calls gone for every scope that has become inactive, until ctx ends; scopes
+	// lists those that are believed to be there, to be checked when it begins.
+	Watch(ctx context.Context, scopes func() []string, gone func(unit string))
 }
 
 // ErrNoUnit says that a unit has no file.
@@ -97,7 +98,7 @@ type answer struct {
 	err   error
 }
 
-// New makes the server. Nothing runs before Run.
+// New makes the server. Nothing runs before Prepare.
 func New(units Units, o Options, log *slog.Logger) *Server {
 	_, err := os.Stat(filepath.Join(o.Root, "dev/tty0"))
 	s := &Server{opts: o, log: log, units: units, core: session.New(o.Limits, err == nil), waiting: map[uint64]chan answer{},
@@ -110,9 +111,9 @@ func New(units Units, o Options, log *slog.Logger) *Server {
 // Service is what to put on a bus.
 func (s *Server) Service() *bus.Service { return s.service }
 
-// Run makes the directories that clients watch and follows units and terminals until
-// ctx ends.
-func (s *Server) Run(ctx context.Context) error {
+// Prepare makes the directories that clients watch, takes over the sessions from before,
+// and follows units and terminals until Close. Join a bus after it.
+func (s *Server) Prepare() error {
 	for _, d := range []string{"seats", "sessions", "users", "machines", "inhibit", "shutdown"} {
 		if err := os.MkdirAll(s.run(d), 0o755); err != nil {
 			return err
@@ -123,15 +124,13 @@ func (s *Server) Run(ctx context.Context) error {
 	s.writeSeat(s.core.Seats["seat0"])
 	s.mu.Unlock()
 	s.readLinger()
-	s.work.Go(func() { s.units.Watch(s.ctx, s.unitGone) })
+	s.work.Go(func() { s.units.Watch(s.ctx, s.scopes, s.unitGone) })
 	s.followVT()
-	<-ctx.Done()
-	s.close()
 	return nil
 }
 
-// close lets go of everything; sessions stay in their files.
-func (s *Server) close() {
+// Close lets go of everything; sessions stay in their files, for the next one.
+func (s *Server) Close() {
 	s.cancel()
 	s.mu.Lock()
 	s.closed = true

@@ -139,6 +139,19 @@ func (s *Server) abandon(id string) {
 	})
 }
 
+// scopes are those of all sessions that are there.
+func (s *Server) scopes() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for _, x := range s.all() {
+		if x.Stage != session.Opening && x.Scope() != "" {
+			out = append(out, x.Scope())
+		}
+	}
+	return out
+}
+
 // unitGone hears that a unit is inactive.
 func (s *Server) unitGone(unit string) {
 	if id, ok := strings.CutPrefix(unit, "session-"); ok {
