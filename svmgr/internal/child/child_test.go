@@ -409,6 +409,57 @@ func TestDirectoryChangesHands(t *testing.T) {
 	}
 }
 
+// A service that owns a directory cannot, by links in it, have the manager make, give
+// away or open anything elsewhere; links of root on the way are followed.
+func TestDirectoriesOfServicesLeadNowhere(t *testing.T) {
+	if os.Getuid() != 0 {
+		return // only root gives files away
+	}
+	base := t.TempDir()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.MkdirAll(base+"/etc/secret", 0o700))
+	must(os.MkdirAll(base+"/run/web", 0o755))
+	must(os.Chown(base+"/run/web", 4321, 4321))
+	for name, target := range map[string]string{"absolute": base + "/etc", "relative": "../../etc", "twice": "absolute/."} {
+		must(os.Symlink(target, base+"/run/web/"+name))
+		must(os.Lchown(base+"/run/web/"+name, 4321, 4321))
+		for _, dir := range []string{"secret", "fresh", "deep/fresh"} {
+			d := Dir{Path: base + "/run/web/" + name + "/" + dir, Mode: 0o777, UID: 4321, GID: 4321, Chown: true}
+			if err := d.make(); err != unix.ELOOP {
+				t.Errorf("%s/%s: %v; want ELOOP", name, dir, err)
+			}
+		}
+		d := Dir{Path: base + "/run/own", Mode: 0o755, Links: []string{base + "/run/web/" + name + "/link"}}
+		if err := d.make(); err != unix.ELOOP {
+			t.Errorf("a link below %s: %v; want ELOOP", name, err)
+		}
+	}
+	var st unix.Stat_t
+	must(unix.Stat(base+"/etc/secret", &st))
+	if names, err := os.ReadDir(base + "/etc"); err != nil || len(names) != 1 || st.Uid != 0 || st.Mode&0o777 != 0o700 {
+		t.Errorf("%v %v: owner %d, mode %o", names, err, st.Uid, st.Mode)
+	}
+	must(os.Symlink("run", base+"/var"))
+	must(os.Symlink(base+"/var/loop", base+"/var/loop"))
+	d := Dir{Path: base + "/var/web/a/b", Mode: 0o750, UID: 4321, GID: 4321, Chown: true}
+	must(d.make())
+	must(unix.Stat(base+"/run/web/a/b", &st))
+	if st.Uid != 4321 {
+		t.Errorf("below a link of root the owner is %d", st.Uid)
+	}
+	for _, p := range []string{base + "/var/loop/x", "relative/x", "/", "", "/a/.."} {
+		if fd, _, err := OpenParent(p, true); err == nil {
+			unix.Close(fd)
+			t.Errorf("%q has a parent", p)
+		}
+	}
+}
+
 func TestStageNamesAreKnown(t *testing.T) {
 	if s := Stages(); len(s) == 0 || slices.Contains(s, "") {
 		t.Errorf("Stages() = %q", s)

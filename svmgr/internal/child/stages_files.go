@@ -56,15 +56,17 @@ func (st *state) directories() error {
 // make creates the directory, or corrects mode and owner of one that is there
 // (systemd.exec(5), RuntimeDirectory=).
 func (d *Dir) make() error {
-	if err := makeParents(d.Path); err != nil {
+	parent, name, err := openParent(d.Path)
+	if err != nil {
 		return err
 	}
-	if err := unix.Mkdir(d.Path, d.Mode&0o7777); err != nil && err != unix.EEXIST {
+	defer unix.Close(parent)
+	if err := unix.Mkdirat(parent, name, d.Mode&0o7777); err != nil && err != unix.EEXIST {
 		return err
 	}
-	// O_NOFOLLOW on the last part: a user who owns the parent must not be able
-	// to have the owner of another directory changed.
-	fd, err := unix.Open(d.Path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	// O_NOFOLLOW on the last part as well: a user who owns the parent must not be
+	// able to have the owner of another directory changed.
+	fd, err := unix.Openat(parent, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
@@ -88,10 +90,7 @@ func (d *Dir) make() error {
 		}
 	}
 	for _, l := range d.Links {
-		if err := makeParents(l); err != nil {
-			return err
-		}
-		if err := unix.Symlink(d.Path, l); err != nil && err != unix.EEXIST {
+		if err := linkTo(d.Path, l); err != nil {
 			return err
 		}
 	}
@@ -161,17 +160,23 @@ func list1(fd int) ([]string, error) {
 	}
 }
 
-// makeParents makes what lies above p, with mode 0755 whatever the umask.
-func makeParents(p string) error {
+// openParent opens what lies above p and makes what is missing, with mode 0755 whatever
+// the umask.
+func openParent(p string) (fd int, last string, err error) {
 	old := unix.Umask(0o022)
 	defer unix.Umask(old)
-	for i := 1; i < len(p); i++ {
-		if p[i] != '/' {
-			continue
-		}
-		if err := unix.Mkdir(p[:i], 0o755); err != nil && err != unix.EEXIST && err != unix.EROFS {
-			return err
-		}
+	return OpenParent(p, true)
+}
+
+// linkTo makes a symbolic link; something that is there stays.
+func linkTo(target, p string) error {
+	parent, name, err := openParent(p)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(parent)
+	if err := unix.Symlinkat(target, parent, name); err != unix.EEXIST {
+		return err
 	}
 	return nil
 }

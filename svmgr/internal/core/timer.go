@@ -156,20 +156,29 @@ func (c *Core) nextDue(i graph.Index) (due time.Duration, key int64, wall, ok bo
 // the last elapse, or the start of the timer, so that a moment which passed while
 // the unit ran, or which the clock jumped over, is made good at once and once
 // (systemd.timer(5), DeferReactivation=, Persistent=). A base in the future, from
-// a clock that was set back, does not count.
+// a clock that was set back, does not count; but what was answered is not answered
+// again because the clock was corrected a little.
 func (c *Core) calendarBase(r *record) int64 {
 	t := r.trig
-	from := t.Base.Wall
+	from, answered := t.Base.Wall, false
 	switch {
 	case unit.DeferReactivation.Of(r.act) && t.Fired > 0:
 		from = c.now.Wall
 	case t.Stamped != 0 && unit.Persistent.Of(r.act):
-		from = t.Stamped
+		from, answered = t.Stamped, true
 	case t.Fired > 0:
-		from = t.Last.Wall
+		from, answered = t.Last.Wall, true
+	}
+	if answered && from-c.now.Wall < int64(correction) {
+		return from
 	}
 	return min(from, c.now.Wall)
 }
+
+// correction is how far a clock that is set back may go for the moments that come
+// again to be the same ones. Beyond, it is another time: what is due every hour is not
+// kept waiting for longer than two.
+const correction = time.Hour
 
 // timerDelay is RandomizedDelaySec=, from the unit's name and the machine's seed
 // if FixedRandomDelay= is set. It only ever delays.

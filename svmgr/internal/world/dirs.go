@@ -1,10 +1,13 @@
 package world
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -139,16 +142,29 @@ func (w *World) removeRuntimeDirectories(u *unit.Unit) {
 			continue
 		}
 		if link != "" {
-			_ = os.Remove(base + "/" + link)
+			if err := beneath(base+"/"+link, os.Remove); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				w.log.Warn("a link of the unit cannot be removed", "unit", u.Name, "link", base+"/"+link, "err", err)
+			}
 		}
 		w.removeTree(u.Name, base+"/"+name)
 	}
 }
 
 func (w *World) removeTree(unitName, p string) {
-	if err := os.RemoveAll(p); err != nil {
+	if err := beneath(p, os.RemoveAll); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		w.log.Warn("a directory of the unit cannot be removed", "unit", unitName, "dir", p, "err", err)
 	}
+}
+
+// beneath calls f with p by way of a descriptor of the directory that it lies in: the
+// owner of a directory above cannot lead f to another place (child.OpenParent).
+func beneath(p string, f func(string) error) error {
+	dir, last, err := child.OpenParent(p, false)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	return f("/proc/self/fd/" + strconv.Itoa(dir) + "/" + last)
 }
 
 // performPublish removes runtime directories that outlive a restart only, when

@@ -191,19 +191,33 @@ func isSocket(path string) bool {
 }
 
 // ownNode gives a socket or FIFO its owner first, then its mode: never the other
-// way round, or the wrong owner could use it for a moment.
+// way round, or the wrong owner could use it for a moment. It is held meanwhile: who
+// owns the directory could put a link to another file into its place.
 func ownNode(u *unit.Unit, path string) error {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if t := st.Mode & unix.S_IFMT; t != unix.S_IFSOCK && t != unix.S_IFIFO {
+		return fmt.Errorf("%s was exchanged for something else: %w", path, unix.ESTALE)
+	}
 	user, group := unit.SocketUser.Of(u), unit.SocketGroup.Of(u)
 	if user != "" || group != "" {
 		uid, gid, err := owners(user, group)
 		if err != nil {
 			return err
 		}
-		if err := os.Lchown(path, uid, gid); err != nil {
+		if err := unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH); err != nil {
 			return err
 		}
 	}
-	return os.Chmod(path, fs.FileMode(unit.SocketMode.Of(u)))
+	// fchmod(2) does not take such a descriptor (open(2), O_PATH).
+	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), unit.SocketMode.Of(u))
 }
 
 func (l *listener) fifo(u *unit.Unit) error {

@@ -403,3 +403,20 @@ func FuzzParseAddress(f *testing.F) {
 		}
 	})
 }
+
+// A socket whose file was exchanged for a link by the owner of its directory has nobody
+// else's mode or owner changed.
+func TestExchangedSocketFile(t *testing.T) {
+	dir := t.TempDir()
+	do(t, os.WriteFile(dir+"/victim", nil, 0o600))
+	do(t, os.Symlink("victim", dir+"/sock"))
+	u := socketUnit(t, "a.socket", "ListenStream="+dir+"/sock", "SocketMode=0666")
+	for _, p := range []string{dir + "/sock", dir + "/victim"} {
+		if err := ownNode(u, p); err == nil {
+			t.Errorf("%s is taken for a socket", p)
+		}
+	}
+	if st, err := os.Stat(dir + "/victim"); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", st, err)
+	}
+}

@@ -23,7 +23,7 @@ const namespaceMark = "DYNAMOD_TEST_NAMESPACE"
 
 // ownMounts runs the test again in a mount namespace, where it may mount what it
 // likes; it returns true in there.
-func ownMounts(t *testing.T) bool {
+func ownMounts(t testing.TB) bool {
 	t.Helper()
 	if os.Getenv(namespaceMark) != "" {
 		return true
@@ -43,7 +43,7 @@ func ownMounts(t *testing.T) bool {
 }
 
 // mountDir is a directory for mounts, which are gone after the test.
-func mountDir(t *testing.T) string {
+func mountDir(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
