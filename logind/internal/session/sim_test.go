@@ -91,10 +91,10 @@ func (w *world) act(k int, fail bool) {
 	switch a := a.(type) {
 	case OpenUser:
 		w.users[a.UID] = true
-		w.handle(UserOpened{a.UID})
+		w.handle(UserOpened(a))
 	case CloseUser:
 		delete(w.users, a.UID)
-		w.handle(UserClosed{a.UID})
+		w.handle(UserClosed(a))
 	case Open:
 		text := ""
 		if fail {
@@ -105,7 +105,7 @@ func (w *world) act(k int, fail bool) {
 		w.handle(Opened{a.ID, text})
 	case StopScope:
 		delete(w.scopes, a.ID)
-		w.handle(Emptied{a.ID})
+		w.handle(Emptied(a))
 	case Execute:
 		w.handle(PowerDone{})
 	}
