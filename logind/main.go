@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 
@@ -21,6 +22,9 @@ import (
 )
 
 func main() {
+	// What is kept lives long, and there is little of it: a heap that may double before
+	// it is looked at would be most of what this program takes.
+	debug.SetGCPercent(25)
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	err := run(os.Args[1:], log)
 	switch {
