@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/godbus/dbus/v5"
@@ -33,8 +34,9 @@ func main() {
 	}
 }
 
-// objects have, together, every interface of a service. Units need not exist: all paths do.
-var objects = map[string][]string{"login1": {"", "/seat/seat0", "/session/auto", "/user/self"}, "systemd1": {"", "/unit/a_2eservice", "/unit/a_2esocket", "/unit/a_2etimer", "/unit/a_2epath", "/unit/a_2emount", "/unit/a_2eautomount",
+// objects have, together, every interface of a service. Units need not exist: all paths
+// do. A session and a user of login1 are looked for.
+var objects = map[string][]string{"login1": {"", "/seat/seat0"}, "systemd1": {"", "/unit/a_2eservice", "/unit/a_2esocket", "/unit/a_2etimer", "/unit/a_2epath", "/unit/a_2emount", "/unit/a_2eautomount",
 	"/unit/a_2eslice", "/unit/a_2escope", "/unit/a_2edevice"}}
 
 func run(service, private, bus, excused string) (wrong int, err error) {
@@ -60,6 +62,22 @@ func run(service, private, bus, excused string) (wrong int, err error) {
 		if err := c.Hello(); err != nil {
 			return 0, err
 		}
+	}
+	if service == "login1" {
+		var sessions []struct {
+			ID   string
+			UID  uint32
+			Name string
+			Seat string
+			Path dbus.ObjectPath
+		}
+		if err := c.Object(dest, "/org/freedesktop/login1").Call("org.freedesktop.login1.Manager.ListSessions", 0).Store(&sessions); err != nil {
+			return 0, err
+		}
+		if len(sessions) == 0 {
+			return 0, errors.New("login1 has no session to look at: log in first")
+		}
+		objects = append(slices.Clone(objects), strings.TrimPrefix(string(sessions[0].Path), "/org/freedesktop/login1"), fmt.Sprintf("/user/_%d", sessions[0].UID))
 	}
 	var shown []conform.Member
 	seen := map[conform.Member]bool{}
