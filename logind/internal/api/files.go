@@ -89,7 +89,7 @@ func (s *Server) writeSession(x *session.Session) {
 	f.set("STATE", s.core.State(x))
 	f.flag("REMOTE", x.Remote)
 	f.set("TYPE", x.Type)
-	f.set("ORIGINAL_TYPE", x.Type)
+	f.set("ORIGINAL_TYPE", x.Original)
 	f.set("CLASS", x.Class)
 	f.set("SCOPE", x.Scope())
 	if h := s.held[x.ID]; h != nil {

@@ -76,6 +76,9 @@ func (s *Server) methods() map[string]func(*bus.Call) error {
 		}),
 		"Session.TakeControl":    onSession(s.takeControl),
 		"Session.ReleaseControl": onSession(s.releaseControl),
+		"Session.SetType":        onSession(s.setType),
+		"Session.SetDisplay":     onSession(s.setDisplay),
+		"Session.SetBrightness":  onSession(s.setBrightness),
 		"Session.SetIdleHint":    onSession(s.setIdle),
 		"Session.SetLockedHint":  onSession(s.setLocked),
 

@@ -96,7 +96,7 @@ func (s *Server) readSession(id string) (session.Session, bool) {
 	}
 	x := session.Session{ID: id, UID: uint32(number("UID")), User: v["USER"], Leader: int32(number("LEADER")), Audit: uint32(number("AUDIT")),
 		Created: session.Now{Wall: number("REALTIME"), Mono: number("MONOTONIC")},
-		Service: v["SERVICE"], Type: v["TYPE"], Class: v["CLASS"], Desktop: v["DESKTOP"], Seat: v["SEAT"], VTNr: uint32(number("VTNR")), TTY: v["TTY"],
+		Service: v["SERVICE"], Type: v["TYPE"], Original: v["ORIGINAL_TYPE"], Class: v["CLASS"], Desktop: v["DESKTOP"], Seat: v["SEAT"], VTNr: uint32(number("VTNR")), TTY: v["TTY"],
 		Display: v["DISPLAY"], Remote: v["REMOTE"] == "1", RemoteHost: v["REMOTE_HOST"], RemoteUser: v["REMOTE_USER"]}
 	return x, v["UID"] != "" && x.Leader > 0 && x.Class != "" && v["STATE"] != "closing"
 }

@@ -60,6 +60,10 @@ type (
 	// ReleaseControl gives it back. ClientGone does for all that the client has.
 	ReleaseControl struct{ ID, Client string }
 	ClientGone     struct{ Client string }
+	// SetType and SetDisplay are what the controller of a session says of it; Client
+	// must be the controller.
+	SetType    struct{ ID, Client, Type string }
+	SetDisplay struct{ ID, Client, Display string }
 	// Inhibit asks for an inhibitor.
 	Inhibit struct {
 		Request   uint64
@@ -93,6 +97,8 @@ func (SetLinger) event()      {}
 func (TakeControl) event()    {}
 func (ReleaseControl) event() {}
 func (ClientGone) event()     {}
+func (SetType) event()        {}
+func (SetDisplay) event()     {}
 func (Inhibit) event()        {}
 func (InhibitorGone) event()  {}
 func (Power) event()          {}

@@ -78,6 +78,16 @@ func (c *Core) Handle(now Now, e Event) []Action {
 		for _, s := range c.Sorted(func(s *Session) bool { return s.Controller == e.Client }) {
 			c.releaseControl(s.ID, e.Client)
 		}
+	case SetType:
+		if s := c.controlled(e.ID, e.Client); s != nil && IsType(e.Type) && s.Type != e.Type {
+			s.Type = e.Type
+			c.typeChanged(s)
+		}
+	case SetDisplay:
+		if s := c.controlled(e.ID, e.Client); s != nil && s.Graphical() && s.Display != e.Display {
+			s.Display = e.Display
+			c.changed(ASession, s.ID, "Display")
+		}
 	case Inhibit:
 		c.inhibit(e)
 	case InhibitorGone:
@@ -161,7 +171,7 @@ func (c *Core) create(e Create) {
 	}
 	s.ID = c.freeID(s.Audit)
 	s.Created, s.Stage, s.request = c.now, Opening, e.Request
-	s.Controller, s.Idle, s.Locked = "", false, false
+	s.Controller, s.Idle, s.Locked, s.Original = "", false, false, s.Type
 	s.IdleSince = c.now
 	c.Sessions[s.ID] = &s
 	u := c.Users[s.UID]
@@ -196,6 +206,10 @@ func (c *Core) restore(e Restore) {
 	if c.Sessions[s.ID] != nil {
 		return
 	}
+	if s.Original == "" {
+		s.Original = s.Type
+	}
+	s.Type = s.Original // its controller has to take control anew
 	s.Stage, s.scoped, s.IdleSince = Running, s.HasScope(), c.now
 	c.Sessions[s.ID] = &s
 	u := c.Users[s.UID]
@@ -398,8 +412,29 @@ func (c *Core) releaseControl(id, client string) {
 	if s := c.Sessions[id]; s != nil && s.Controller == client && client != "" {
 		s.Controller = ""
 		c.changed(ASession, id)
+		if s.Type != s.Original {
+			s.Type = s.Original
+			c.typeChanged(s)
+		}
 	}
 }
+
+// controlled is the session if the client has control of it, else nil.
+func (c *Core) controlled(id, client string) *Session {
+	if s := c.Sessions[id]; s != nil && client != "" && s.Controller == client {
+		return s
+	}
+	return nil
+}
+
+// typeChanged tells of a new type, which may make another session stand for the user.
+func (c *Core) typeChanged(s *Session) {
+	c.changed(ASession, s.ID, "Type")
+	c.changed(AUser, uidText(s.UID), "Display")
+}
+
+// IsType says that a word is the type of a session.
+func IsType(word string) bool { return slices.Contains(types, word) }
 
 func (c *Core) vtShown(vt uint32) {
 	seat := c.Seats["seat0"]

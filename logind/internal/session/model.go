@@ -53,9 +53,12 @@ type Session struct {
 
 	// Controller is the bus name of the one that has taken control, "" for none.
 	Controller string
-	Idle       bool
-	IdleSince  Now
-	Locked     bool
+	// Original is the type that it was made with: a controller changes Type, which
+	// falls back when it goes.
+	Original  string
+	Idle      bool
+	IdleSince Now
+	Locked    bool
 
 	request uint64
 	// opening says that Open was ordered and not answered, scoped that the scope is there.

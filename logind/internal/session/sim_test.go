@@ -137,6 +137,9 @@ func (w *world) check() {
 		if c.Users[s.UID] == nil {
 			w.t.Fatalf("session %s belongs to nobody", id)
 		}
+		if s.Controller == "" && s.Stage != Closing && s.Type != s.Original {
+			w.t.Fatalf("session %s has type %s and no controller; it was made with %s", id, s.Type, s.Original)
+		}
 		if s.Stage == Closing && s.Controller != "" {
 			w.t.Fatalf("session %s is over and controlled", id)
 		}
@@ -203,7 +206,19 @@ func TestHistories(t *testing.T) {
 				tr := Transition{Verb: rapid.SampledFrom([]string{"poweroff", "suspend"}).Draw(t, "verb"), UID: uid(), Ignore: rapid.Bool().Draw(t, "ignore")}
 				w.ask(func(r uint64) Event { return Power{r, tr} })
 			case 13:
-				switch rapid.IntRange(0, 3).Draw(t, "other") {
+				switch rapid.IntRange(0, 5).Draw(t, "other") {
+				case 4:
+					w.handle(SetType{some("typed"), ":1.1", rapid.SampledFrom(append(types, "tv")).Draw(t, "new type")})
+				case 5:
+					id := fmt.Sprint("r", rapid.IntRange(0, 2).Draw(t, "restored"))
+					if len(w.c.Sessions) < l.Sessions && !w.scopes[id] && w.c.Sessions[id] == nil {
+						uid := uid()
+						w.scopes[id] = true
+						if w.c.Users[uid] == nil {
+							w.users[uid] = true
+						}
+						w.handle(Restore{Session: Session{ID: id, UID: uid, Leader: 1, Class: "user", Type: "tty"}})
+					}
 				case 0:
 					w.handle(TakeControl{some("control"), rapid.SampledFrom([]string{":1.1", ":1.2"}).Draw(t, "client"), rapid.Bool().Draw(t, "force")})
 				case 1:
