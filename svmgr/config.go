@@ -239,8 +239,9 @@ func (c *configuration) connection(socket *unit.Unit, instance string) (*unit.Un
 
 // FileState implements api.Config.
 func (c *configuration) FileState(u *unit.Unit) (enabled string, changed bool) {
-	state := load.New(c.config()).FileState(u.Name)
-	now, _ := load.New(c.config()).One(u.Name)
+	l := load.New(c.config())
+	state := l.FileState(u.Name)
+	now, _ := l.One(u.Name)
 	return fmt.Sprint(state), u.Path != "" && unit.Canonical(now) != unit.Canonical(u)
 }
 

@@ -83,7 +83,7 @@ func property(interfaces []*Interface, iface, name string) (*Property, error) {
 				return &i.Properties[k], nil
 			}
 		}
-		return nil, Errorf(ErrUnknownProperty, "Unknown property '%s'.", name)
+		return nil, Errorf(ErrUnknownProperty, "Unknown interface %s or property %s.", iface, name)
 	}
 	if iface == "" {
 		return nil, Errorf(ErrUnknownProperty, "Unknown interface '' or property '%s'.", name)

@@ -34,6 +34,8 @@ type Change struct {
 	Op     string `json:"op"`
 	Path   string `json:"path"`
 	Target string `json:"target,omitempty"`
+	// Over is where a link led that was in its place.
+	Over string `json:"over,omitempty"`
 }
 
 // Result is what was done.
@@ -138,7 +140,7 @@ func (w *work) link(at, target string, byName bool) error {
 	case !w.o.Force:
 		return refuse("--force replaces it", "%s is in the way: it leads to %s", at, diag.Clip(old))
 	}
-	c := Change{"link", at, target}
+	c := Change{Op: "link", Path: at, Target: target, Over: old}
 	if !slices.Contains(w.res.Changes, c) {
 		w.res.Changes = append(w.res.Changes, c)
 	}

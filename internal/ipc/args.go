@@ -41,6 +41,9 @@ type UnitArgs struct {
 // ShowArgs ask for a unit's settings.
 type ShowArgs struct {
 	Unit string `json:"unit"`
+	// Quick leaves out what only the disk knows, enabled and needs_reload: reading
+	// that costs more than all the rest. For the verb unit.
+	Quick bool `json:"quick,omitempty"`
 	Page
 }
 

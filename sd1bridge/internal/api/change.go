@@ -79,9 +79,12 @@ func (s *Server) links(c *bus.Call, names []string, ch change) error {
 	for _, do := range ch.steps {
 		r, err := do(slices.Clone(names), install.Options{Root: s.opts.Root, User: s.opts.User, Runtime: ch.runtime, Force: ch.force})
 		if err != nil {
-			return fileError(err)
+			return s.fileError(err, names)
 		}
 		for _, x := range r.Changes {
+			if x.Over != "" { // it was replaced at once, and is told as systemd tells it
+				out = append(out, translate.Triple{A: "unlink", B: x.Path})
+			}
 			kind := map[string]string{"link": "symlink", "unlink": "unlink"}[x.Op]
 			out = append(out, translate.Triple{A: kind, B: x.Path, C: x.Target})
 		}
@@ -101,13 +104,22 @@ func (s *Server) links(c *bus.Call, names []string, ch change) error {
 	return c.Reply(carries, out)
 }
 
-// fileError gives refusals of changes the names that clients know.
-func fileError(err error) error {
+// fileError gives refusals of changes the names and words that clients know: which of
+// the files is missing, or masked, is looked for again.
+func (s *Server) fileError(err error, names []string) error {
 	var none *install.NoUnitError
 	var refused *install.Error
 	switch {
 	case errors.As(err, &none):
-		return bus.Errorf("org.freedesktop.DBus.Error.FileNotFound", "%v", none)
+		text := none.Error()
+		l := s.loader()
+		for _, n := range names {
+			if u, _ := l.One(filepath.Base(n)); u.Load == unit.NotFound {
+				text = "Unit " + n + " does not exist"
+				break
+			}
+		}
+		return bus.Errorf(prefix+"NoSuchUnit", "%s", text)
 	case errors.As(err, &refused):
 		text := refused.Text
 		if refused.Hint != "" {
@@ -213,7 +225,7 @@ func (s *Server) fileLinks(c *bus.Call) error {
 	}
 	list, err := install.Links(name, install.Options{Root: s.opts.Root, User: s.opts.User, Runtime: c.Args[1].(bool)})
 	if err != nil {
-		return fileError(err)
+		return s.fileError(err, []string{name})
 	}
 	return c.Reply(list)
 }

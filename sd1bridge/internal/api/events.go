@@ -93,7 +93,7 @@ func (s *Server) wantedNames() {
 		if row.Active == "inactive" || row.Active == "failed" {
 			continue
 		}
-		u, err := s.up.Unit(ctx, row.Name)
+		u, err := s.up.Quick(ctx, row.Name)
 		if err != nil {
 			s.log.Warn("a service could not be looked at", "unit", row.Name, "err", err)
 			continue
@@ -109,6 +109,9 @@ func jobResult(r string) string { return word(r, "done") }
 
 func (s *Server) heard(e ipc.Event) {
 	manager := prefix + "Manager"
+	if ended(e) {
+		s.stdio.release(e.Unit)
+	}
 	switch e.Kind {
 	case ipc.EventUnit, ipc.EventStatus:
 		s.changed(e.Unit)

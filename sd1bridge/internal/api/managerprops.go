@@ -148,7 +148,7 @@ func limitOf(name string, which int) func(*Server) (any, error) {
 func (s *Server) rootGroup() string {
 	ctx, cancel := s.ctx(nil)
 	defer cancel()
-	u, err := s.up.Unit(ctx, "-.slice")
+	u, err := s.up.Quick(ctx, "-.slice")
 	if err != nil || u.Group == "" {
 		return ""
 	}

@@ -139,7 +139,7 @@ func (s *Server) byNames(c *bus.Call, names []string) error {
 			return err
 		}
 		ctx, cancel := s.ctx(c)
-		u, err := s.up.Unit(ctx, n)
+		u, err := s.up.Quick(ctx, n)
 		cancel()
 		if err != nil {
 			return named(err)
@@ -193,6 +193,9 @@ func (s *Server) unitOfPID(c *bus.Call, pid uint32) (string, error) {
 	var st ipc.Status
 	if err := s.ask(c, ipc.VerbStatus, &ipc.UnitArgs{PID: int32(pid)}, &st); err != nil {
 		if bus.NameOf(err) == prefix+"NoUnitForPID" {
+			if pid == 1 && !s.opts.User {
+				return "init.scope", nil // systemd.special(7)
+			}
 			return "", bus.Errorf(prefix+"NoUnitForPID", "PID %d does not belong to any loaded unit.", pid)
 		}
 		return "", err
@@ -222,7 +225,7 @@ type processRow struct {
 func (s *Server) processes(c *bus.Call, name string) error {
 	ctx, cancel := s.ctx(c)
 	defer cancel()
-	u, err := s.up.Unit(ctx, name)
+	u, err := s.up.Quick(ctx, name)
 	if err != nil {
 		return named(err)
 	}
@@ -356,7 +359,7 @@ func (s *Server) job2(c *bus.Call, v ipc.Verb, name, mode string) error {
 func (s *Server) manual(c *bus.Call, v ipc.Verb, name string) error {
 	ctx, cancel := s.ctx(c)
 	defer cancel()
-	u, err := s.up.Unit(ctx, name)
+	u, err := s.up.Quick(ctx, name)
 	if err != nil {
 		return named(err)
 	}
@@ -436,5 +439,9 @@ func shutdown(kind string) func(*Server, *bus.Call) error {
 // setEnvironment changes the variables that services get (systemctl(1),
 // set-environment). dbus-daemon calls it as well, for UpdateActivationEnvironment.
 func (s *Server) setEnvironment(c *bus.Call, unset, set []string) error {
-	return s.ask(c, ipc.VerbSetEnviron, &ipc.EnvironmentArgs{Unset: unset, Set: set}, nil)
+	err := s.ask(c, ipc.VerbSetEnviron, &ipc.EnvironmentArgs{Unset: unset, Set: set}, nil)
+	if bus.NameOf(err) == bus.ErrInvalidArgs && len(set) > 0 {
+		return bus.Errorf(bus.ErrInvalidArgs, "Invalid environment assignments")
+	}
+	return err
 }

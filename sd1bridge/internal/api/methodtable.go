@@ -34,7 +34,7 @@ var managerMethods = map[string]func(*Server, *bus.Call) error{
 		}
 		ctx, cancel := s.ctx(c)
 		defer cancel()
-		u, err := s.up.Unit(ctx, name)
+		u, err := s.up.Quick(ctx, name)
 		if err != nil {
 			return named(err)
 		}
@@ -59,7 +59,7 @@ var managerMethods = map[string]func(*Server, *bus.Call) error{
 		}
 		ctx, cancel := s.ctx(c)
 		defer cancel()
-		u, err := s.up.Unit(ctx, name)
+		u, err := s.up.Quick(ctx, name)
 		if err != nil {
 			return named(err)
 		}
@@ -238,7 +238,7 @@ func (s *Server) reloadOr(c *bus.Call, v ipc.Verb, name, mode string) error {
 		return err
 	}
 	ctx, cancel := s.ctx(c)
-	u, err := s.up.Unit(ctx, name)
+	u, err := s.up.Quick(ctx, name)
 	cancel()
 	if err != nil {
 		return named(err)
@@ -280,7 +280,7 @@ func (s *Server) find(c *bus.Call, match func(*ipc.Facts) bool) (string, error) 
 		if row.Active == "inactive" || row.Active == "failed" {
 			continue
 		}
-		u, err := s.up.Unit(ctx, row.Name)
+		u, err := s.up.Quick(ctx, row.Name)
 		if err != nil {
 			return "", named(err)
 		}

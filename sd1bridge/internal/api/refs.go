@@ -56,7 +56,7 @@ func (s *Server) ref(c *bus.Call, unit string) error {
 	}
 	if first {
 		if err := s.ask(c, ipc.VerbRef, &ipc.UnitArgs{Unit: unit}, nil); err != nil {
-			return s.asSystemd(err, ipc.VerbStop, unit)
+			return s.asSystemd(err, ipc.VerbStart, unit)
 		}
 	}
 	s.refs.mu.Lock()

@@ -39,6 +39,7 @@ type Server struct {
 	tables  *tables
 	jobs    jobs
 	refs    refs
+	stdio   stdio
 	first   sync.Once // to hear the manager
 	names   onBus
 	// activations has a place for each one that is under way.
@@ -62,6 +63,7 @@ func New(up *upstream.Manager, opts Options, log *slog.Logger) *Server {
 	s.names.wanted = map[string]string{}
 	s.tables = s.build()
 	s.jobs.announced, s.refs.held = map[uint32]bool{}, map[string]map[string]int{}
+	s.stdio.by = map[string][]int{}
 	one := func(name string) *bus.Interface { return s.tables.by[name] }
 	s.bus = bus.NewService(bus.NewTree(
 		&bus.Node{Path: translate.ManagerPath, Find: bus.One(s, one("Manager"))},
@@ -123,18 +125,33 @@ type unitObject struct {
 	s    *Server
 	name string
 	call *bus.Call
-	once sync.Once
+	mu   sync.Mutex
 	u    *translate.Unit
 	err  error
+	// disk says that u has what only the disk knows as well.
+	disk bool
 }
 
-func (o *unitObject) get() (*translate.Unit, error) {
-	o.once.Do(func() {
-		ctx, cancel := o.s.ctx(o.call)
-		defer cancel()
-		o.u, o.err = o.s.up.Unit(ctx, o.name)
-		o.err = named(o.err)
-	})
+// onDisk are the properties that the manager has to look at files for.
+var onDisk = map[string]bool{"UnitFileState": true, "UnitFilePreset": true, "NeedDaemonReload": true}
+
+// get fetches the unit, with what the disk knows if that is asked for or if all
+// properties are.
+func (o *unitObject) get(disk bool) (*translate.Unit, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	disk = disk || o.call != nil && o.call.Member == "GetAll"
+	if o.u != nil && (o.disk || !disk) || o.err != nil {
+		return o.u, o.err
+	}
+	ctx, cancel := o.s.ctx(o.call)
+	defer cancel()
+	fetch := o.s.up.Quick
+	if disk {
+		fetch = o.s.up.Unit
+	}
+	o.u, o.err = fetch(ctx, o.name)
+	o.err, o.disk = named(o.err), disk
 	return o.u, o.err
 }
 

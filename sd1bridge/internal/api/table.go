@@ -165,7 +165,7 @@ func (s *Server) getter(m member) func(any) (any, error) {
 		return nil
 	}
 	return func(o any) (any, error) {
-		u, err := o.(*unitObject).get()
+		u, err := o.(*unitObject).get(onDisk[m.name])
 		if err != nil {
 			return nil, err
 		}

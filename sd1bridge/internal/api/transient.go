@@ -29,6 +29,8 @@ type made struct {
 	// have to be the same processes when the scope has them.
 	pids []int32
 	fds  map[int]int32
+	// stdio are descriptors for the unit's standard streams, owned by this.
+	stdio []int
 	// ref holds on to the unit for the caller.
 	ref bool
 }
@@ -41,7 +43,7 @@ func own(n unitname.Name) string {
 
 // transient reads one unit of the request. Types without settings of their own cannot
 // be made (org.freedesktop.systemd1(5), StartTransientUnit).
-func (s *Server) transient(c *bus.Call, name string, properties [][]any) (*made, error) {
+func (s *Server) transient(c *bus.Call, name string, properties [][]any) (_ *made, err error) {
 	if err := validName(name); err != nil {
 		return nil, err
 	}
@@ -55,6 +57,11 @@ func (s *Server) transient(c *bus.Call, name string, properties [][]any) (*made,
 		return nil, bus.Errorf(bus.ErrInvalidArgs, "Unit type %s does not support transient units.", n.Type)
 	}
 	m := &made{name: name, fds: map[int]int32{}}
+	defer func() {
+		if err != nil {
+			m.drop()
+		}
+	}()
 	var rest []translate.Assignment
 	for _, p := range properties {
 		key, v := p[0].(string), p[1].(dbus.Variant)
@@ -92,6 +99,10 @@ func (s *Server) transient(c *bus.Call, name string, properties [][]any) (*made,
 				return nil, badProperty(key)
 			}
 			m.ref = on
+		case "StandardInputFileDescriptor", "StandardOutputFileDescriptor", "StandardErrorFileDescriptor":
+			if err := m.takeStdio(c, own(n), key, v.Value()); err != nil {
+				return nil, err
+			}
 		default:
 			rest = append(rest, translate.Assignment{Name: key, Signature: v.Signature().String(), Value: v.Value()})
 		}
@@ -102,7 +113,9 @@ func (s *Server) transient(c *bus.Call, name string, properties [][]any) (*made,
 	if n.Type == unitname.Scope && len(m.pids) == 0 {
 		return nil, bus.Errorf(bus.ErrInvalidArgs, "Scope has no PIDs.")
 	}
-	m.lines, err = translate.Lines(own(n), rest)
+	lines, err := translate.Lines(own(n), rest)
+	// What was set as a descriptor counts, whatever word came with it.
+	m.lines = append(lines, m.lines...)
 	return m, assignment(err)
 }
 
@@ -147,13 +160,15 @@ func (s *Server) startTransient(c *bus.Call) error {
 	if len(list) > maxAux {
 		return bus.Errorf(bus.ErrLimitsExceeded, "Too many auxiliary units.")
 	}
+	defer m.drop()
 	var aux []ipc.AddedUnit
 	for _, x := range list {
 		a, err := s.transient(c, x[0].(string), x[1].([][]any))
 		if err != nil {
 			return err
 		}
-		if len(a.pids) > 0 {
+		defer a.drop()
+		if len(a.pids)+len(a.stdio) > 0 {
 			return bus.Errorf(bus.ErrInvalidArgs, "Auxiliary units are not started.")
 		}
 		aux = append(aux, ipc.AddedUnit{Unit: a.name, Settings: a.lines})
@@ -173,6 +188,17 @@ func (s *Server) add(c *bus.Call, m *made, mode string, aux []ipc.AddedUnit) err
 	if !m.same() {
 		return bus.Errorf(prefix+"NoSuchProcess", "The process is gone.")
 	}
+	if err := s.stdio.hold(m); err != nil {
+		return err
+	}
+	err := s.addNow(c, m, mode, aux)
+	if err != nil {
+		s.stdio.release(m.name)
+	}
+	return err
+}
+
+func (s *Server) addNow(c *bus.Call, m *made, mode string, aux []ipc.AddedUnit) error {
 	args := ipc.AddArgs{Unit: m.name, Settings: m.lines, PIDs: m.pids, Aux: aux, Start: true, Mode: mode}
 	// On a private socket there is no name whose end would end the reference.
 	first := m.ref && c.Sender() != "" && len(m.pids) == 0
@@ -217,7 +243,7 @@ func exists(err error, name string) error {
 func (s *Server) taken(c *bus.Call, name string) (bool, error) {
 	ctx, cancel := s.ctx(c)
 	defer cancel()
-	u, err := s.up.Unit(ctx, name)
+	u, err := s.up.Quick(ctx, name)
 	if err != nil {
 		return false, named(err)
 	}
@@ -313,7 +339,7 @@ func (s *Server) auxiliaryScope(c *bus.Call) error {
 		return err
 	}
 	ctx, cancel := s.ctx(c)
-	u, err := s.up.Unit(ctx, from)
+	u, err := s.up.Quick(ctx, from)
 	cancel()
 	if err != nil {
 		return named(err)
@@ -352,7 +378,7 @@ func init() {
 	managerMethods["RefUnit"] = func(s *Server, c *bus.Call) error {
 		name, err := s.loaded(c, c.Args[0].(string))
 		if err != nil {
-			return err
+			return s.asSystemd(err, ipc.VerbStart, c.Args[0].(string))
 		}
 		return s.ref(c, name)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"dynamod/internal/ipc"
 	"dynamod/internal/unit"
+	"dynamod/internal/unitname"
 	"dynamod/sd1bridge/internal/translate"
 )
 
@@ -47,12 +48,7 @@ func init() {
 		"Unit.ActiveState":  of(func(u *translate.Unit) string { return u.Active }),
 		"Unit.SubState":     of(func(u *translate.Unit) string { return u.Sub }),
 		"Unit.FreezerState": of(freezer),
-		"Unit.Description": of(func(u *translate.Unit) string {
-			if u.Description == "" {
-				return u.Name
-			}
-			return u.Description
-		}),
+		"Unit.Description":  of(describe),
 		"Unit.FragmentPath": of((*translate.Unit).Fragment),
 		"Unit.DropInPaths":  of((*translate.Unit).DropIns),
 		"Unit.Perpetual":    of(func(u *translate.Unit) bool { return u.Perpetual }),
@@ -71,7 +67,7 @@ func init() {
 		"Unit.CanIsolate":       of(func(u *translate.Unit) bool { return loaded(u) && unit.AllowIsolate.Of(u.Model) }),
 		"Unit.CanReload":        of(canReload),
 		"Unit.CanFreeze": of(func(u *translate.Unit) bool {
-			return slices.Contains([]string{"service", "scope", "slice"}, u.Type) && u.Group != ""
+			return slices.Contains([]string{"service", "scope", "slice"}, u.Type) && !u.Perpetual
 		}),
 		"Unit.LoadError":       of(loadError),
 		"Unit.ConditionResult": of(func(u *translate.Unit) bool { return u.InactiveExit.Wall != 0 && u.Why.Kind != "condition" }),
@@ -100,27 +96,53 @@ func init() {
 		"Service.ExecMainStartTimestampMonotonic": of(func(u *translate.Unit) uint64 { return translate.Micro(u.MainStart.Mono) }),
 		"Service.ExecMainExitTimestamp":           of(func(u *translate.Unit) uint64 { return translate.Micro(lastStamp(u).Wall) }),
 		"Service.ExecMainExitTimestampMonotonic":  of(func(u *translate.Unit) uint64 { return translate.Micro(lastStamp(u).Mono) }),
-		"Service.RootHashPath":                    of(pathOf("RootHash")),
-		"Service.RootHashSignaturePath":           of(pathOf("RootHashSignature")),
-		"*.SyslogPriority":                        of(syslogPriority),
-		"*.DelegateControllers":                   of(controllers),
-		"*.ControlGroup":                          of(func(u *translate.Unit) string { return u.Group }),
-		"*.ControlGroupId":                        of(groupID),
-		"*.MemoryCurrent":                         usage(func(r *ipc.Usage) int64 { return r.Memory }),
-		"*.MemoryPeak":                            usage(func(r *ipc.Usage) int64 { return r.MemoryPeak }),
-		"*.MemorySwapCurrent":                     usage(func(r *ipc.Usage) int64 { return r.Swap }),
-		"*.MemorySwapPeak":                        groupNumber("memory.swap.peak"),
-		"*.MemoryZSwapCurrent":                    groupNumber("memory.zswap.current"),
-		"*.TasksCurrent":                          usage(func(r *ipc.Usage) int64 { return r.Tasks }),
-		"*.IOReadBytes":                           groupSum("io.stat", "rbytes"),
-		"*.IOWriteBytes":                          groupSum("io.stat", "wbytes"),
-		"*.IOReadOperations":                      groupSum("io.stat", "rios"),
-		"*.IOWriteOperations":                     groupSum("io.stat", "wios"),
-		"*.EffectiveMemoryMax":                    effective("memory.max"),
-		"*.EffectiveMemoryHigh":                   effective("memory.high"),
-		"*.EffectiveTasksMax":                     effective("pids.max"),
-		"*.EffectiveCPUs":                         groupSet("cpuset.cpus.effective"),
-		"*.EffectiveMemoryNodes":                  groupSet("cpuset.mems.effective"),
+		"*.RootHashPath":                          of(pathOf("RootHash")),
+		"*.RootHashSignaturePath":                 of(pathOf("RootHashSignature")),
+		"*.CPUAffinityFromNUMA": of(func(u *translate.Unit) bool {
+			return slices.Contains(unit.CPUAffinity.Of(u.Model), "numa")
+		}),
+		"*.StandardInputFileDescriptorName":  of(streamName("StandardInput")),
+		"*.StandardOutputFileDescriptorName": of(streamName("StandardOutput")),
+		"*.StandardErrorFileDescriptorName":  of(streamName("StandardError")),
+		"*.ImportCredentialEx": of(func(u *translate.Unit) []translate.Pair {
+			out := []translate.Pair{}
+			for _, w := range unit.ImportCredential.Of(u.Model) {
+				glob, to, _ := strings.Cut(w, ":")
+				out = append(out, translate.Pair{A: glob, B: to})
+			}
+			return out
+		}),
+		"*.UID": of(func(u *translate.Unit) uint32 { uid, _ := owner(u); return uid }),
+		"*.GID": of(func(u *translate.Unit) uint32 { _, gid := owner(u); return gid }),
+		// The label of the file that the unit comes from (xattr(7)).
+		"Unit.AccessSELinuxContext": of(func(u *translate.Unit) string {
+			buf := make([]byte, 1024)
+			n, err := unix.Getxattr(u.Fragment(), "security.selinux", buf)
+			if u.Fragment() == "" || err != nil {
+				return ""
+			}
+			return strings.TrimRight(string(buf[:n]), "\x00")
+		}),
+		"Device.SysFSPath":       of(sysPath),
+		"*.SyslogPriority":       of(syslogPriority),
+		"*.DelegateControllers":  of(controllers),
+		"*.ControlGroup":         of(func(u *translate.Unit) string { return u.Group }),
+		"*.ControlGroupId":       of(groupID),
+		"*.MemoryCurrent":        usage(func(r *ipc.Usage) int64 { return r.Memory }),
+		"*.MemoryPeak":           usage(func(r *ipc.Usage) int64 { return r.MemoryPeak }),
+		"*.MemorySwapCurrent":    usage(func(r *ipc.Usage) int64 { return r.Swap }),
+		"*.MemorySwapPeak":       groupNumber("memory.swap.peak"),
+		"*.MemoryZSwapCurrent":   groupNumber("memory.zswap.current"),
+		"*.TasksCurrent":         usage(func(r *ipc.Usage) int64 { return r.Tasks }),
+		"*.IOReadBytes":          groupSum("io.stat", "rbytes"),
+		"*.IOWriteBytes":         groupSum("io.stat", "wbytes"),
+		"*.IOReadOperations":     groupSum("io.stat", "rios"),
+		"*.IOWriteOperations":    groupSum("io.stat", "wios"),
+		"*.EffectiveMemoryMax":   effective("memory.max"),
+		"*.EffectiveMemoryHigh":  effective("memory.high"),
+		"*.EffectiveTasksMax":    effective("pids.max"),
+		"*.EffectiveCPUs":        groupSet("cpuset.cpus.effective"),
+		"*.EffectiveMemoryNodes": groupSet("cpuset.mems.effective"),
 		"*.CPUUsageNSec": func(u *translate.Unit, _ *Server) any {
 			if u.Resources == nil || u.Resources.CPU < 0 {
 				return never
@@ -392,4 +414,90 @@ func timestamps(name string) unitGetter {
 		}
 		return translate.Micro(get(u).Wall), true
 	}
+}
+
+// special are units that have no file to describe them (systemd.special(7)); the words
+// are those that systemd shows.
+var special = map[string]string{"-.mount": "Root Mount", "-.slice": "Root Slice", "system.slice": "System Slice", "init.scope": "System and Service Manager"}
+
+// describe is what a unit is called. Slices and devices without a description are
+// called by what they are.
+func describe(u *translate.Unit) string {
+	n, err := unitname.Parse(u.Name)
+	switch {
+	case u.Description != "":
+		return u.Description
+	case special[u.Name] != "":
+		return special[u.Name]
+	case err == nil && u.Type == "slice":
+		return "Slice /" + strings.ReplaceAll(n.Prefix, "-", "/")
+	case err == nil && (u.Type == "device" || u.Type == "mount") && u.Fragment() == "":
+		if p, err := unitname.UnescapePath(n.Prefix); err == nil {
+			return p
+		}
+	}
+	return u.Name
+}
+
+// streamName is the name of the descriptor that a standard stream is ("fd:NAME",
+// systemd.exec(5)), "" for none.
+func streamName(setting string) func(*translate.Unit) string {
+	row := settingOf("Service", setting)
+	return func(u *translate.Unit) string {
+		v, _ := u.Model.Value(row).(string)
+		name, ok := strings.CutPrefix(v, "fd:")
+		if !ok {
+			return ""
+		}
+		return name
+	}
+}
+
+// owner are the user and group of a unit that runs as somebody else than the manager,
+// as its main process has them; the largest numbers for none.
+func owner(u *translate.Unit) (uid, gid uint32) {
+	const none = 1<<32 - 1
+	if u.PID <= 0 || unit.User.Of(u.Model) == "" && unit.Group.Of(u.Model) == "" && !unit.DynamicUser.Of(u.Model) {
+		return none, none
+	}
+	var st unix.Stat_t
+	if unix.Stat("/proc/"+strconv.Itoa(int(u.PID)), &st) != nil {
+		return none, none
+	}
+	return st.Uid, st.Gid
+}
+
+// sysPath is the directory of a device below /sys.
+func sysPath(u *translate.Unit) string {
+	n, err := unitname.Parse(u.Name)
+	if err != nil {
+		return ""
+	}
+	p, err := unitname.UnescapePath(n.Prefix)
+	if err != nil {
+		return ""
+	}
+	if strings.HasPrefix(p, "/sys/") {
+		if real, err := filepath.EvalSymlinks(p); err == nil {
+			return real
+		}
+		return ""
+	}
+	var st unix.Stat_t
+	if unix.Stat(p, &st) != nil {
+		return ""
+	}
+	kind := "char"
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFBLK:
+		kind = "block"
+	case unix.S_IFCHR:
+	default:
+		return ""
+	}
+	real, err := filepath.EvalSymlinks("/sys/dev/" + kind + "/" + strconv.Itoa(int(unix.Major(uint64(st.Rdev)))) + ":" + strconv.Itoa(int(unix.Minor(uint64(st.Rdev)))))
+	if err != nil {
+		return ""
+	}
+	return real
 }

@@ -21,9 +21,7 @@ func bare(name string) *unitObject {
 }
 
 func ready(u *translate.Unit) *unitObject {
-	o := &unitObject{u: u}
-	o.once.Do(func() {})
-	return o
+	return &unitObject{u: u, disk: true}
 }
 
 func testServer() *Server {

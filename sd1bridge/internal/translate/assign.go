@@ -302,6 +302,9 @@ func assigned(row *unit.Setting, p Assignment, scaled bool) ([]string, error) {
 		case row.Kind == unit.UnitKind || row.Kind == unit.EnumKind || row.Kind == unit.SwitchKind || row.Raw:
 			return one(v)
 		}
+		if row.DBus == "WorkingDirectory" && strings.HasPrefix(v, "!") {
+			v = "-" + v[1:]
+		}
 		return one(strings.ReplaceAll(v, "%", "%%"))
 	case []string:
 		return manyTexts(row, v), nil

@@ -81,7 +81,7 @@ func TestAssignmentsComeBack(t *testing.T) {
 		{own: "Service", name: "PrivateTmp", value: true, lines: "[Service]PrivateTmp=yes", sig: "none"},
 		{own: "Service", name: "PrivateTmpEx", value: "disconnected", lines: "[Service]PrivateTmp=disconnected"},
 		{own: "Service", name: "ProtectSystem", value: "strict", lines: "[Service]ProtectSystem=strict"},
-		{own: "Service", name: "WorkingDirectory", value: "-/tmp", lines: "[Service]WorkingDirectory=-/tmp"},
+		{own: "Service", name: "WorkingDirectory", value: "!/tmp", lines: "[Service]WorkingDirectory=-/tmp"},
 		{own: "Service", name: "StandardInputData", value: []byte("a\n"), lines: "[Service]StandardInputData=YQo="},
 		{own: "Service", name: "SetCredential", value: []Secret{{"id", []byte("x y%")}}, lines: "[Service]SetCredential=id:x y%%"},
 		{own: "Service", name: "LogExtraFields", value: [][]byte{[]byte("A=b")}, lines: "[Service]LogExtraFields=A=b"},

@@ -52,6 +52,11 @@ var unset = map[string]any{
 // False means that the value cannot be put into that type, which is a mistake of the
 // tables and not of the unit.
 func Setting(u *unit.Unit, s *unit.Setting, sig string, m Machine) (any, bool) {
+	if len(u.Origin(s)) == 0 {
+		if v, ok := derived(u, s, sig, m); ok {
+			return v, true
+		}
+	}
 	switch v := u.Value(s).(type) {
 	case nil:
 		return without(s, sig, m)
@@ -133,6 +138,9 @@ var yes = map[string]string{"PrivateTmpEx": "connected", "PrivateUsersEx": "self
 func fromString(s *unit.Setting, v, sig string) (any, bool) {
 	switch sig {
 	case "s":
+		if s.DBus == "WorkingDirectory" && strings.HasPrefix(v, "-") {
+			return "!" + v[1:], true // as systemd shows a directory that may be missing
+		}
 		if w := yes[s.DBus]; w != "" && v == "yes" {
 			return w, true
 		}
@@ -223,6 +231,14 @@ func binds(list []unit.BindMount, readOnly bool) []Bind {
 func fromStrings(u *unit.Unit, s *unit.Setting, v []string, sig string) (any, bool) {
 	switch sig {
 	case "as":
+		if s.DBus == "ImportCredential" { // what they are renamed to is in ImportCredentialEx
+			out := []string{}
+			for _, w := range v {
+				glob, _, _ := strings.Cut(w, ":")
+				out = append(out, glob)
+			}
+			return out, true
+		}
 		return append([]string{}, v...), true
 	case "b": // Delegate=: no, yes or controllers
 		return len(v) > 0 && v[0] != "no", true

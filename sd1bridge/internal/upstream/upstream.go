@@ -129,7 +129,17 @@ func (m *Manager) Jobs(ctx context.Context, ids ...uint32) ([]ipc.Job, error) {
 
 // Unit fetches everything about a unit. The manager loads it for that.
 func (m *Manager) Unit(ctx context.Context, name string) (*translate.Unit, error) {
-	args := ipc.ShowArgs{Unit: name}
+	return m.unit(ctx, ipc.ShowArgs{Unit: name})
+}
+
+// Quick is Unit without what the manager reads from the disk: whether the unit is
+// enabled and whether its files have changed.
+func (m *Manager) Quick(ctx context.Context, name string) (*translate.Unit, error) {
+	return m.unit(ctx, ipc.ShowArgs{Unit: name, Quick: true})
+}
+
+func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit, error) {
+	name := args.Unit
 	var facts ipc.Facts
 	var settings []ipc.Setting
 	var relations []ipc.Relation

@@ -8,6 +8,7 @@ import (
 	"dynamod/internal/graph"
 	"dynamod/internal/ipc"
 	"dynamod/internal/unit"
+	"dynamod/internal/unitname"
 	"dynamod/svmgr/internal/core"
 )
 
@@ -158,7 +159,7 @@ const statusLines = 10
 
 // status tells all about one unit.
 func (c *call) status(*ipc.UnitArgs) (any, error) {
-	s, u, err := c.stateOf()
+	s, u, err := c.stateOf(true)
 	if ipc.KindOf(err) == "NoSuchUnit" {
 		return c.atRest(err)
 	}
@@ -176,8 +177,8 @@ func (c *call) status(*ipc.UnitArgs) (any, error) {
 }
 
 // stateOf is the status of a unit that the core knows, without its processes, its
-// log and the decisions about it.
-func (c *call) stateOf() (s ipc.Status, u core.UnitView, err error) {
+// log and the decisions about it; without disk also without what is read from there.
+func (c *call) stateOf(disk bool) (s ipc.Status, u core.UnitView, err error) {
 	err = c.look(func(v core.View, w core.UnitView) {
 		u = w
 		s = ipc.Status{Unit: row(v, &u), Why: c.cause(u.Cause, u.Name), Result: u.Result, Stable: u.Stable, Frozen: u.Frozen,
@@ -196,12 +197,13 @@ func (c *call) stateOf() (s ipc.Status, u core.UnitView, err error) {
 	if err != nil {
 		return s, u, err
 	}
-	c.describe(&s, &u)
+	c.describe(&s, &u, disk)
 	s.PID, s.ControlPID = c.pid(u.Main), c.pid(u.Control)
 	if e, ok := c.m.LastExit(u.Name); ok {
 		s.Last = &e
 	}
-	if u.Incarnation != 0 {
+	// Slices, and the scope that the manager is in, have groups without runs.
+	if u.Incarnation != 0 || u.Unit != nil && (u.Unit.Type == unitname.Slice || u.Unit.Perpetual) {
 		s.Cgroup = c.m.Cgroup(u.Name)
 	}
 	if use, ok := c.m.Usage(u.Name); ok {
@@ -235,12 +237,12 @@ func (c *call) atRest(unknown error) (any, error) {
 		return nil, err
 	}
 	s := &ipc.Status{Unit: row(core.View{}, &core.UnitView{Name: u.Name, Unit: u}), Why: c.cause(core.Cause{}, u.Name), Result: "success"}
-	c.describe(s, &core.UnitView{Name: u.Name, Unit: u, Defined: u})
+	c.describe(s, &core.UnitView{Name: u.Name, Unit: u, Defined: u}, true)
 	return s, nil
 }
 
 // describe adds what the files of a unit say.
-func (c *call) describe(s *ipc.Status, u *core.UnitView) {
+func (c *call) describe(s *ipc.Status, u *core.UnitView, disk bool) {
 	d := asDefined(u)
 	if d == nil {
 		return
@@ -255,7 +257,10 @@ func (c *call) describe(s *ipc.Status, u *core.UnitView) {
 	for _, l := range unit.Listens.Of(d) {
 		s.Listens = append(s.Listens, unit.Text(unit.Listens.Setting(), []unit.Listen{l}))
 	}
-	if s.Enabled, s.NeedsReload = c.m.FileState(d); u.Ephemeral && d.Path == "" {
+	if disk {
+		s.Enabled, s.NeedsReload = c.m.FileState(d)
+	}
+	if u.Ephemeral && d.Path == "" {
 		s.Enabled = "transient" // systemctl(1), is-enabled
 	}
 	s.NeedsReload = s.NeedsReload || u.Gone

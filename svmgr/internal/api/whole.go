@@ -19,7 +19,7 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 		return nil, err
 	}
 	res.Unit = c.unit
-	s, u, err := c.stateOf()
+	s, u, err := c.stateOf(!a.Quick)
 	switch {
 	case ipc.KindOf(err) == "NoSuchUnit":
 		s = ipc.Status{Unit: row(core.View{}, &core.UnitView{Name: c.unit}), Result: "success"}
