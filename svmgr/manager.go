@@ -185,9 +185,10 @@ func (m *manager) Usage(name string) (ipc.Usage, bool) {
 	}
 	number := func(file string) int64 { return cgroupNumber(dir, file) }
 	keyed := func(file, key string) int64 { return cgroupKeyed(dir, file, key) }
+	read, written := cgroupIO(dir)
 	return ipc.Usage{Memory: number("memory.current"), MemoryPeak: number("memory.peak"), MemoryMax: number("memory.max"),
 		Swap: number("memory.swap.current"), CPU: keyed("cpu.stat", "usage_usec"), Tasks: number("pids.current"),
-		TasksMax: number("pids.max"), IORead: -1, IOWrite: -1, OOMKills: keyed("memory.events", "oom_kill")}, true
+		TasksMax: number("pids.max"), IORead: read, IOWrite: written, OOMKills: keyed("memory.events", "oom_kill")}, true
 }
 
 // cgroupNumber reads a file of a cgroup that holds one number; -1 if it holds "max" or
@@ -218,6 +219,27 @@ func cgroupKeyed(dir, file, key string) int64 {
 		}
 	}
 	return -1
+}
+
+// cgroupIO is how many bytes were read from and written to all devices, -1 where the io
+// controller is off for the group (Documentation/admin-guide/cgroup-v2.rst, io.stat).
+func cgroupIO(dir string) (read, written int64) {
+	data, err := os.ReadFile(filepath.Join(dir, "io.stat"))
+	if err != nil {
+		return -1, -1
+	}
+	for field := range strings.FieldsSeq(string(data)) {
+		key, value, _ := strings.Cut(field, "=")
+		n, err := strconv.ParseInt(value, 10, 64)
+		switch {
+		case err != nil || n < 0:
+		case key == "rbytes":
+			read += n
+		case key == "wbytes":
+			written += n
+		}
+	}
+	return read, written
 }
 
 // Warnings implements api.World.

@@ -16,10 +16,10 @@ func (s *Setting) Live() bool {
 }
 
 // onceMade decide where the group is and how it is made: programs of the kernel are
-// attached to it before anything runs in it.
+// attached to it before anything runs in it, controllers are switched on above it.
 var onceMade = []*Setting{Slice.Setting(), Delegate.Setting(), DelegateSubgroup.Setting(),
 	IPAccounting.Setting(), IPAddressAllow.Setting(), IPAddressDeny.Setting(), SocketBindAllow.Setting(), SocketBindDeny.Setting(),
-	RestrictNetworkInterfaces.Setting(), DeviceAllow.Setting(), DevicePolicy.Setting()}
+	RestrictNetworkInterfaces.Setting(), DeviceAllow.Setting(), DevicePolicy.Setting(), IOAccounting.Setting()}
 
 // Changed lists the settings whose values differ between two units, in table order.
 func Changed(a, b *Unit) []*Setting {

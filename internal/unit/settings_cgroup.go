@@ -40,7 +40,7 @@ var (
 	TasksAccounting = boolean(cgroupRow("cgroup.tasks-accounting", "TasksAccounting", "b", "227", "Counts the processes and threads of the unit.").deflt("yes"))
 	TasksMax        = size(cgroupRow("cgroup.pids-max", "TasksMax", "t", "227", "The number of processes and threads that the unit cannot exceed.").also("cgroup.tasks-max").by(ByWorld))
 
-	IOAccounting             = boolean(cgroupRow("cgroup.io-accounting", "IOAccounting", "b", "230", "Measures the I/O of the unit."))
+	IOAccounting             = boolean(cgroupRow("cgroup.io-accounting", "IOAccounting", "b", "230", "Measures the I/O of the unit.").by(ByWorld))
 	IOWeight                 = weight(cgroupRow("cgroup.io-weight", "IOWeight", "t", "230", "The share of I/O among siblings, 1 to 10000 (100 by default).").by(ByWorld))
 	StartupIOWeight          = weight(cgroupRow("cgroup.startup-io-weight", "StartupIOWeight", "t", "230", "The I/O weight during boot and shutdown."))
 	IODeviceWeight           = lines(cgroupRow("cgroup.io-device-weight", "IODeviceWeight", "a(st)", "230", "The I/O weight on one device: DEVICE WEIGHT.").byName().by(ByWorld))

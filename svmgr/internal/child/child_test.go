@@ -523,3 +523,38 @@ func TestGoesOnWithoutTheManager(t *testing.T) {
 }
 
 var _ = testkit.Register("say ran", func([]string) { fmt.Println("ran") })
+
+// A process of the service that owns the directory of its credentials cannot hold up
+// those of the next start, nor have them written elsewhere.
+func TestCredentialsOverHostileFiles(t *testing.T) {
+	dir := t.TempDir()
+	victim := filepath.Join(dir, "victim")
+	if err := os.WriteFile(victim, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for k, hostile := range []func(string) error{
+		func(p string) error { return unix.Mkfifo(p, 0o666) },
+		func(p string) error { return os.Symlink(victim, p) },
+		func(p string) error { return os.Link(victim, p) },
+	} {
+		path := filepath.Join(dir, fmt.Sprint("credentials", k))
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"/a", "/a.new"} {
+			if err := hostile(path + name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		st := state{spec: &Spec{Credentials: Credentials{Path: path, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Items: []Credential{{ID: "a", Data: []byte("new")}}}}}
+		if err := st.credentials(); err != nil {
+			t.Errorf("%d: %v", k, err)
+		}
+		if data, err := os.ReadFile(path + "/a"); err != nil || string(data) != "new" {
+			t.Errorf("%d: %q, %v", k, data, err)
+		}
+		if data, err := os.ReadFile(victim); err != nil || string(data) != "kept" {
+			t.Errorf("%d: the other file has %q, %v", k, data, err)
+		}
+	}
+}

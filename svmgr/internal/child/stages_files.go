@@ -214,7 +214,10 @@ func (st *state) credentials() error {
 		p := c.Path + "/" + k.ID
 		// Replaced, not rewritten: a process that holds the old one keeps it.
 		tmp := p + ".new"
-		fd, err := openFile(tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW)
+		// The directory is the service's: what a process of it has put here, such as
+		// a FIFO, is never opened.
+		_ = unix.Unlink(tmp)
+		fd, err := openFile(tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW)
 		if err != nil {
 			return st.about(p, err)
 		}

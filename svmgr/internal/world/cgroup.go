@@ -257,6 +257,9 @@ const maxGenerations = 1000
 // always on where they exist, for status and for OOM reports.
 func (w *World) controllersFor(u *unit.Unit, limits []limit) []string {
 	need := []string{"memory", "pids"}
+	if unit.IOAccounting.Of(u) {
+		need = append(need, "io")
+	}
 	for _, l := range limits {
 		if l.controller != "" && !slices.Contains(need, l.controller) {
 			need = append(need, l.controller)

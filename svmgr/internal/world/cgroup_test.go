@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -278,4 +279,14 @@ func TestOwnerOfProcess(t *testing.T) {
 		r.Perform(core.KillCgroup{Unit: u.Name, Incarnation: inc})
 		until[core.CgroupEmpty](r)
 	})
+}
+
+// Measuring I/O needs a controller of its own, even without a limit on it.
+func TestIOAccountingNeedsItsController(t *testing.T) {
+	w := &World{}
+	for line, want := range map[string]bool{"IOAccounting=yes": true, "IOAccounting=no": false, "Nice=1": false} {
+		if got := slices.Contains(w.controllersFor(service(t, "a.service", "ExecStart=/bin/true", line), nil), "io"); got != want {
+			t.Errorf("%s: %v", line, got)
+		}
+	}
 }

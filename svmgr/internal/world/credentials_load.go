@@ -30,6 +30,9 @@ const (
 // directory, or what a socket answers. Nothing at all means that it is not there.
 func loadCredential(u *unit.Unit, id, path string) ([]child.Credential, error) {
 	if path == "" || path[0] != '/' {
+		if strings.ContainsRune(path, '/') {
+			return nil, fmt.Errorf("credential %s: %q is neither a path nor a name in a store of credentials: %w", id, printable(path), unix.EINVAL)
+		}
 		if f := findCredential(path); f != "" {
 			return []child.Credential{{ID: id, Path: f}}, nil
 		}

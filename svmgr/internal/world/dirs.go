@@ -247,6 +247,9 @@ func (w *World) credentials(o *order, u *unit.Unit, id identity) error {
 	}
 	for _, item := range unit.ImportCredential.Of(u) {
 		pattern, prefix, renamed := strings.Cut(item, ":")
+		if strings.ContainsRune(pattern, '/') {
+			return at("credentials", fmt.Errorf("ImportCredential=%s: it is no name in a store of credentials: %w", printable(item), unix.EINVAL))
+		}
 		for _, dir := range credentialStores {
 			found, _ := filepath.Glob(dir + "/" + pattern)
 			for _, f := range found {
