@@ -40,6 +40,9 @@ for kind in services supervisors; do
 	done
 done
 
+for f in config/dbus/*.conf; do
+	put 644 "$f" "$prefix/share/dbus-1/system.d"
+done
 for f in docs/man/*.[1-8]; do
 	put 644 "$f" "$prefix/share/man/man${f##*.}"
 done

@@ -35,6 +35,12 @@ func (c *Call) Authorize(action string, details map[string]string) error {
 	return c.authorize(action, details, c.Interactive())
 }
 
+// AuthorizeAsking is Authorize for methods that have an argument "interactive", which
+// old clients set instead of the message's flag.
+func (c *Call) AuthorizeAsking(action string, interactive bool) error {
+	return c.authorize(action, nil, interactive || c.Interactive())
+}
+
 func (c *Call) authorize(action string, details map[string]string, interactive bool) error {
 	who, err := c.Caller()
 	if err != nil {

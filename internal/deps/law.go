@@ -49,6 +49,7 @@ var law = []rule{
 	{pkg: "internal/ipc/pid1", ours: []string{"internal/ipc/frame"}, never: []string{"fmt", "reflect"}, pure: true},
 	{pkg: "internal/ipc", ours: []string{"internal/sys/fdpass", "internal/ipc/frame"}, outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "internal/access", ours: []string{"internal/diag"}, outside: []string{"github.com/pelletier/go-toml/v2/..."}},
+	{pkg: "internal/bus/label", pure: true},
 	{pkg: "internal/bus", ours: []string{"internal/log"}, outside: []string{"github.com/godbus/dbus/v5/...", "golang.org/x/sys/unix"}},
 	{pkg: "sdnotify/...", outside: []string{"golang.org/x/sys/unix"}},
 
@@ -94,10 +95,15 @@ var law = []rule{
 	{pkg: "internal/install", ours: with(model, "internal/tree")},
 
 	// systemd1 for its clients: words and types, the way to the manager, D-Bus.
-	{pkg: "sd1bridge/internal/translate", ours: with(model, "internal/ipc", "internal/sandbox"), never: []string{"os", "os/...", "net", "syscall", "sync"}},
+	{pkg: "sd1bridge/internal/translate", ours: with(model, "internal/bus/label", "internal/ipc", "internal/sandbox"), never: []string{"os", "os/...", "net", "syscall", "sync"}},
 	{pkg: "sd1bridge/internal/upstream", ours: []string{"internal/ipc", "sd1bridge/internal/translate"}},
 	{pkg: "sd1bridge/internal/api", ours: with(model, "internal/bus", "internal/graph", "internal/install", "internal/ipc", "internal/load", "internal/sys/virt", "sd1bridge/internal/..."), outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
 	{pkg: "sd1bridge", ours: []string{"internal/bus", "internal/ipc", "sdnotify", "sd1bridge/internal/..."}, outside: []string{"github.com/godbus/dbus/v5"}},
+
+	// login1: what decides about sessions, and D-Bus, files and processes around it.
+	{pkg: "logind/internal/session", pure: true},
+	{pkg: "logind/internal/api", ours: []string{"internal/bus", "internal/bus/label", "internal/ipc", "internal/sys/accounts", "internal/sys/pidfd", "logind/internal/session"}, outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
+	{pkg: "logind", ours: []string{"internal/bus", "internal/ipc", "logind/internal/...", "sdnotify"}},
 
 	// Tools of the house; nothing that is shipped imports them.
 	{pkg: "internal/deps"},

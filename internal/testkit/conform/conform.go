@@ -14,20 +14,37 @@ import (
 //go:embed systemd257.tsv
 var recorded string
 
+//go:embed login1.tsv
+var recordedLogin string
+
+// recordings are by the last word of the service's name.
+func recordings(service string) string {
+	switch service {
+	case "systemd1":
+		return recorded
+	case "login1":
+		return recordedLogin
+	}
+	panic("there is no recording of " + service)
+}
+
 // Member is one line of the recording: "Manager.GetUnit", and its kind and types.
 type Member struct{ Name, What string }
 
 // Recorded are the members of systemd1 in systemd 257, sorted. The names of arguments
 // are not compared: clients do not see them.
-func Recorded() []Member {
+func Recorded() []Member { return RecordedOf("systemd1") }
+
+// RecordedOf are those of another service: "login1".
+func RecordedOf(service string) []Member {
 	var out []Member
-	for line := range strings.Lines(recorded) {
+	for line := range strings.Lines(recordings(service)) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		what := f[1] + " " + f[3]
 		if f[1] == "property" {
 			what += " " + f[4]
 		}
-		out = append(out, Member{strings.TrimPrefix(f[0], "org.freedesktop.systemd1.") + "." + f[2], strings.TrimSpace(what)})
+		out = append(out, Member{strings.TrimPrefix(f[0], "org.freedesktop."+service+".") + "." + f[2], strings.TrimSpace(what)})
 	}
 	slices.SortFunc(out, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
 	return out
@@ -62,14 +79,17 @@ type arg struct {
 }
 
 // Shown are the members of systemd1 in an introspection text.
-func Shown(text string) ([]Member, error) {
+func Shown(text string) ([]Member, error) { return ShownOf("systemd1", text) }
+
+// ShownOf are those of another service.
+func ShownOf(service, text string) ([]Member, error) {
 	var n node
 	if err := xml.Unmarshal([]byte(text), &n); err != nil {
 		return nil, fmt.Errorf("read introspection: %w", err)
 	}
 	var out []Member
 	for _, i := range n.Interfaces {
-		short, ok := strings.CutPrefix(i.Name, "org.freedesktop.systemd1.")
+		short, ok := strings.CutPrefix(i.Name, "org.freedesktop."+service+".")
 		if !ok {
 			continue
 		}
@@ -106,24 +126,29 @@ func Shown(text string) ([]Member, error) {
 
 // Compare says what is missing, what is more than was recorded, and what differs,
 // sorted: "missing Unit.Markers: property as read,false".
-func Compare(shown []Member) []string {
-	have := map[string]string{}
+func Compare(shown []Member) []string { return CompareOf("systemd1", shown) }
+
+// CompareOf does so for another service.
+func CompareOf(service string, shown []Member) []string {
+	// A method and a signal may have the same name.
+	kind := func(m Member) string { return strings.Fields(m.What)[0] + " " + m.Name }
+	have := map[string]Member{}
 	for _, m := range shown {
-		have[m.Name] = m.What
+		have[kind(m)] = m
 	}
 	var out []string
-	for _, m := range Recorded() {
-		got, ok := have[m.Name]
-		delete(have, m.Name)
+	for _, m := range RecordedOf(service) {
+		got, ok := have[kind(m)]
+		delete(have, kind(m))
 		switch {
 		case !ok:
 			out = append(out, "missing "+m.Name+": "+m.What)
-		case got != m.What:
-			out = append(out, "differs "+m.Name+": "+got+"; recorded: "+m.What)
+		case got.What != m.What:
+			out = append(out, "differs "+m.Name+": "+got.What+"; recorded: "+m.What)
 		}
 	}
-	for name, what := range have {
-		out = append(out, "more "+name+": "+what)
+	for _, m := range have {
+		out = append(out, "more "+m.Name+": "+m.What)
 	}
 	slices.Sort(out)
 	return out

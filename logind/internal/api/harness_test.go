@@ -1,0 +1,205 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"dynamod/internal/bus"
+	"dynamod/internal/testkit"
+	"dynamod/logind/internal/session"
+)
+
+// fakeUnits is a manager that starts and stops everything at once.
+type fakeUnits struct {
+	mu    sync.Mutex
+	calls []string
+	gone  func(string)
+	// hold, if not nil, delays every start of a user's manager.
+	hold chan struct{}
+}
+
+func (f *fakeUnits) note(words ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, strings.Join(words, " "))
+}
+
+func (f *fakeUnits) did(call string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.calls {
+		if c == call {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *fakeUnits) Start(ctx context.Context, unit string) error {
+	f.note("start", unit)
+	if f.hold != nil && strings.HasPrefix(unit, "user@") {
+		select {
+		case <-f.hold:
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+func (f *fakeUnits) Stop(_ context.Context, unit string) error {
+	f.note("stop", unit)
+	f.gone(unit)
+	return nil
+}
+func (f *fakeUnits) Scope(_ context.Context, s Scope) error {
+	f.note("scope", s.Name, s.Slice)
+	return nil
+}
+func (f *fakeUnits) Abandon(_ context.Context, unit string) error {
+	f.note("abandon", unit)
+	f.gone(unit) // nothing was left in it
+	return nil
+}
+func (f *fakeUnits) Kill(_ context.Context, unit string, _ int32) error {
+	f.note("kill", unit)
+	return nil
+}
+func (f *fakeUnits) Shutdown(_ context.Context, kind string) error {
+	f.note("shutdown", kind)
+	return nil
+}
+func (f *fakeUnits) Watch(ctx context.Context, _ func() []string, gone func(string)) {
+	<-ctx.Done()
+}
+
+type rig struct {
+	t      *testing.T
+	root   string
+	socket string
+	units  *fakeUnits
+	server *Server
+	conn   *dbus.Conn
+}
+
+const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><type>session</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>
+`
+
+// begin starts a message bus and login1 on it, with files of the test's own.
+func begin(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, root: t.TempDir()}
+	r.socket = filepath.Join(r.root, "bus")
+	config := filepath.Join(r.root, "bus.conf")
+	for path, text := range map[string]string{config: strings.Replace(busConfig, "%s", r.socket, 1),
+		filepath.Join(r.root, "etc/passwd"): "root:x:0:0::/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\nbob:x:1001:1001::/home/bob:/bin/sh\n",
+		filepath.Join(r.root, "dev/tty0"):   ""} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("dbus-daemon", "--config-file="+config, "--nofork", "--print-address")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("dbus-daemon (Debian package dbus-daemon): %v", err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatalf("dbus-daemon says no address: %v", err)
+	}
+	r.start()
+	r.conn = r.client()
+	return r
+}
+
+func (r *rig) client() *dbus.Conn {
+	r.t.Helper()
+	c, err := dbus.Connect("unix:path=" + r.socket)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// start begins a logind; the one before was stopped.
+func (r *rig) start() {
+	r.t.Helper()
+	r.units = &fakeUnits{}
+	limits := session.DefaultLimits()
+	limits.Sessions, limits.PerUser, limits.UserStopDelay = 5, 3, 1
+	limits.Inhibitors = 8
+	r.server = New(r.units, Options{Root: r.root, Limits: limits}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	r.units.gone = r.server.unitGone
+	if err := r.server.Prepare(); err != nil {
+		r.t.Fatal(err)
+	}
+	joined := make(chan bool, 1)
+	ended := make(chan struct{})
+	s := r.server
+	go func() {
+		s.Service().Join(bus.Bus{Address: r.socket, Names: []string{Name}, Heard: s.Heard, Joined: func(*bus.Client) { joined <- true }})
+		close(ended)
+	}()
+	r.t.Cleanup(func() { s.Close(); <-ended })
+	testkit.Receive(r.t, joined, "login1 joins the bus")
+}
+
+func (r *rig) manager() dbus.BusObject { return r.conn.Object(Name, managerPath) }
+
+// leader is a process that a session may be about.
+func (r *rig) leader() *exec.Cmd {
+	r.t.Helper()
+	c := exec.Command("sleep", "1000")
+	if err := c.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+	return c
+}
+
+type created struct {
+	ID, Runtime, Seat string
+	Path              dbus.ObjectPath
+	FIFO              dbus.UnixFD
+	UID, VT           uint32
+	Existing          bool
+}
+
+type property struct {
+	Name  string
+	Value dbus.Variant
+}
+
+// create makes a session as pam_systemd does.
+func (r *rig) create(pid int, uid uint32, class, seat string, vt uint32) (created, error) {
+	var c created
+	err := r.manager().Call(managerIface+".CreateSession", 0, uid, uint32(pid), "login", "tty", class, "", seat, vt, "tty1", "", false, "", "", []property{}).
+		Store(&c.ID, &c.Path, &c.Runtime, &c.FIFO, &c.UID, &c.Seat, &c.VT, &c.Existing)
+	return c, err
+}
+
+func (r *rig) read(parts ...string) string {
+	data, err := os.ReadFile(filepath.Join(append([]string{r.root, "run/systemd"}, parts...)...))
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}

@@ -1,0 +1,278 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+
+	"dynamod/internal/bus"
+	"dynamod/logind/internal/session"
+)
+
+// Name is the bus name.
+const Name = "org.freedesktop.login1"
+
+// Units is what logind needs of the service manager.
+type Units interface {
+	// Start and Stop wait for the end of their jobs. A unit that has no file is
+	// ErrNoUnit.
+	Start(ctx context.Context, unit string) error
+	Stop(ctx context.Context, unit string) error
+	// Scope makes and starts a transient scope of one process.
+	Scope(ctx context.Context, scope Scope) error
+	// Abandon says that the scope's processes may stay.
+	Abandon(ctx context.Context, unit string) error
+	Kill(ctx context.Context, unit string, signal int32) error
+	// Shutdown ends the machine: poweroff, reboot, halt, kexec or soft-reboot.
+	Shutdown(ctx context.Context, kind string) error
+	// Watch calls gone for every scope that has become inactive, until ctx ends; scopes
+	// lists those that are believed to be there, to be checked when it begins.
+	Watch(ctx context.Context, scopes func() []string, gone func(unit string))
+}
+
+// ErrNoUnit says that a unit has no file.
+var ErrNoUnit = errors.New("there is no such unit")
+
+// Scope is a transient scope.
+type Scope struct {
+	Name, Description, Slice string
+	PID                      int32
+	// Wants are units that it comes after and wants; Properties are settings such as
+	// MemoryMax.
+	Wants      []string
+	Properties map[string]string
+}
+
+// Options say where things are.
+type Options struct {
+	// Root is before /run, /var and /sys; "/" but in tests.
+	Root string
+	// KillUserProcesses ends what is left of a session at logout (logind.conf(5)).
+	KillUserProcesses bool
+	Limits            session.Limits
+}
+
+// held are the descriptors of a session: its leader's, and the reading end of its FIFO.
+type held struct {
+	leader, fifo *os.File
+	// follow is a second descriptor of the leader, for the poller.
+	follow   *os.File
+	followed bool
+	// keep says that the FIFO is there already.
+	keep       bool
+	properties map[string]string
+}
+
+// Server is login1.
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	units   Units
+	service *bus.Service
+	ctx     context.Context
+	cancel  context.CancelFunc
+	work    sync.WaitGroup
+
+	mu      sync.Mutex
+	core    *session.Core
+	request uint64
+	waiting map[uint64]chan answer
+	held    map[string]*held
+	locks   map[uint64]*os.File
+	// arriving is for the session that the core is about to make.
+	arriving *held
+	timer    *time.Timer
+	closed   bool
+}
+
+type answer struct {
+	grant session.Grant
+	err   error
+}
+
+// New makes the server. Nothing runs before Prepare.
+func New(units Units, o Options, log *slog.Logger) *Server {
+	_, err := os.Stat(filepath.Join(o.Root, "dev/tty0"))
+	s := &Server{opts: o, log: log, units: units, core: session.New(o.Limits, err == nil), waiting: map[uint64]chan answer{},
+		held: map[string]*held{}, locks: map[uint64]*os.File{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.service = bus.NewService(s.tree(), log)
+	return s
+}
+
+// Service is what to put on a bus.
+func (s *Server) Service() *bus.Service { return s.service }
+
+// Prepare makes the directories that clients watch, takes over the sessions from before,
+// and follows units and terminals until Close. Join a bus after it.
+func (s *Server) Prepare() error {
+	for _, d := range []string{"seats", "sessions", "users", "machines", "inhibit", "shutdown"} {
+		if err := os.MkdirAll(s.run(d), 0o755); err != nil {
+			return err
+		}
+	}
+	s.restore()
+	s.mu.Lock()
+	s.writeSeat(s.core.Seats["seat0"])
+	s.mu.Unlock()
+	s.readLinger()
+	s.work.Go(func() { s.units.Watch(s.ctx, s.scopes, s.unitGone) })
+	s.followVT()
+	return nil
+}
+
+// Close lets go of everything; sessions stay in their files, for the next one.
+func (s *Server) Close() {
+	s.cancel()
+	s.mu.Lock()
+	s.closed = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	for _, h := range s.held {
+		h.close()
+	}
+	for _, f := range s.locks {
+		f.Close()
+	}
+	s.mu.Unlock()
+	s.service.Close()
+	s.work.Wait()
+}
+
+func (h *held) close() {
+	for _, f := range []*os.File{h.leader, h.fifo, h.follow} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+func (s *Server) run(parts ...string) string {
+	return filepath.Join(append([]string{s.opts.Root, "run/systemd"}, parts...)...)
+}
+
+// Heard takes the signals of the bus: who leaves it loses control of sessions.
+func (s *Server) Heard(m *dbus.Message) {
+	member, _ := m.Headers[dbus.FieldMember].Value().(string)
+	sender, _ := m.Headers[dbus.FieldSender].Value().(string)
+	if member != "NameOwnerChanged" || sender != "org.freedesktop.DBus" || len(m.Body) != 3 {
+		return
+	}
+	if name, _ := m.Body[0].(string); m.Body[2] == "" && strings.HasPrefix(name, ":") {
+		s.handle(session.ClientGone{Client: name})
+	}
+}
+
+// now is the moment, by both clocks.
+func now() session.Now {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // this clock always is there
+	return session.Now{Wall: time.Now().UnixMicro(), Mono: ts.Nano() / 1000}
+}
+
+// handle gives an event to the core and carries out what it says.
+func (s *Server) handle(e session.Event) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.locked(e)
+	s.mu.Unlock()
+	s.service.Flush()
+}
+
+// ask makes a request of the core and waits for its answer.
+func (s *Server) ask(ctx context.Context, event func(request uint64) session.Event) (session.Grant, error) {
+	ch := make(chan answer, 1)
+	s.mu.Lock()
+	s.request++
+	r := s.request
+	s.waiting[r] = ch
+	s.mu.Unlock()
+	s.handle(event(r))
+	select {
+	case a := <-ch:
+		return a.grant, a.err
+	case <-ctx.Done():
+		s.mu.Lock()
+		delete(s.waiting, r)
+		s.mu.Unlock()
+		return session.Grant{}, ctx.Err()
+	}
+}
+
+// locked carries out the actions of one event, in order; s.mu is held. What takes time
+// goes to a goroutine that comes back with an event.
+func (s *Server) locked(e session.Event) {
+	for _, a := range s.core.Handle(now(), e) {
+		s.act(a)
+	}
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+	if d := s.core.Deadline(); d != 0 {
+		wait := time.Duration(max(d-now().Mono, 0)) * time.Microsecond
+		s.timer = time.AfterFunc(wait, func() { s.handle(session.Tick{}) })
+	}
+}
+
+func (s *Server) act(a session.Action) {
+	switch a := a.(type) {
+	case session.Refuse:
+		s.answer(a.Request, answer{err: bus.Errorf(a.Name, "%s", a.Text)})
+	case session.Grant:
+		s.answer(a.Request, answer{grant: a})
+	case session.OpenUser:
+		s.openUser(a.UID)
+	case session.CloseUser:
+		s.closeUser(a.UID)
+	case session.Open:
+		s.open(a)
+	case session.StopScope:
+		s.later(func() { s.quietly("stop scope", s.units.Stop(s.ctx, "session-"+a.ID+".scope")) })
+	case session.Abandon:
+		s.abandon(a.ID)
+	case session.Forget:
+		if h := s.held[a.ID]; h != nil {
+			h.close()
+			delete(s.held, a.ID)
+		}
+	case session.Appeared:
+		s.appeared(a)
+	case session.Vanished:
+		s.vanished(a)
+	case session.Changed:
+		s.changed(a)
+	case session.Prepare:
+		s.prepare(a)
+	case session.Execute:
+		s.later(func() { s.execute(a.Transition) })
+	}
+}
+
+func (s *Server) answer(r uint64, a answer) {
+	if ch := s.waiting[r]; ch != nil {
+		delete(s.waiting, r)
+		ch <- a
+	}
+}
+
+// later runs f aside; it ends when s.ctx does, at the latest.
+func (s *Server) later(f func()) { s.work.Go(f) }
+
+func (s *Server) quietly(what string, err error) {
+	if err != nil && !errors.Is(err, ErrNoUnit) && s.ctx.Err() == nil {
+		s.log.Warn(what, "err", err)
+	}
+}

@@ -1,0 +1,179 @@
+package session
+
+// Event is something that happened. Each is handled at a moment.
+type Event interface{ event() }
+
+// Action is what the shell is to do, in the order of the list.
+type Action interface{ action() }
+
+type (
+	// Create asks for a session. Session holds what was asked for; ID and stage are
+	// chosen here. Request names it in the answer. GID is the user's group.
+	Create struct {
+		Request uint64
+		GID     uint32
+		Session Session
+	}
+	// Restore makes a session known that was there before this process.
+	Restore struct {
+		GID     uint32
+		Session Session
+	}
+	// Opened tells that the units of a session are there, or why not.
+	Opened struct {
+		ID    string
+		Error string
+	}
+	// UserOpened tells that the user's slice, runtime directory and manager are there.
+	UserOpened struct{ UID uint32 }
+	// UserClosed tells that they are gone.
+	UserClosed struct{ UID uint32 }
+	// Ended tells that a session is over: its leader ended, its FIFO was closed, or
+	// it was released.
+	Ended struct{ ID string }
+	// Emptied tells that nothing is left in the scope of a session.
+	Emptied struct{ ID string }
+	// Terminate asks to kill what is left of a session.
+	Terminate struct{ ID string }
+	// VTShown tells which terminal is in front (/sys/class/tty/tty0/active).
+	VTShown struct{ VT uint32 }
+	// SetIdle and SetLocked are hints of the session.
+	SetIdle struct {
+		ID   string
+		Idle bool
+	}
+	SetLocked struct {
+		ID     string
+		Locked bool
+	}
+	// SetLinger makes a user stay without sessions, or no longer.
+	SetLinger struct {
+		UID, GID uint32
+		Name     string
+		Linger   bool
+	}
+	// TakeControl asks for control of a session in the name of a bus client.
+	TakeControl struct {
+		ID, Client string
+		Force      bool
+	}
+	// ReleaseControl gives it back. ClientGone does for all that the client has.
+	ReleaseControl struct{ ID, Client string }
+	ClientGone     struct{ Client string }
+	// SetType and SetDisplay are what the controller of a session says of it; Client
+	// must be the controller.
+	SetType    struct{ ID, Client, Type string }
+	SetDisplay struct{ ID, Client, Display string }
+	// Inhibit asks for an inhibitor.
+	Inhibit struct {
+		Request   uint64
+		Inhibitor Inhibitor
+	}
+	// InhibitorGone tells that its descriptor was closed.
+	InhibitorGone struct{ ID uint64 }
+	// Power asks for a transition.
+	Power struct {
+		Request    uint64
+		Transition Transition
+	}
+	// PowerDone tells that the transition was carried out, or failed.
+	PowerDone struct{}
+	// Tick tells that Deadline has come.
+	Tick struct{}
+)
+
+func (Create) event()         {}
+func (Restore) event()        {}
+func (Opened) event()         {}
+func (UserOpened) event()     {}
+func (UserClosed) event()     {}
+func (Ended) event()          {}
+func (Emptied) event()        {}
+func (Terminate) event()      {}
+func (VTShown) event()        {}
+func (SetIdle) event()        {}
+func (SetLocked) event()      {}
+func (SetLinger) event()      {}
+func (TakeControl) event()    {}
+func (ReleaseControl) event() {}
+func (ClientGone) event()     {}
+func (SetType) event()        {}
+func (SetDisplay) event()     {}
+func (Inhibit) event()        {}
+func (InhibitorGone) event()  {}
+func (Power) event()          {}
+func (PowerDone) event()      {}
+func (Tick) event()           {}
+
+type (
+	// Refuse answers a request with an error: a D-Bus error name and a sentence.
+	Refuse struct {
+		Request    uint64
+		Name, Text string
+	}
+	// Grant answers a request: the session or inhibitor ID is there.
+	Grant struct {
+		Request   uint64
+		Session   string
+		Inhibitor uint64
+	}
+	// OpenUser starts a user's units, Open those of a session after the user's.
+	OpenUser struct{ UID uint32 }
+	// Scope is "" for a session without.
+	Open struct{ ID, Scope string }
+	// CloseUser stops a user's units.
+	CloseUser struct{ UID uint32 }
+	// StopScope stops a session's scope; Abandon lets what is in it go on.
+	StopScope struct{ ID string }
+	Abandon   struct{ ID string }
+	// Forget drops the descriptors of a session (leader, FIFO).
+	Forget struct{ ID string }
+	// Appeared and Vanished are told by signals of the manager object. Kind is
+	// Session, User or Seat.
+	Appeared struct {
+		Kind Kind
+		ID   string
+	}
+	Vanished struct {
+		Kind Kind
+		ID   string
+	}
+	// Changed names properties that have changed, and says that the state file of
+	// the object is to be written anew.
+	Changed struct {
+		Kind  Kind
+		ID    string
+		Names []string
+	}
+	// Prepare is PrepareForShutdown or PrepareForSleep.
+	Prepare struct {
+		Transition Transition
+		Begin      bool
+	}
+	// Execute carries a transition out.
+	Execute struct{ Transition Transition }
+)
+
+// Kind is what an action is about.
+type Kind int
+
+const (
+	AManager Kind = iota
+	ASession
+	AUser
+	ASeat
+)
+
+func (Refuse) action()    {}
+func (Grant) action()     {}
+func (OpenUser) action()  {}
+func (Open) action()      {}
+func (CloseUser) action() {}
+func (StopScope) action() {}
+func (Abandon) action()   {}
+func (Forget) action()    {}
+func (Appeared) action()  {}
+func (Vanished) action()  {}
+func (Changed) action()   {}
+func (Prepare) action()   {}
+func (Execute) action()   {}

@@ -1,0 +1,70 @@
+// dynamod-logind is org.freedesktop.login1: it makes sessions for pam_systemd, knows who
+// sits where, and asks the manager to end or suspend the machine when it may.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"syscall"
+
+	"dynamod/internal/bus"
+	"dynamod/internal/ipc"
+	"dynamod/logind/internal/api"
+	"dynamod/logind/internal/session"
+	"dynamod/sdnotify"
+)
+
+func main() {
+	// What is kept lives long, and there is little of it: a heap that may double before
+	// it is looked at would be most of what this program takes.
+	debug.SetGCPercent(25)
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	err := run(os.Args[1:], log)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		log.Error("dynamod-logind ends", "err", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, log *slog.Logger) error {
+	f := flag.NewFlagSet("dynamod-logind", flag.ContinueOnError)
+	control := f.String("control", ipc.SocketPath, "the manager's control socket")
+	address := f.String("bus", "/run/dbus/system_bus_socket", "the socket of the message bus")
+	root := f.String("root", "/", "the directory that has run, var, etc, dev and sys")
+	kill := f.Bool("kill-user-processes", false, "end what a session leaves behind at logout")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q; see -help", f.Arg(0))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	s := api.New(&manager{*control, log}, api.Options{Root: *root, KillUserProcesses: *kill, Limits: session.DefaultLimits()}, log)
+	if err := s.Prepare(); err != nil {
+		return err
+	}
+	ready := sync.OnceFunc(func() {
+		if _, err := sdnotify.Notify(sdnotify.Ready); err != nil {
+			log.Warn("the manager was not told that we are ready", "err", err)
+		}
+	})
+	var parts sync.WaitGroup
+	parts.Go(func() {
+		s.Service().Join(bus.Bus{Address: *address, Names: []string{api.Name}, Heard: s.Heard, Joined: func(*bus.Client) { ready() }})
+	})
+	<-ctx.Done()
+	s.Close()
+	parts.Wait()
+	return nil
+}
