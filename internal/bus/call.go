@@ -81,6 +81,11 @@ func (c *Call) Reply(values ...any) error {
 	if got := dbus.SignatureOf(values...).String(); got != c.out {
 		panic(fmt.Sprintf("%s.%s answers %q; its signature is %q", c.Interface, c.Member, got, c.out))
 	}
+	return c.reply(values...)
+}
+
+// reply answers with values that are of the method's signature on the wire.
+func (c *Call) reply(values ...any) error {
 	if c.msg.Flags&dbus.FlagNoReplyExpected != 0 {
 		c.done = true
 		return nil
@@ -88,7 +93,7 @@ func (c *Call) Reply(values ...any) error {
 	r := c.response(dbus.TypeMethodReply)
 	r.Body = values
 	if c.out != "" {
-		r.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(values...))
+		r.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.ParseSignatureMust(c.out))
 	}
 	if _, err := c.conn.send(r, nil); err != nil {
 		return err // the caller gets it, if it is still there

@@ -31,7 +31,8 @@ func (s *Service) properties(c *Call, interfaces []*Interface) error {
 		}
 		name := c.Args[0].(string)
 		known := name == "" || slices.ContainsFunc(standard, func(i *Interface) bool { return i.Name == name })
-		all := map[string]dbus.Variant{}
+		all := []entry{}
+		seen := map[string]bool{}
 		for _, i := range interfaces {
 			if name != "" && i.Name != name {
 				continue
@@ -39,20 +40,21 @@ func (s *Service) properties(c *Call, interfaces []*Interface) error {
 			known = true
 			for k := range i.Properties {
 				p := &i.Properties[k]
-				if p.Hidden {
+				if p.Hidden || seen[p.Name] {
 					continue
 				}
+				seen[p.Name] = true
 				v, err := p.value(c.Object)
 				if err != nil {
 					return err
 				}
-				all[p.Name] = v
+				all = append(all, entry{p.Name, v})
 			}
 		}
 		if !known {
 			return Errorf(ErrUnknownInterface, "Unknown interface '%s'.", name)
 		}
-		return c.Reply(all)
+		return c.reply(all)
 	case "Set":
 		if err := c.expect("ssv", ""); err != nil {
 			return err
@@ -71,6 +73,14 @@ func (s *Service) properties(c *Call, interfaces []*Interface) error {
 		return p.Set(c, v)
 	}
 	return unknownMethod(c)
+}
+
+// entry is {sv} of a dictionary whose order is kept: that of the table, in which
+// clients print properties. godbus writes the entries of maps in any order; a structure
+// of the same two types is the same bytes (D-Bus specification, "Marshaling").
+type entry struct {
+	Name  string
+	Value dbus.Variant
 }
 
 func property(interfaces []*Interface, iface, name string) (*Property, error) {

@@ -37,13 +37,13 @@ func (s *Server) Run(ctx context.Context) {
 			}
 		}
 	}()
-	s.up.Listen(ctx, s.caughtUp, func(e ipc.Event) {
-		s.heard(e)
+	soon := func() {
 		select {
 		case flush <- struct{}{}:
 		default:
 		}
-	})
+	}
+	s.up.Listen(ctx, func() { s.caughtUp(); soon() }, func(e ipc.Event) { s.heard(e); soon() })
 	<-done
 }
 
@@ -51,7 +51,11 @@ func (s *Server) Run(ctx context.Context) {
 // gone, names of the bus that services wait for.
 func (s *Server) caughtUp() {
 	s.ping()
-	s.first.Do(s.forgetFormer)
+	former := true
+	s.first.Do(func() { s.forgetFormer(); former = false })
+	if former {
+		s.allChanged()
+	}
 	s.wantedNames()
 	s.jobs.mu.Lock()
 	var open []uint32
@@ -144,6 +148,19 @@ func (s *Server) heard(e ipc.Event) {
 	case ipc.EventDropped:
 		s.log.Warn("events of the manager were lost: signals may be missing", "count", e.Count)
 		s.caughtUp()
+	}
+}
+
+// allChanged notes that any unit may have changed while nobody listened.
+func (s *Server) allChanged() {
+	ctx, cancel := s.ctx(nil)
+	defer cancel()
+	list, err := s.up.List(ctx, ipc.ListArgs{})
+	if err != nil {
+		s.log.Warn("units could not be listed: clients may have old values", "err", err)
+	}
+	for _, u := range list {
+		s.changed(u.Name)
 	}
 }
 

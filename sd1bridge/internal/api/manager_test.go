@@ -16,6 +16,7 @@ import (
 	sd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 
+	"dynamod/internal/ipc"
 	"dynamod/internal/testkit"
 	"dynamod/sd1bridge/internal/upstream"
 )
@@ -61,8 +62,10 @@ func built(t *testing.T) string {
 // both is a real manager with a bridge before it.
 type both struct {
 	server *Server
-	socket string
-	units  string
+	// control is the manager's own socket.
+	control string
+	socket  string
+	units   string
 }
 
 func start(t *testing.T, files map[string]string) *both {
@@ -95,6 +98,7 @@ func start(t *testing.T, files map[string]string) *both {
 		cmd.Wait()
 	})
 	control := filepath.Join(rt, "control.sock")
+	b.control = control
 	testkit.Eventually(t, "the manager listens", func() bool {
 		c, err := net.Dial("unix", control)
 		if err == nil {
@@ -212,4 +216,56 @@ func asDBus(err error, e *dbus.Error) bool {
 	x, ok := err.(dbus.Error)
 	*e = x
 	return ok
+}
+
+// When events were lost, clients are told what units are now.
+func TestLostEventsAreMadeGood(t *testing.T) {
+	b := start(t, someUnits)
+	c, err := b.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	// The bridge of this test hears no events but the one that says so.
+	deaf := New(upstream.New(b.control, slog.New(slog.DiscardHandler)), Options{Root: "/", Version: "test"}, slog.New(slog.DiscardHandler))
+	deaf.first.Do(func() {})
+	defer deaf.up.Close()
+	socket := filepath.Join(filepath.Dir(b.socket), "deaf")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() { deaf.Service().ServePrivate(l, func(uint32) bool { return true }) })
+	defer serving.Wait()
+	defer deaf.Service().Close()
+	c2, err := (&both{socket: socket}).dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c2.Close()
+	if err := c2.Object("", "/org/freedesktop/systemd1").Call("org.freedesktop.DBus.Peer.Ping", 0).Err; err != nil {
+		t.Fatal(err) // it is a peer now, which signals are sent to
+	}
+	o := c.Object("", dbus.ObjectPath("/org/freedesktop/systemd1"))
+	if err := o.Call(prefix+"Manager.StartUnit", 0, "web.service", "replace").Err; err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "the unit is up", func() bool {
+		v, err := c.Object("", "/org/freedesktop/systemd1/unit/web_2eservice").GetProperty(prefix + "Unit.SubState")
+		return err == nil && v.Value() == "running"
+	})
+	signals := make(chan *dbus.Signal, 1024)
+	c2.Signal(signals)
+	deaf.heard(ipc.Event{Kind: ipc.EventDropped, Count: 3})
+	deaf.bus.Flush()
+	for {
+		s := testkit.Receive(t, signals, "PropertiesChanged of web.service")
+		if s.Path != "/org/freedesktop/systemd1/unit/web_2eservice" || s.Name != "org.freedesktop.DBus.Properties.PropertiesChanged" {
+			continue
+		}
+		if v := s.Body[1].(map[string]dbus.Variant)["ActiveState"]; v.Value() == "active" {
+			return
+		}
+	}
 }

@@ -169,11 +169,13 @@ func (s *Server) findUnit(c *bus.Call, label string) (any, []*bus.Interface, err
 	if !ok || err != nil || n.IsTemplate() {
 		return nil, nil, bus.Errorf(bus.ErrUnknownObject, "Unknown object '%s'.", translate.UnitsPath+"/"+label)
 	}
-	list := []*bus.Interface{s.tables.by["Unit"]}
+	// GetAll("") has the unit's own interface first, as systemd has.
+	var list []*bus.Interface
 	own := n.Type.String()
 	if i := s.tables.by[strings.ToUpper(own[:1])+own[1:]]; i != nil {
 		list = append(list, i)
 	}
+	list = append(list, s.tables.by["Unit"])
 	return &unitObject{s: s, name: name, call: c}, list, nil
 }
 

@@ -20,6 +20,21 @@ import (
 //go:embed members.tsv
 var membersFile string
 
+//go:embed order.txt
+var orderFile string
+
+// order are the properties of an interface in the order in which systemd 257 answers
+// GetAll, as `systemctl show --all` printed them; those that print nothing when they
+// are empty are not all in it.
+func order(iface string) []string {
+	for line := range strings.Lines(orderFile) {
+		if f := strings.Fields(line); f[0] == iface {
+			return f[1:]
+		}
+	}
+	return nil
+}
+
 const prefix = "org.freedesktop.systemd1."
 
 // member is one line of members.tsv.
@@ -123,6 +138,24 @@ func (s *Server) build() *tables {
 			g.Args, _ = args(m.types, strings.Split(m.access, ","))
 			i.Signals = append(i.Signals, g)
 		}
+	}
+	for name, i := range t.by {
+		rank := map[string]int{}
+		for k, p := range order(name) {
+			rank[p] = k + 1
+		}
+		slices.SortStableFunc(i.Properties, func(a, b bus.Property) int {
+			ra, rb := rank[a.Name], rank[b.Name]
+			switch {
+			case ra == 0 && rb == 0:
+				return strings.Compare(a.Name, b.Name)
+			case ra == 0:
+				return 1
+			case rb == 0:
+				return -1
+			}
+			return ra - rb
+		})
 	}
 	slices.Sort(t.missing)
 	return t
