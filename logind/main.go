@@ -17,9 +17,12 @@ import (
 	"dynamod/internal/bus"
 	"dynamod/internal/ipc"
 	"dynamod/logind/internal/api"
-	"dynamod/logind/internal/session"
 	"dynamod/sdnotify"
 )
+
+// inhibitorsPerUser is how many locks one user may hold: more than any desktop takes, and
+// few of the 8192 of all.
+const inhibitorsPerUser = 1024
 
 func main() {
 	// What is kept lives long, and there is little of it: a heap that may double before
@@ -41,7 +44,6 @@ func run(args []string, log *slog.Logger) error {
 	control := f.String("control", ipc.SocketPath, "the manager's control socket")
 	address := f.String("bus", "/run/dbus/system_bus_socket", "the socket of the message bus")
 	root := f.String("root", "/", "the directory that has run, var, etc, dev and sys")
-	kill := f.Bool("kill-user-processes", false, "end what a session leaves behind at logout")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -50,7 +52,7 @@ func run(args []string, log *slog.Logger) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	s := api.New(&manager{*control, log}, api.Options{Root: *root, KillUserProcesses: *kill, Limits: session.DefaultLimits()}, log)
+	s := api.New(&manager{*control, log}, api.Options{Root: *root, PerUser: inhibitorsPerUser}, log)
 	if err := s.Prepare(); err != nil {
 		return err
 	}
@@ -63,7 +65,16 @@ func run(args []string, log *slog.Logger) error {
 	parts.Go(func() {
 		s.Service().Join(bus.Bus{Address: *address, Names: []string{api.Name}, Heard: s.Heard, Joined: func(*bus.Client) { ready() }})
 	})
-	<-ctx.Done()
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	for ctx.Err() == nil {
+		select {
+		case <-again:
+			s.Reload()
+		case <-ctx.Done():
+		}
+	}
+	signal.Stop(again)
 	s.Close()
 	parts.Wait()
 	return nil

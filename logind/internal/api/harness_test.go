@@ -16,7 +16,6 @@ import (
 
 	"dynamod/internal/bus"
 	"dynamod/internal/testkit"
-	"dynamod/logind/internal/session"
 )
 
 // fakeUnits is a manager that starts and stops everything at once.
@@ -103,8 +102,10 @@ func begin(t *testing.T) *rig {
 	r.socket = filepath.Join(r.root, "bus")
 	config := filepath.Join(r.root, "bus.conf")
 	for path, text := range map[string]string{config: strings.Replace(busConfig, "%s", r.socket, 1),
-		filepath.Join(r.root, "etc/passwd"): "root:x:0:0::/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\nbob:x:1001:1001::/home/bob:/bin/sh\n",
-		filepath.Join(r.root, "dev/tty0"):   ""} {
+		filepath.Join(r.root, "etc/passwd"):                           "root:x:0:0::/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\nbob:x:1001:1001::/home/bob:/bin/sh\n",
+		filepath.Join(r.root, "dev/tty0"):                             "",
+		filepath.Join(r.root, "etc/systemd/logind.conf"):              "[Login]\nSessionsMax=5\nUserStopDelaySec=2\n",
+		filepath.Join(r.root, "usr/lib/systemd/logind.conf.d/a.conf"): "[Login]\nInhibitorsMax=8\nUserStopDelaySec=1us\n"} {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -143,10 +144,7 @@ func (r *rig) client() *dbus.Conn {
 func (r *rig) start() {
 	r.t.Helper()
 	r.units = &fakeUnits{}
-	limits := session.DefaultLimits()
-	limits.Sessions, limits.PerUser, limits.UserStopDelay = 5, 3, 1
-	limits.Inhibitors = 8
-	r.server = New(r.units, Options{Root: r.root, Limits: limits}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	r.server = New(r.units, Options{Root: r.root, PerUser: 3}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	r.units.gone = r.server.unitGone
 	if err := r.server.Prepare(); err != nil {
 		r.t.Fatal(err)

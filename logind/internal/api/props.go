@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/godbus/dbus/v5"
@@ -39,14 +40,18 @@ func (s *Server) getters() map[string]func(any) (any, error) {
 		"Manager.DelayInhibited":       get(func(v *managerView) string { return v.inhibited["delay"] }),
 		"Manager.NCurrentInhibitors":   get(func(v *managerView) uint64 { return uint64(v.inhibitors) }),
 		"Manager.NCurrentSessions":     get(func(v *managerView) uint64 { return uint64(v.sessions) }),
-		"Manager.InhibitorsMax":        get(func(*managerView) uint64 { return uint64(s.opts.Limits.Inhibitors) }),
-		"Manager.SessionsMax":          get(func(*managerView) uint64 { return uint64(s.opts.Limits.Sessions) }),
-		"Manager.InhibitDelayMaxUSec":  get(func(*managerView) uint64 { return uint64(s.opts.Limits.InhibitDelay) }),
-		"Manager.UserStopDelayUSec":    get(func(*managerView) uint64 { return uint64(s.opts.Limits.UserStopDelay) }),
-		"Manager.KillUserProcesses":    get(func(*managerView) bool { return s.opts.KillUserProcesses }),
-		"Manager.RuntimeDirectorySize": get(func(*managerView) uint64 { return runtimeSize() }),
+		"Manager.InhibitorsMax":        get(func(*managerView) uint64 { return uint64(s.config().Inhibitors) }),
+		"Manager.SessionsMax":          get(func(*managerView) uint64 { return uint64(s.config().Sessions) }),
+		"Manager.InhibitDelayMaxUSec":  get(func(*managerView) uint64 { return uint64(s.config().InhibitDelay) }),
+		"Manager.UserStopDelayUSec":    get(func(*managerView) uint64 { return uint64(s.config().UserStopDelay) }),
+		"Manager.KillUserProcesses":    get(func(*managerView) bool { return s.config().KillUserProcesses }),
+		"Manager.KillOnlyUsers":        get(func(*managerView) []string { return slices.Clone(s.config().KillOnlyUsers) }),
+		"Manager.KillExcludeUsers":     get(func(*managerView) []string { return slices.Clone(s.config().KillExclude) }),
+		"Manager.RuntimeDirectorySize": get(func(*managerView) uint64 { c := s.config(); n, _ := c.RuntimeSize(memory()); return n }),
 		"Manager.RuntimeDirectoryInodesMax": get(func(*managerView) uint64 {
-			return runtimeSize() / 4096
+			c := s.config()
+			_, n := c.RuntimeSize(memory())
+			return n
 		}),
 		"Manager.PreparingForShutdown": get(pendingIs("shutdown")),
 		"Manager.PreparingForSleep":    get(pendingIs("sleep")),

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dynamod/internal/bus"
+	"dynamod/logind/internal/conf"
 	"dynamod/logind/internal/session"
 )
 
@@ -55,9 +56,8 @@ type Scope struct {
 type Options struct {
 	// Root is before /run, /var and /sys; "/" but in tests.
 	Root string
-	// KillUserProcesses ends what is left of a session at logout (logind.conf(5)).
-	KillUserProcesses bool
-	Limits            session.Limits
+	// PerUser bounds the inhibitors of one user other than root.
+	PerUser int
 }
 
 // held are the descriptors of a session: its leader's, and the reading end of its FIFO.
@@ -81,12 +81,14 @@ type Server struct {
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
 
-	mu      sync.Mutex
-	core    *session.Core
-	request uint64
-	waiting map[uint64]chan answer
-	held    map[string]*held
-	locks   map[uint64]*os.File
+	mu sync.Mutex
+	// settings are those of logind.conf(5).
+	settings conf.Settings
+	core     *session.Core
+	request  uint64
+	waiting  map[uint64]chan answer
+	held     map[string]*held
+	locks    map[uint64]*os.File
 	// arriving is for the session that the core is about to make.
 	arriving *held
 	timer    *time.Timer
@@ -101,7 +103,8 @@ type answer struct {
 // New makes the server. Nothing runs before Prepare.
 func New(units Units, o Options, log *slog.Logger) *Server {
 	_, err := os.Stat(filepath.Join(o.Root, "dev/tty0"))
-	s := &Server{opts: o, log: log, units: units, core: session.New(o.Limits, err == nil), waiting: map[uint64]chan answer{},
+	settings := readConfig(o.Root, log)
+	s := &Server{opts: o, settings: settings, log: log, units: units, core: session.New(limits(&settings, o.PerUser), err == nil), waiting: map[uint64]chan answer{},
 		held: map[string]*held{}, locks: map[uint64]*os.File{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.service = bus.NewService(s.tree(), log)

@@ -44,16 +44,13 @@ func (s *Server) closeUser(uid uint32) {
 	})
 }
 
-// runtimeShare is RuntimeDirectorySize=10% (logind.conf(5)).
-const runtimeShare = 10
-
-// runtimeSize is that share of the machine's memory, in bytes.
-func runtimeSize() uint64 {
+// memory is the machine's, in bytes.
+func memory() uint64 {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
 		panic(fmt.Sprintf("sysinfo: %v", err)) // it has no reason to fail: sysinfo(2)
 	}
-	return uint64(info.Totalram) * uint64(info.Unit) / 100 * runtimeShare / 4096 * 4096
+	return uint64(info.Totalram) * uint64(info.Unit)
 }
 
 func (s *Server) runtimeDir(uid uint32) string {
@@ -80,8 +77,9 @@ func (s *Server) makeRuntimeDir(uid, gid uint32) error {
 	if st.Dev != up.Dev {
 		return nil // it is mounted already
 	}
-	bytes := runtimeSize()
-	data := fmt.Sprintf("mode=0700,uid=%d,gid=%d,size=%d,nr_inodes=%d", uid, gid, bytes, bytes/4096)
+	c := s.config()
+	bytes, inodes := c.RuntimeSize(memory())
+	data := fmt.Sprintf("mode=0700,uid=%d,gid=%d,size=%d,nr_inodes=%d", uid, gid, bytes, inodes)
 	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NODEV|unix.MS_NOSUID, data); err != nil {
 		return fmt.Errorf("mount %s: %w", dir, err)
 	}
@@ -129,7 +127,10 @@ func (s *Server) open(a session.Open) {
 // abandon leaves what is in a scope alone, or ends it (KillUserProcesses=).
 func (s *Server) abandon(id string) {
 	scope := "session-" + id + ".scope"
-	kill := s.opts.KillUserProcesses
+	kill := false
+	if x := s.core.Sessions[id]; x != nil {
+		kill = s.settings.Kills(x.User)
+	}
 	s.later(func() {
 		if kill {
 			s.quietly("stop scope", s.units.Stop(s.ctx, scope))

@@ -18,11 +18,6 @@ type Limits struct {
 	InhibitDelay, UserStopDelay int64
 }
 
-// DefaultLimits are those of logind.conf(5).
-func DefaultLimits() Limits {
-	return Limits{Sessions: 8192, Inhibitors: 8192, PerUser: 1024, InhibitDelay: 5e6, UserStopDelay: 10e6}
-}
-
 // Stage is how far a session has come.
 type Stage int
 

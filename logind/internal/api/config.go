@@ -1,0 +1,90 @@
+package api
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"dynamod/logind/internal/conf"
+	"dynamod/logind/internal/session"
+)
+
+// configDirs are where logind.conf and logind.conf.d/ are looked for, the first wins
+// (logind.conf(5)).
+var configDirs = []string{"etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd"}
+
+// readConfig reads logind.conf and its drop-ins: the first logind.conf, then all drop-ins
+// by name, of which the first directory's hide others of the same name.
+func readConfig(root string, log *slog.Logger) conf.Settings {
+	s := conf.Defaults()
+	dropins := map[string]string{}
+	files := []string{}
+	for _, d := range configDirs {
+		main := filepath.Join(root, d, "logind.conf")
+		if _, err := os.Stat(main); err == nil && len(files) == 0 {
+			files = append(files, main)
+		}
+		entries, err := os.ReadDir(filepath.Join(root, d, "logind.conf.d"))
+		if err != nil {
+			continue // most machines have none
+		}
+		for _, e := range entries {
+			if strings.HasSuffix(e.Name(), ".conf") && dropins[e.Name()] == "" {
+				dropins[e.Name()] = filepath.Join(root, d, "logind.conf.d", e.Name())
+			}
+		}
+	}
+	names := []string{}
+	for n := range dropins {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		files = append(files, dropins[n])
+	}
+	for _, f := range files {
+		text, err := readFile(f)
+		if err != nil {
+			log.Warn("a file of settings is not read", "err", err)
+			continue
+		}
+		for _, w := range s.Read(f, text) {
+			log.Warn("a setting is not taken: " + w)
+		}
+	}
+	return s
+}
+
+func readFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, conf.MaxFile))
+	return string(data), err
+}
+
+func limits(s *conf.Settings, perUser int) session.Limits {
+	return session.Limits{Sessions: s.Sessions, Inhibitors: s.Inhibitors, PerUser: perUser, InhibitDelay: s.InhibitDelay, UserStopDelay: s.UserStopDelay}
+}
+
+// Reload reads the settings again (SIGHUP). What exists beyond a new limit stays.
+func (s *Server) Reload() {
+	settings := readConfig(s.opts.Root, s.log)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings = settings
+	s.core.Limits = limits(&settings, s.opts.PerUser)
+	s.log.Info("the settings were read again")
+}
+
+// config is a copy of the settings.
+func (s *Server) config() conf.Settings {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settings
+}

@@ -1,0 +1,181 @@
+// Package conf reads logind.conf(5). It takes texts and gives settings and what is wrong
+// with the texts; it opens no files.
+package conf
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dynamod/internal/calendar"
+)
+
+// Settings are those of logind.conf(5) that are honoured. Times are in microseconds.
+type Settings struct {
+	KillUserProcesses           bool
+	KillOnlyUsers, KillExclude  []string
+	InhibitDelay, UserStopDelay int64
+	Sessions, Inhibitors        int
+	// RuntimeBytes is RuntimeDirectorySize= in bytes; RuntimePercent, if not 0, is it
+	// as a share of memory. RuntimeInodes 0 means bytes/4096.
+	RuntimeBytes, RuntimePercent, RuntimeInodes uint64
+}
+
+// Defaults are those of logind.conf(5).
+func Defaults() Settings {
+	return Settings{KillExclude: []string{"root"}, InhibitDelay: 5e6, UserStopDelay: 10e6, Sessions: 8192, Inhibitors: 8192, RuntimePercent: 10}
+}
+
+// Kills says that what a session of the user leaves behind is killed.
+func (s *Settings) Kills(user string) bool {
+	switch {
+	case slices.Contains(s.KillExclude, user):
+		return false
+	case len(s.KillOnlyUsers) > 0:
+		return slices.Contains(s.KillOnlyUsers, user)
+	}
+	return s.KillUserProcesses
+}
+
+// RuntimeSize is how large a runtime directory may be on a machine with so much memory.
+func (s *Settings) RuntimeSize(memory uint64) (bytes, inodes uint64) {
+	bytes = s.RuntimeBytes
+	if s.RuntimePercent > 0 {
+		bytes = memory / 100 * s.RuntimePercent
+	}
+	bytes = bytes / 4096 * 4096
+	if inodes = s.RuntimeInodes; inodes == 0 {
+		inodes = bytes / 4096
+	}
+	return bytes, inodes
+}
+
+// others are the keys of logind.conf(5) that logind does not act upon yet.
+var others = []string{"NAutoVTs", "ReserveVT", "SleepOperation", "HandlePowerKey", "HandlePowerKeyLongPress", "HandleRebootKey",
+	"HandleRebootKeyLongPress", "HandleSuspendKey", "HandleSuspendKeyLongPress", "HandleHibernateKey", "HandleHibernateKeyLongPress",
+	"HandleLidSwitch", "HandleLidSwitchExternalPower", "HandleLidSwitchDocked", "HandleSecureAttentionKey", "PowerKeyIgnoreInhibited",
+	"SuspendKeyIgnoreInhibited", "HibernateKeyIgnoreInhibited", "LidSwitchIgnoreInhibited", "RebootKeyIgnoreInhibited", "HoldoffTimeoutSec",
+	"IdleAction", "IdleActionSec", "RemoveIPC", "StopIdleSessionSec", "DesignatedMaintenanceTime"}
+
+// MaxFile is how large a file may be, in bytes.
+const MaxFile = 1 << 20
+
+// Read takes one file's settings over; later ones win. Each wrong line is a sentence, and
+// leaves its setting as it was.
+func (s *Settings) Read(file, text string) (wrong []string) {
+	section := ""
+	for k, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' || line[0] == ';' {
+			continue
+		}
+		if line[0] == '[' {
+			section = strings.Trim(line, "[]")
+			continue
+		}
+		key, value, ok := strings.Cut(line, "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		var err error
+		switch {
+		case !ok:
+			err = errors.New("it is no Key=value; write one, or # before it")
+		case section != "Login":
+			err = errors.New("it is not in section [Login]; put it there")
+		default:
+			err = s.set(key, value)
+		}
+		if err != nil {
+			wrong = append(wrong, fmt.Sprintf("%s:%d: %.64q: %v", file, k+1, line, err))
+		}
+	}
+	return wrong
+}
+
+func (s *Settings) set(key, value string) error {
+	switch key {
+	case "KillUserProcesses":
+		switch strings.ToLower(value) {
+		case "yes", "y", "true", "t", "on", "1":
+			s.KillUserProcesses = true
+		case "no", "n", "false", "f", "off", "0":
+			s.KillUserProcesses = false
+		default:
+			return errors.New("the values are yes and no")
+		}
+	case "KillOnlyUsers":
+		s.KillOnlyUsers = strings.Fields(value)
+	case "KillExcludeUsers":
+		s.KillExclude = strings.Fields(value)
+	case "InhibitDelayMaxSec":
+		return span(value, &s.InhibitDelay)
+	case "UserStopDelaySec":
+		return span(value, &s.UserStopDelay)
+	case "SessionsMax":
+		return count(value, &s.Sessions)
+	case "InhibitorsMax":
+		return count(value, &s.Inhibitors)
+	case "RuntimeDirectorySize":
+		if p, ok := strings.CutSuffix(value, "%"); ok {
+			n, err := strconv.ParseUint(p, 10, 64)
+			if err != nil || n < 1 || n > 100 {
+				return errors.New("a share is 1% to 100%")
+			}
+			s.RuntimePercent = n
+			return nil
+		}
+		n, err := size(value)
+		if err != nil {
+			return err
+		}
+		if n < 4096 {
+			return errors.New("it must be at least 4096 bytes")
+		}
+		s.RuntimeBytes, s.RuntimePercent = n, 0
+	case "RuntimeDirectoryInodesMax":
+		n, err := size(value)
+		if err != nil && value != "" {
+			return err
+		}
+		s.RuntimeInodes = n
+	default:
+		if slices.Contains(others, key) {
+			return errors.New("dynamod-logind does not act upon it yet; see docs/login1.md")
+		}
+		return errors.New("there is no such setting; see logind.conf(5)")
+	}
+	return nil
+}
+
+// span reads a time into microseconds; infinity is 100 years, which no machine waits.
+func span(value string, out *int64) error {
+	d, err := calendar.ParseSpan(value)
+	if err != nil {
+		return err
+	}
+	*out = int64(min(d, 100*365*24*time.Hour) / time.Microsecond)
+	return nil
+}
+
+func count(value string, out *int) error {
+	n, err := size(value)
+	if err != nil || n < 1 || n > 1<<20 {
+		return errors.New("it is a number from 1 to 1M")
+	}
+	*out = int(n)
+	return nil
+}
+
+// size reads a number with a suffix to the base 1024.
+func size(value string) (uint64, error) {
+	digits := strings.TrimRight(value, "KMGTB")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	shift, ok := map[string]uint{"": 0, "B": 0, "K": 10, "M": 20, "G": 30, "T": 40}[value[len(digits):]]
+	if err != nil || !ok || n > math.MaxUint64>>shift {
+		return 0, errors.New("it is a number, with K, M, G or T after it perhaps")
+	}
+	return n << shift, nil
+}
