@@ -7,7 +7,7 @@ import (
 
 // Patience bounds every wait of a test: it is there to end a hopeless one, not to
 // measure anything.
-const Patience = 20 * time.Second
+const Patience = 60 * time.Second
 
 // Eventually waits until cond holds and fails the test when it does not within
 // Patience. It is for facts outside this process that nothing announces; a test
