@@ -41,6 +41,8 @@ type configuration struct {
 	generated *generated
 	// set are the units of the present generation.
 	set *unit.Set
+	// lookup is for units that are loaded one by one.
+	lookup lookup
 }
 
 func newConfiguration(s settings, getenv func(string) string) *configuration {
@@ -215,7 +217,7 @@ func (c *configuration) generation() uint64 {
 
 // Load implements api.Config.
 func (c *configuration) Load(name string) ([]*unit.Unit, []diag.Diag, error) {
-	u, ds := load.New(c.config()).One(name)
+	u, ds := c.loader().One(name)
 	if u.Load == unit.NotFound {
 		return nil, ds, nil
 	}
@@ -230,7 +232,7 @@ func (c *configuration) connection(socket *unit.Unit, instance string) (*unit.Un
 		return nil, err
 	}
 	name := n.Prefix + "@" + instance + ".service"
-	u, _ := load.New(c.config()).One(name)
+	u, _ := c.loader().One(name)
 	if u.Load != unit.Loaded {
 		return nil, fmt.Errorf("%s, the service of a connection of %s, is %s", name, socket.Name, u.Load)
 	}
@@ -239,7 +241,7 @@ func (c *configuration) connection(socket *unit.Unit, instance string) (*unit.Un
 
 // FileState implements api.Config.
 func (c *configuration) FileState(u *unit.Unit) (enabled string, changed bool) {
-	l := load.New(c.config())
+	l := c.loader()
 	state := l.FileState(u.Name)
 	now, _ := l.One(u.Name)
 	return fmt.Sprint(state), u.Path != "" && unit.Canonical(now) != unit.Canonical(u)

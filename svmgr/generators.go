@@ -77,8 +77,9 @@ func (g *generated) run(c *configuration) {
 		prompts = load.NoConsoles
 	}
 	c.reading.Lock()
-	defer c.reading.Unlock()
 	c.cfg.Fstab, c.cfg.Consoles = fstab, prompts
+	c.reading.Unlock()
+	c.forgetLoader()
 }
 
 // config is where to load from; what generators do changes with each reading.

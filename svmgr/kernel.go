@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"dynamod/internal/graph"
-	"dynamod/internal/load"
 	"dynamod/internal/unit"
 	"dynamod/internal/unitname"
 	"dynamod/svmgr/internal/core"
@@ -56,7 +55,7 @@ func (c *configuration) swapUnits() []*unit.Unit {
 // loadOne loads a unit that something outside names, such as a device; nil if there
 // is no such unit.
 func (c *configuration) loadOne(name string) *unit.Unit {
-	u, _ := load.New(c.config()).One(name)
+	u, _ := c.loader().One(name)
 	if u.Load != unit.Loaded {
 		return nil
 	}

@@ -10,7 +10,6 @@ import (
 
 	"dynamod/internal/diag"
 	"dynamod/internal/ipc"
-	"dynamod/internal/load"
 	"dynamod/internal/unit"
 	"dynamod/svmgr/internal/api"
 	"dynamod/svmgr/internal/core"
@@ -44,7 +43,7 @@ func (m *manager) SetProperty(name string, settings []ipc.Setting, runtime bool)
 	}
 	m.changingFiles.Lock()
 	defer m.changingFiles.Unlock()
-	before, _ := load.New(m.cfg).One(name)
+	before, _ := m.loader().One(name)
 	if before.Load != unit.Loaded || before.Path == "" {
 		return m.setTransient(name, lines)
 	}
@@ -56,7 +55,7 @@ func (m *manager) SetProperty(name string, settings []ipc.Setting, runtime bool)
 	if err != nil {
 		return nil, nil, fmt.Errorf("set properties of %s: %w", before.Name, err)
 	}
-	after, ds := load.New(m.cfg).One(name)
+	after, ds := m.loader().One(name)
 	if err := m.world.Reconfigure(before, after); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("set properties of %s: %w", before.Name, err), undo())
 	}

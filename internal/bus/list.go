@@ -37,8 +37,8 @@ func FromList(list string, p Parts) map[string]*Interface {
 				in, out, _ := strings.Cut(f[3], "->")
 				m := Method{Name: f[2], Do: do}
 				names := strings.Split(f[4], ",")
-				m.In, names = named(strings.TrimSpace(in), names)
-				m.Out, _ = named(strings.TrimSpace(out), names)
+				m.In, names = Named(strings.TrimSpace(in), names)
+				m.Out, _ = Named(strings.TrimSpace(out), names)
 				i.Methods = append(i.Methods, m)
 			}
 		case "property":
@@ -50,15 +50,15 @@ func FromList(list string, p Parts) map[string]*Interface {
 			i.Properties = append(i.Properties, Property{Name: f[2], Type: f[3], Get: get, Set: p.Setters[key],
 				Emits: map[string]Emits{"true": EmitsTrue, "invalidates": EmitsInvalidates, "const": EmitsConst, "false": EmitsFalse}[emits]})
 		case "signal":
-			args, _ := named(f[3], strings.Split(f[4], ","))
+			args, _ := Named(f[3], strings.Split(f[4], ","))
 			i.Signals = append(i.Signals, Signal{Name: f[2], Args: args})
 		}
 	}
 	return by
 }
 
-// named makes arguments of a signature and the names that belong to them, in order.
-func named(sig string, names []string) ([]Arg, []string) {
+// Named makes arguments of a signature and the names that belong to them, in order.
+func Named(sig string, names []string) ([]Arg, []string) {
 	var out []Arg
 	for sig != "" {
 		n := completeType(sig)

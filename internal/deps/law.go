@@ -69,6 +69,7 @@ var law = []rule{
 	{pkg: "svmgr/internal/sim/cmd/...", ours: with(model, "internal/graph", "internal/load", "svmgr/internal/core", "svmgr/internal/sim")},
 	{pkg: "svmgr/internal/world", ours: []string{"svmgr/internal/core", "svmgr/internal/child", "internal/unit", "internal/unitname", "internal/calendar", "internal/sandbox/...", "internal/sandbox", "internal/sys/...", "sdnotify"}, outside: []string{"golang.org/x/sys/unix", "golang.org/x/net/bpf"}},
 	{pkg: "svmgr/internal/generation"},
+	{pkg: "svmgr/internal/witness"},
 	{pkg: "svmgr/child", ours: []string{"svmgr/internal/child", "internal/sys/mount", "internal/sys/confine"}},
 	{pkg: "svmgr/internal/generators", ours: []string{"internal/sys/confine"}},
 	{pkg: "svmgr/internal/child", outside: []string{"golang.org/x/sys/unix"}},

@@ -10,6 +10,7 @@ import (
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
 
+	"dynamod/internal/bus"
 	"dynamod/internal/testkit"
 )
 
@@ -115,7 +116,7 @@ func TestHostileClientChangesNothing(t *testing.T) {
 				object = "/unit/web_2e" + strings.ToLower(m.iface)
 			}
 			in, _, _ := strings.Cut(m.types, " -> ")
-			list, _ := args(in, nil)
+			list, _ := bus.Named(in, nil)
 			var values []any
 			for _, a := range list {
 				values = append(values, arbitrary(r, a.Type))

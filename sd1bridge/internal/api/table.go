@@ -53,41 +53,6 @@ func members() []member {
 	return out
 }
 
-// args makes arguments of a signature and the names that belong to them, in order.
-func args(sig string, names []string) ([]bus.Arg, []string) {
-	var out []bus.Arg
-	for sig != "" {
-		n := completeType(sig)
-		a := bus.Arg{Type: sig[:n]}
-		if len(names) > 0 {
-			a.Name, names = names[0], names[1:]
-		}
-		out, sig = append(out, a), sig[n:]
-	}
-	return out, names
-}
-
-// completeType is the length of the first complete type of a signature.
-func completeType(sig string) int {
-	switch sig[0] {
-	case 'a':
-		return 1 + completeType(sig[1:])
-	case '(', '{':
-		depth := 0
-		for i := range len(sig) {
-			switch sig[i] {
-			case '(', '{':
-				depth++
-			case ')', '}':
-				if depth--; depth == 0 {
-					return i + 1
-				}
-			}
-		}
-	}
-	return 1
-}
-
 // tables are the interfaces by their last name.
 type tables struct {
 	by map[string]*bus.Interface
@@ -115,8 +80,8 @@ func (s *Server) build() *tables {
 			in, out, _ := strings.Cut(m.types, " -> ")
 			names := strings.Split(m.access, ",")
 			meth := bus.Method{Name: m.name, Do: s.guarded(m.name, do)}
-			meth.In, names = args(in, names)
-			meth.Out, _ = args(out, names)
+			meth.In, names = bus.Named(in, names)
+			meth.Out, _ = bus.Named(out, names)
 			i.Methods = append(i.Methods, meth)
 		case "property":
 			p := bus.Property{Name: m.name, Type: m.types}
@@ -135,7 +100,7 @@ func (s *Server) build() *tables {
 			i.Properties = append(i.Properties, p)
 		case "signal":
 			g := bus.Signal{Name: m.name}
-			g.Args, _ = args(m.types, strings.Split(m.access, ","))
+			g.Args, _ = bus.Named(m.types, strings.Split(m.access, ","))
 			i.Signals = append(i.Signals, g)
 		}
 	}

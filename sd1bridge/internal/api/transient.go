@@ -156,11 +156,11 @@ func (s *Server) startTransient(c *bus.Call) error {
 	if err != nil {
 		return err
 	}
+	defer m.drop()
 	list := c.Args[3].([][]any)
 	if len(list) > maxAux {
 		return bus.Errorf(bus.ErrLimitsExceeded, "Too many auxiliary units.")
 	}
-	defer m.drop()
 	var aux []ipc.AddedUnit
 	for _, x := range list {
 		a, err := s.transient(c, x[0].(string), x[1].([][]any))
@@ -349,6 +349,7 @@ func (s *Server) auxiliaryScope(c *bus.Call) error {
 	if err != nil {
 		return err
 	}
+	defer m.drop()
 	// The limits of the caller's unit hold for what comes out of it.
 	inherited := []ipc.Setting{{Section: "Scope", Key: "Slice", Value: unit.Slice.Of(u.Model)}}
 	for _, x := range u.Model.Assigned() {

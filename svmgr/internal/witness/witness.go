@@ -1,0 +1,143 @@
+// Package witness tells whether what was read of a file system still is so, without
+// reading it again.
+package witness
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// FS hands questions on to a file system and remembers how all that it was asked about
+// was. It implements what the loader uses: fs.FS, fs.ReadDirFS and fs.ReadLinkFS, safely
+// from several goroutines. Paths must have no symlinks but in their last element.
+type FS struct {
+	fs  fs.FS
+	now func() time.Time
+
+	mu    sync.Mutex
+	seen  map[string]stamp
+	doubt bool
+}
+
+// stamp is how something was; its zero value says that there was nothing.
+type stamp struct {
+	mode              fs.FileMode
+	size              int64
+	modified, changed int64 // ns since 1970
+	inode, device     uint64
+	read              bool // its content was asked for: of a directory, its names
+}
+
+// fresh is how long what was changed is in doubt: the kernel's time of a change is that
+// of its last tick, so that the next change may have the same.
+const fresh = 50 * time.Millisecond
+
+// New makes a witness of fsys.
+func New(fsys fs.FS) *FS { return &FS{fs: fsys, now: time.Now, seen: map[string]stamp{}} }
+
+func stampOf(fi fs.FileInfo) stamp {
+	s := stamp{mode: fi.Mode(), size: fi.Size(), modified: fi.ModTime().UnixNano()}
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		s.inode, s.device, s.changed = st.Ino, st.Dev, st.Ctim.Nano()
+	}
+	return s
+}
+
+// note remembers how name is.
+func (w *FS) note(name string, fi fs.FileInfo, err error, read bool) {
+	var s stamp
+	switch {
+	case err == nil:
+		s = stampOf(fi)
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
+		w.mu.Lock()
+		w.doubt = true
+		w.mu.Unlock()
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if before, ok := w.seen[name]; ok {
+		read = read || before.read
+		if !same(before, s) {
+			w.doubt = true
+		}
+	}
+	s.read = read
+	w.seen[name] = s
+	if age := w.now().UnixNano() - max(s.modified, s.changed); err == nil && (s.read || !s.mode.IsDir()) && age < int64(fresh) {
+		w.doubt = true
+	}
+}
+
+// same compares how something was with how it is. Of a directory that nobody has listed
+// only that it is the same one counts.
+func same(was, is stamp) bool {
+	if was.mode.IsDir() && !was.read {
+		return was.mode == is.mode && was.inode == is.inode && was.device == is.device
+	}
+	is.read = was.read
+	return was == is
+}
+
+// Holds says that every answer so far would be given again. It looks at the directories
+// that were listed and the files that were read, and at others only where no listed
+// directory would have changed with them.
+func (w *FS) Holds() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.doubt {
+		return false
+	}
+	for name, was := range w.seen {
+		if !was.read && !was.mode.IsDir() && w.seen[path.Dir(name)].read {
+			continue
+		}
+		var is stamp
+		if fi, err := fs.Lstat(w.fs, name); err == nil {
+			is = stampOf(fi)
+		}
+		if !same(was, is) {
+			w.doubt = true // for good: it was another way in between
+			return false
+		}
+	}
+	return true
+}
+
+// Open implements fs.FS.
+func (w *FS) Open(name string) (fs.File, error) {
+	f, err := w.fs.Open(name)
+	if err != nil {
+		w.note(name, nil, err, true)
+		return nil, err
+	}
+	fi, err := f.Stat()
+	w.note(name, fi, err, true)
+	return f, nil
+}
+
+// ReadDir implements fs.ReadDirFS.
+func (w *FS) ReadDir(name string) ([]fs.DirEntry, error) {
+	fi, err := fs.Lstat(w.fs, name)
+	w.note(name, fi, err, true)
+	return fs.ReadDir(w.fs, name)
+}
+
+// ReadLink implements fs.ReadLinkFS.
+func (w *FS) ReadLink(name string) (string, error) {
+	fi, err := fs.Lstat(w.fs, name)
+	w.note(name, fi, err, false)
+	return fs.ReadLink(w.fs, name)
+}
+
+// Lstat implements fs.ReadLinkFS.
+func (w *FS) Lstat(name string) (fs.FileInfo, error) {
+	fi, err := fs.Lstat(w.fs, name)
+	w.note(name, fi, err, false)
+	return fi, err
+}

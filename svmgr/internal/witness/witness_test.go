@@ -1,0 +1,121 @@
+package witness
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// look asks what a loader would ask of a small tree.
+func look(t *testing.T, w *FS) {
+	t.Helper()
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{".", "units", "units/a.service.d"} {
+		_, err := fs.ReadDir(w, dir)
+		must(err)
+	}
+	for _, file := range []string{"units/a.service", "elsewhere/read"} {
+		_, err := fs.ReadFile(w, file)
+		must(err)
+	}
+	_, err := w.ReadLink("units/link.service")
+	must(err)
+	_, err = w.Lstat("units/unread.service")
+	must(err)
+	for _, none := range []string{"elsewhere/none", "units/none.service", "none/none"} {
+		if _, err := w.Lstat(none); err == nil {
+			t.Fatalf("%s is there", none)
+		}
+	}
+}
+
+func TestHolds(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(dir string) error
+		holds  bool
+	}{
+		"nothing":                        {func(string) error { return nil }, true},
+		"a file that was read":           {func(d string) error { return os.WriteFile(d+"/units/a.service", []byte("b"), 0o644) }, false},
+		"a file elsewhere that was read": {func(d string) error { return os.WriteFile(d+"/elsewhere/read", []byte("b"), 0o644) }, false},
+		"a file that was not read":       {func(d string) error { return os.WriteFile(d+"/units/unread.service", []byte("b"), 0o644) }, true},
+		"another file elsewhere":         {func(d string) error { return os.WriteFile(d+"/elsewhere/new", nil, 0o644) }, true},
+		"a new file":                     {func(d string) error { return os.WriteFile(d+"/units/new.service", nil, 0o644) }, false},
+		"one that was missed elsewhere":  {func(d string) error { return os.WriteFile(d+"/elsewhere/none", nil, 0o644) }, false},
+		"a new drop-in":                  {func(d string) error { return os.WriteFile(d+"/units/a.service.d/x.conf", nil, 0o644) }, false},
+		"a removed file":                 {func(d string) error { return os.Remove(d + "/units/unread.service") }, false},
+		"the same again": {func(d string) error {
+			if err := os.WriteFile(d+"/new", []byte("a"), 0o644); err != nil {
+				return err
+			}
+			return os.Rename(d+"/new", d+"/units/a.service")
+		}, false},
+		"another link": {func(d string) error {
+			if err := os.Symlink("unread.service", d+"/new"); err != nil {
+				return err
+			}
+			return os.Rename(d+"/new", d+"/units/link.service")
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, d := range []string{"units/a.service.d", "elsewhere"} {
+				if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, f := range []string{"units/a.service", "units/unread.service", "elsewhere/read"} {
+				if err := os.WriteFile(filepath.Join(dir, f), []byte("a"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Symlink("a.service", filepath.Join(dir, "units/link.service")); err != nil {
+				t.Fatal(err)
+			}
+			w := New(os.DirFS(dir))
+			w.now = later
+			look(t, w)
+			if !w.Holds() {
+				t.Fatal("nothing has changed, and it does not hold")
+			}
+			if err := c.change(dir); err != nil {
+				t.Fatal(err)
+			}
+			if w.Holds() != c.holds {
+				t.Errorf("it holds: %v", w.Holds())
+			}
+		})
+	}
+}
+
+// later is when all that was just made is old enough to be sure of.
+func later() time.Time { return time.Now().Add(time.Hour) }
+
+// What was changed a moment ago may change again without showing it, and so may what
+// was changed in the future, by a clock that was set back since.
+func TestDoubt(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "a")
+	if err := os.WriteFile(name, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for after, holds := range map[time.Duration]bool{0: false, fresh - 1: false, fresh: true, time.Hour: true, -time.Hour: false} {
+		w := New(os.DirFS(dir))
+		w.now = func() time.Time { return time.Unix(0, stampOf(info).changed).Add(after) }
+		if _, err := fs.ReadFile(w, "a"); err != nil {
+			t.Fatal(err)
+		}
+		if w.Holds() != holds {
+			t.Errorf("read %v after its change: it holds %v", after, w.Holds())
+		}
+	}
+}
