@@ -390,8 +390,18 @@ func (f *fake) SetProperty(name string, settings []ipc.Setting, runtime bool) (*
 	return buildUnit(f.t, f.disk[name]+";Description="+settings[0].Value), nil, nil
 }
 
-func (f *fake) Environment() []string                    { return f.environment }
-func (f *fake) SetEnvironment(unset, set []string) error { f.environment = set; return f.refuse }
+func (f *fake) Environment() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.environment
+}
+
+func (f *fake) SetEnvironment(unset, set []string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.environment = slices.Clone(set)
+	return f.refuse
+}
 
 func (f *fake) Info() Info {
 	f.mu.Lock()

@@ -191,11 +191,11 @@ func (w *World) RunOf(pid int) (unit string, incarnation, run core.RunID, ok boo
 // CgroupOf is the directory of the unit's present cgroup, "" for none.
 func (w *World) CgroupOf(unit string) string {
 	w.reg.mu.Lock()
-	g := w.reg.current[unit]
-	w.reg.mu.Unlock()
-	if g != nil {
-		return g.dir
+	if g := w.reg.current[unit]; g != nil {
+		defer w.reg.mu.Unlock()
+		return g.dir // "" until the group is made
 	}
+	w.reg.mu.Unlock()
 	dir, _ := w.sharedGroup(unit)
 	return dir
 }
