@@ -132,16 +132,9 @@ func (c *Core) afterHandOver(ev Event) {
 	refused := &RequestError{Kind: "ShuttingDown", Text: "the system has gone down"}
 	switch e := ev.(type) {
 	case Exited:
-		if r, ok := c.runs[e.Run]; ok {
-			delete(c.runs, e.Run)
-			if p := c.rec(r.Unit).proc; p != nil {
-				for _, id := range [...]*RunID{&p.Main, &p.Control, &p.Health, &p.Adopt} {
-					if *id == e.Run {
-						*id = 0
-					}
-				}
-			}
-		}
+		c.forgetRun(e.Run)
+	case SpawnFailed:
+		c.forgetRun(e.Run)
 	case Request:
 		c.emit(Reply{ID: e.ID, Err: refused})
 	case Reloaded:
@@ -154,6 +147,22 @@ func (c *Core) afterHandOver(ev Event) {
 		}
 	case ManagerRestored:
 		c.emit(HandOver{Kind: c.shutdown.Kind})
+	}
+}
+
+// forgetRun takes note of an end that has no consequences.
+func (c *Core) forgetRun(id RunID) {
+	r, ok := c.runs[id]
+	if !ok {
+		return
+	}
+	delete(c.runs, id)
+	if p := c.rec(r.Unit).proc; p != nil {
+		for _, at := range [...]*RunID{&p.Main, &p.Control, &p.Health, &p.Adopt} {
+			if *at == id {
+				*at = 0
+			}
+		}
 	}
 }
 
