@@ -76,6 +76,9 @@ func TestDevices(t *testing.T) {
 	var order []string
 	for len(order) < 6 {
 		s := testkit.Receive(t, heard, "signals of the session")
+		if s.Path != c.Path {
+			continue // the bus itself
+		}
 		name := s.Name[strings.LastIndex(s.Name, ".")+1:]
 		if name == "PropertiesChanged" {
 			v, ok := s.Body[1].(map[string]dbus.Variant)["Active"]
@@ -135,7 +138,7 @@ func TestTerminalFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.vts.fail = errors.New("no such terminal")
+	r.vts.failWith(errors.New("no such terminal"))
 	if err := r.conn.Object(Name, c.Path).Call(ifacePrefix+"Session.TakeControl", 0, false).Err; errorName(err) != "org.freedesktop.DBus.Error.Failed" {
 		t.Errorf("TakeControl: %v", err)
 	}

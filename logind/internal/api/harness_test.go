@@ -180,7 +180,15 @@ type fakeTerminals struct {
 
 func (v *fakeTerminals) Take(vt, uid uint32) error {
 	v.hw.note(fmt.Sprint("take tty", vt, " ", uid))
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	return v.fail
+}
+
+func (v *fakeTerminals) failWith(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.fail = err
 }
 func (v *fakeTerminals) Give(vt uint32) error  { v.hw.note(fmt.Sprint("give tty", vt)); return nil }
 func (v *fakeTerminals) Leave(vt uint32) error { v.hw.note(fmt.Sprint("leave tty", vt)); return nil }

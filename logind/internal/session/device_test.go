@@ -15,9 +15,9 @@ func seatRig(t *testing.T, vts bool) (*Core, func(Event) []string) {
 		now.Mono++
 		var out []string
 		for _, a := range c.Handle(now, e) {
-			switch a.(type) {
+			switch x := a.(type) {
 			case Changed:
-				if a.(Changed).Kind != ASeat {
+				if x.Kind != ASeat {
 					continue
 				}
 			case Appeared, OpenUser, Open:
