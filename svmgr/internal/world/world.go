@@ -261,6 +261,14 @@ func (w *World) Perform(a core.Action) {
 		w.performKill(a)
 	case core.RemoveCgroup:
 		w.performRemove(a)
+	case core.Reconfigure:
+		if w.cg.root != "" {
+			w.pool.do(a.To.Name, func() {
+				if err := w.reconfigure(a.From, a.To); err != nil {
+					w.warn(a.To.Name, "limits that its files have now are not in force: "+err.Error())
+				}
+			})
+		}
 	case core.Freeze:
 		w.performFreeze(a.Unit, true)
 	case core.Thaw:
