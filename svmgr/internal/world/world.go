@@ -98,8 +98,8 @@ type Config struct {
 
 // OutputSink takes the standard output and error of services, a line at a time.
 type OutputSink interface {
-	// Line must not block and must not keep p.
-	Line(unit string, run core.RunID, stderr bool, p []byte)
+	// Line must not block and must keep neither the line nor its text.
+	Line(*Line)
 }
 
 // World is the acting half of the manager.
