@@ -130,8 +130,8 @@ var SafeMode = boolean(Setting{Native: "boot.safe-mode", In: anyType, Since: "dy
 var Log = str(Setting{Native: "logging.target", NativeAliases: []string{"service.log", "log"}, Default: "logd", In: InExec, Since: "dynamod", Effect: ByWorld, Source: "dynamod",
 	Doc: "Where the output goes: logd, ring, null, console, file:PATH or pipe:SERVICE."})
 
-var LogBufferLines = integer(Setting{Native: "logging.buffer-lines", Default: "1000", Max: 1_000_000, In: InExec, Since: "dynamod", Effect: NotYet, Source: "dynamod",
-	Doc: "How many lines of output are kept in memory."})
+var LogBufferLines = integer(Setting{Native: "logging.buffer-lines", Default: "1000", Max: 1_000_000, In: InExec, Since: "dynamod", Effect: ByWorld, Source: "dynamod",
+	Doc: "How many lines of output are kept in memory; all units together have 8192 lines and 4 MiB."})
 
 var Namespaces = words(Setting{Native: "namespace.enable", Enum: []string{"pid", "mnt", "net", "uts", "ipc", "user", "cgroup", "time"},
 	EnumAliases: map[string]string{"mount": "mnt", "network": "net"},

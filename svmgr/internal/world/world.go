@@ -98,8 +98,8 @@ type Config struct {
 
 // OutputSink takes the standard output and error of services, a line at a time.
 type OutputSink interface {
-	// Line must not block and must not keep p.
-	Line(unit string, run core.RunID, stderr bool, p []byte)
+	// Line must not block and must keep neither the line nor its text.
+	Line(*Line)
 }
 
 // World is the acting half of the manager.
@@ -261,6 +261,14 @@ func (w *World) Perform(a core.Action) {
 		w.performKill(a)
 	case core.RemoveCgroup:
 		w.performRemove(a)
+	case core.Reconfigure:
+		if w.cg.root != "" {
+			w.pool.do(a.To.Name, func() {
+				if err := w.reconfigure(a.From, a.To); err != nil {
+					w.warn(a.To.Name, "limits that its files have now are not in force: "+err.Error())
+				}
+			})
+		}
 	case core.Freeze:
 		w.performFreeze(a.Unit, true)
 	case core.Thaw:
