@@ -1,13 +1,13 @@
 package world
 
 import (
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
 	"dynamod/internal/sys/cgroupbpf"
