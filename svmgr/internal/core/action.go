@@ -198,6 +198,9 @@ type (
 	Emergency struct {
 		Unit, Action string
 		Cause        Cause
+		// Argument is for reboot(2), Status what the manager exits with.
+		Argument string
+		Status   int32
 	}
 
 	// Stamp persists the last elapse of a Persistent= timer.
