@@ -43,6 +43,9 @@ done
 for f in config/dbus/*.conf; do
 	put 644 "$f" "$prefix/share/dbus-1/system.d"
 done
+for f in config/polkit/*.policy; do
+	put 644 "$f" "$prefix/share/polkit-1/actions"
+done
 for f in docs/man/*.[1-8]; do
 	put 644 "$f" "$prefix/share/man/man${f##*.}"
 done
