@@ -77,6 +77,10 @@ func limits(s *conf.Settings, perUser int) session.Limits {
 		PauseDelay: pauseDelay, AutoVTs: s.AutoVTs, ReserveVT: s.ReserveVT}
 }
 
+func handling(s *conf.Settings) session.Handling {
+	return session.Handling{Do: s.Do, Ignore: s.Ignore, Holdoff: s.Holdoff, IdleAfter: s.IdleAfter, StopIdle: s.StopIdle, Sleep: s.Sleep}
+}
+
 // Reload reads the settings again (SIGHUP). What exists beyond a new limit stays.
 func (s *Server) Reload() {
 	settings := readConfig(s.opts.Root, s.log)
@@ -84,6 +88,7 @@ func (s *Server) Reload() {
 	defer s.mu.Unlock()
 	s.settings = settings
 	s.core.Limits = limits(&settings, s.opts.PerUser)
+	s.core.Handling = handling(&settings)
 	s.reserve()
 	s.log.Info("the settings were read again")
 }

@@ -39,6 +39,11 @@ type Hardware interface {
 	// forgets all that was assigned.
 	Assign(path, seat string) error
 	Flush() error
+	// Sleeps are the ways to sleep that there are now, Sleep is one of them.
+	Sleeps() []string
+	Sleep(verb string) error
+	// External says that there is power from outside.
+	External() bool
 }
 
 // Terminals are the virtual terminals (device.Terminals).
@@ -66,6 +71,9 @@ func (h machine) Find(id session.DeviceID) (Node, session.DeviceKind, string, er
 func (h machine) Access(seat string, from, to int64) error { return h.m.Access(seat, from, to) }
 func (h machine) Assign(path, seat string) error           { return h.m.Assign(path, seat) }
 func (h machine) Flush() error                             { return h.m.Flush() }
+func (h machine) Sleeps() []string                         { return h.m.Sleeps() }
+func (h machine) Sleep(verb string) error                  { return h.m.Sleep(verb) }
+func (h machine) External() bool                           { return h.m.External() }
 func (h machine) Follow(tell func(session.Event)) (func(), error) {
 	f, err := h.m.Follow(h.log, tell)
 	if err != nil {
@@ -140,6 +148,16 @@ func (s *Server) deviceAct(a session.Action) {
 		s.quietly("leave a terminal", s.terminals.Leave(a.VT))
 	case session.Prompt:
 		s.later(func() { s.prompt(a.VT) })
+	case session.SaveSchedule:
+		s.saveSchedule()
+	case session.Announce:
+		s.announce(a)
+	case session.Logins:
+		s.openLogins(a.Open)
+	case session.LockAll:
+		s.lockScreens()
+	case session.Note:
+		s.log.Info("a key, the lid or idleness", "setting", a.Setting, "result", a.Text)
 	case session.Access:
 		// The seat's file first: udev looks there when a device comes meanwhile.
 		if seat := s.core.Seats[a.Seat]; seat != nil {

@@ -125,9 +125,10 @@ func (n fakeNode) Wake(f *os.File) (*os.File, error) {
 
 // fakeHardware has a screen and a keyboard on seat0, and a keyboard on seat1.
 type fakeHardware struct {
-	mu    sync.Mutex
-	calls []string
-	tell  func(session.Event)
+	mu     sync.Mutex
+	calls  []string
+	sleeps []string
+	tell   func(session.Event)
 }
 
 func (h *fakeHardware) note(call string) {
@@ -164,6 +165,13 @@ func (h *fakeHardware) Assign(path, seat string) error {
 	return nil
 }
 func (h *fakeHardware) Flush() error { h.note("flush"); return nil }
+func (h *fakeHardware) Sleeps() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.sleeps)
+}
+func (h *fakeHardware) Sleep(verb string) error { h.note("sleep " + verb); return nil }
+func (h *fakeHardware) External() bool          { return true }
 func (h *fakeHardware) Follow(tell func(session.Event)) (func(), error) {
 	h.tell = tell
 	return func() {}, nil

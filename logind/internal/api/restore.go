@@ -81,12 +81,7 @@ func (s *Server) readSession(id string) (session.Session, bool) {
 	if err != nil {
 		return session.Session{}, false
 	}
-	v := map[string]string{}
-	for line := range strings.Lines(string(data)) {
-		if key, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "="); ok && !strings.HasPrefix(line, "#") {
-			v[key] = unquote(value)
-		}
-	}
+	v := parseState(string(data))
 	number := func(key string) int64 {
 		n, err := strconv.ParseInt(v[key], 10, 64)
 		if err != nil {
@@ -99,6 +94,17 @@ func (s *Server) readSession(id string) (session.Session, bool) {
 		Service: v["SERVICE"], Type: v["TYPE"], Original: v["ORIGINAL_TYPE"], Class: v["CLASS"], Desktop: v["DESKTOP"], Seat: v["SEAT"], VTNr: uint32(number("VTNR")), TTY: v["TTY"],
 		Display: v["DISPLAY"], Remote: v["REMOTE"] == "1", RemoteHost: v["REMOTE_HOST"], RemoteUser: v["REMOTE_USER"]}
 	return x, v["UID"] != "" && x.Leader > 0 && x.Class != "" && v["STATE"] != "closing"
+}
+
+// parseState reads what a stateFile has.
+func parseState(text string) map[string]string {
+	v := map[string]string{}
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "="); ok && !strings.HasPrefix(line, "#") {
+			v[key] = unquote(value)
+		}
+	}
+	return v
 }
 
 // unquote is the reverse of what stateFile.set does.

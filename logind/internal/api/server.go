@@ -99,8 +99,11 @@ type Server struct {
 	taken  map[handle]*taken
 	taking *taken
 	// after is what is to be done when changes of properties have been told.
-	after     []func()
-	vtFailed  error
+	after    []func()
+	vtFailed error
+	// wall is the text of wall messages, wallOn whether there are any.
+	wall      string
+	wallOn    bool
 	hardware  Hardware
 	terminals Terminals
 	unfollow  func()
@@ -118,7 +121,8 @@ func New(units Units, o Options, log *slog.Logger) *Server {
 	_, err := os.Stat(filepath.Join(o.Root, "dev/tty0"))
 	settings := readConfig(o.Root, log)
 	s := &Server{opts: o, settings: settings, log: log, units: units, core: session.New(limits(&settings, o.PerUser), err == nil), waiting: map[uint64]chan answer{},
-		held: map[string]*held{}, locks: map[uint64]*os.File{}, taken: map[handle]*taken{}, hardware: o.Hardware, terminals: o.Terminals}
+		held: map[string]*held{}, locks: map[uint64]*os.File{}, taken: map[handle]*taken{}, hardware: o.Hardware, terminals: o.Terminals, wallOn: true}
+	s.core.Handling = handling(&settings)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.service = bus.NewService(s.tree(), log)
 	if s.hardware == nil {
@@ -147,6 +151,11 @@ func (s *Server) Prepare() error {
 	s.mu.Unlock()
 	s.readLinger()
 	s.reserve()
+	s.mu.Lock()
+	s.core.Started(now())
+	s.core.Sleeps = s.hardware.Sleeps()
+	s.mu.Unlock()
+	s.restoreSchedule()
 	stop, err := s.hardware.Follow(s.handle)
 	if err != nil {
 		return err

@@ -116,6 +116,21 @@ type (
 	}
 	// PowerDone tells that the transition was carried out, or failed.
 	PowerDone struct{}
+	// Schedule asks for a shutdown at a time; Ignore passes block inhibitors.
+	// CancelSchedule is answered with Live if there was one.
+	Schedule struct {
+		Request  uint64
+		Shutdown Scheduled
+		Ignore   bool
+	}
+	CancelSchedule struct{ Request uint64 }
+	// Key tells of one of the machine's keys: power, reboot, suspend or hibernate.
+	Key struct {
+		Name string
+		Down bool
+	}
+	// Sleeps tells which ways to sleep the machine has.
+	Sleeps struct{ Verbs []string }
 	// Tick tells that Deadline has come.
 	Tick struct{}
 )
@@ -150,6 +165,11 @@ func (Inhibit) event()        {}
 func (InhibitorGone) event()  {}
 func (Power) event()          {}
 func (PowerDone) event()      {}
+func (Schedule) event()       {}
+func (CancelSchedule) event() {}
+func (Key) event()            {}
+func (Lid) event()            {}
+func (Sleeps) event()         {}
 func (Tick) event()           {}
 
 type (
@@ -244,6 +264,21 @@ type (
 		Transition Transition
 		Begin      bool
 	}
+	// SaveSchedule writes down what Core.Scheduled is.
+	SaveSchedule struct{}
+	// Announce tells everybody on a terminal of a shutdown in Left microseconds, or
+	// that it is cancelled.
+	Announce struct {
+		Shutdown  Scheduled
+		Left      int64
+		Cancelled bool
+	}
+	// Logins lets users log in, or not (/run/nologin).
+	Logins struct{ Open bool }
+	// LockAll asks all sessions to lock their screens.
+	LockAll struct{}
+	// Note is what a key, the lid or idleness led to, for the log.
+	Note struct{ Setting, Text string }
 	// Execute carries a transition out.
 	Execute struct{ Transition Transition }
 )
@@ -258,27 +293,32 @@ const (
 	ASeat
 )
 
-func (Refuse) action()    {}
-func (Grant) action()     {}
-func (Took) action()      {}
-func (Mute) action()      {}
-func (Resume) action()    {}
-func (Drop) action()      {}
-func (Paused) action()    {}
-func (ShowVT) action()    {}
-func (TakeVT) action()    {}
-func (GiveVT) action()    {}
-func (LeaveVT) action()   {}
-func (Prompt) action()    {}
-func (Access) action()    {}
-func (OpenUser) action()  {}
-func (Open) action()      {}
-func (CloseUser) action() {}
-func (StopScope) action() {}
-func (Abandon) action()   {}
-func (Forget) action()    {}
-func (Appeared) action()  {}
-func (Vanished) action()  {}
-func (Changed) action()   {}
-func (Prepare) action()   {}
-func (Execute) action()   {}
+func (Refuse) action()       {}
+func (Grant) action()        {}
+func (Took) action()         {}
+func (Mute) action()         {}
+func (Resume) action()       {}
+func (Drop) action()         {}
+func (Paused) action()       {}
+func (ShowVT) action()       {}
+func (TakeVT) action()       {}
+func (GiveVT) action()       {}
+func (LeaveVT) action()      {}
+func (Prompt) action()       {}
+func (Access) action()       {}
+func (OpenUser) action()     {}
+func (Open) action()         {}
+func (CloseUser) action()    {}
+func (StopScope) action()    {}
+func (Abandon) action()      {}
+func (Forget) action()       {}
+func (Appeared) action()     {}
+func (Vanished) action()     {}
+func (Changed) action()      {}
+func (Prepare) action()      {}
+func (SaveSchedule) action() {}
+func (Announce) action()     {}
+func (Logins) action()       {}
+func (LockAll) action()      {}
+func (Note) action()         {}
+func (Execute) action()      {}

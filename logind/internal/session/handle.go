@@ -10,6 +10,7 @@ import (
 const (
 	ErrNoSession    = "org.freedesktop.login1.NoSuchSession"
 	ErrNoSeat       = "org.freedesktop.login1.NoSuchSeat"
+	ErrBlocked      = "org.freedesktop.login1.BlockedByInhibitorLock"
 	ErrProgress     = "org.freedesktop.login1.OperationInProgress"
 	errInvalid      = "org.freedesktop.DBus.Error.InvalidArgs"
 	errLimits       = "org.freedesktop.DBus.Error.LimitsExceeded"
@@ -110,6 +111,16 @@ func (c *Core) Handle(now Now, e Event) []Action {
 		c.power(e)
 	case PowerDone:
 		c.powerDone()
+	case Schedule:
+		c.schedule(e)
+	case CancelSchedule:
+		c.cancelSchedule(e)
+	case Key:
+		c.key(e)
+	case Lid:
+		c.setLid(e)
+	case Sleeps:
+		c.Sleeps = e.Verbs
 	case Tick:
 		c.tick()
 	default:
@@ -212,7 +223,7 @@ func (c *Core) create(e Create) {
 		c.grant(&s)
 		return
 	}
-	c.begin(u)
+	c.beginUser(u)
 	if u.Ready && !u.Stopping {
 		c.open(&s)
 	}
@@ -243,8 +254,8 @@ func (c *Core) restore(e Restore) {
 	c.collect(u)
 }
 
-// begin starts a user's units, now or after they have stopped.
-func (c *Core) begin(u *User) {
+// beginUser starts a user's units, now or after they have stopped.
+func (c *Core) beginUser(u *User) {
 	if !u.Started && !u.Stopping {
 		u.Started = true
 		c.do(OpenUser{u.UID})
@@ -392,7 +403,7 @@ func (c *Core) userClosed(uid uint32) {
 	}
 	u.Stopping, u.Started, u.Ready = false, false, false
 	if u.Linger || slices.ContainsFunc(c.Of(uid), (*Session).pins) {
-		c.begin(u) // somebody came while it was closing
+		c.beginUser(u) // somebody came while it was closing
 		return
 	}
 	// What was left running at logout may go on (KillUserProcesses=no).
@@ -418,7 +429,7 @@ func (c *Core) setLinger(e SetLinger) {
 	}
 	u.Linger = e.Linger
 	if e.Linger {
-		c.begin(u)
+		c.beginUser(u)
 	}
 	c.collect(u)
 	if c.Users[e.UID] == u {
@@ -499,6 +510,17 @@ func (c *Core) Deadline() int64 {
 			at(seat.until)
 		}
 	}
+	for _, since := range c.pressed {
+		at(since + longPress)
+	}
+	if c.Lid.Closed && c.now.Mono < c.holdoff {
+		at(c.holdoff)
+	}
+	at(c.scheduleDeadline())
+	at(c.idleDue())
+	for _, s := range c.Sessions {
+		at(c.stopDue(s))
+	}
 	return d
 }
 
@@ -518,5 +540,12 @@ func (c *Core) tick() {
 	for _, id := range c.SeatIDs() {
 		c.switched(id)
 	}
+	c.keysTick()
+	if c.holdoff != 0 && c.now.Mono >= c.holdoff {
+		c.holdoff = 0
+		c.lid()
+	}
+	c.scheduleTick()
+	c.idleTick()
 	c.powerTick()
 }
