@@ -15,38 +15,6 @@ import (
 	"dynamod/svmgr/internal/core"
 )
 
-func TestParseEnvironment(t *testing.T) {
-	for _, test := range []struct {
-		in   string
-		want []string
-	}{
-		{"A=1\nB = 2 \n", []string{"A=1", "B=2"}},
-		{"# no\n; no\n\nA=x # y", []string{"A=x # y"}},
-		{"# a comment \\\nthat goes on\nA=1", []string{"A=1"}},
-		{`A="x \"y\" \z"` + "\nB='it is $x \\'\n", []string{`A=x "y" \z`, `B=it is $x \`}},
-		{"A=\"two\nlines\"\nB=1", []string{"A=two\nlines", "B=1"}},
-		{"A=go\\\non\nB=a\\ b\\ \n", []string{"A=goon", "B=a b "}},
-		{"A='x '  \nB=\" y\"z ", []string{"A=x ", "B= yz"}},
-		{"1A=x\nA-B=y\nno assignment\nOK=", []string{"OK="}},
-	} {
-		if got := parseEnvironment(test.in); !slices.Equal(got, test.want) {
-			t.Errorf("parseEnvironment(%q) = %q; want %q", test.in, got, test.want)
-		}
-	}
-}
-
-func FuzzParseEnvironment(f *testing.F) {
-	f.Add("A=\"x\\\n\" 'y'\nB=1")
-	f.Fuzz(func(t *testing.T, s string) {
-		for _, v := range parseEnvironment(s) {
-			n, x, ok := strings.Cut(v, "=")
-			if !ok || !validVariable(n) || strings.IndexByte(x, 0) >= 0 || len(x) > len(s) {
-				t.Errorf("parseEnvironment(%q) has %q", s, v)
-			}
-		}
-	})
-}
-
 // The examples of systemd.service(5), "Command lines", and what follows from them.
 func TestExpandArgs(t *testing.T) {
 	vars := map[string]string{"ONE": "one", "TWO": "two two", "Q": `a "b c" d`, "EMPTY": ""}

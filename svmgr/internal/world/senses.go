@@ -139,6 +139,7 @@ func (w *World) Handled(ev core.Event) {
 	case core.SpawnFailed:
 		w.ledger.forget(ev.Run)
 	}
+	w.removeAtRest()
 }
 
 // probe runs f in a goroutine that ends with f; f must come to an end when its

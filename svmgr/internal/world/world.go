@@ -120,10 +120,11 @@ type World struct {
 
 	accounts accounts.Files
 	nofile   child.Limit
-	// preserve are units whose runtime directories outlive a restart, notYet those
-	// that were warned about; reg.mu guards both.
-	preserve map[string]*unit.Unit
-	notYet   map[string]bool
+	// preserve are units whose runtime directories outlive a restart, atRest those of
+	// them that are down (removeAtRest), notYet those that were warned about; reg.mu guards
+	// all three.
+	preserve, atRest map[string]*unit.Unit
+	notYet           map[string]bool
 
 	reg    registry
 	ledger *ledger // nil without Config.Record
@@ -197,7 +198,7 @@ func New(cfg Config, post func(core.Event)) (*World, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	w := &World{cfg: cfg, post: post, log: cfg.Log, sys: realKernel, accounts: accounts.System,
-		preserve: map[string]*unit.Unit{}, notYet: map[string]bool{}}
+		preserve: map[string]*unit.Unit{}, atRest: map[string]*unit.Unit{}, notYet: map[string]bool{}}
 	w.takeKept(cfg.Kept)
 	w.cfg.Directories.defaults(cfg.User)
 	if !cfg.User {
