@@ -23,21 +23,14 @@ const (
 	keyMax, swMax    = 0x2ff, 0x10
 	evGetSwitches    = 0x8004451b // EVIOCGSW of 4 bytes
 	evSetMask        = 0x40104593
-	evGetBits        = 0x80004520 // EVIOCGBIT of type 0 and no bytes
-	inputEventSize   = int(unsafe.Sizeof(inputEvent{}))
+	evGetBits        = 0x80004520                             // EVIOCGBIT of type 0 and no bytes
+	inputEventSize   = int(unsafe.Sizeof(unix.Timeval{})) + 8 // struct input_event
 	inputEventsAtOne = 64
 )
 
 // keyNames are the keys that mean something here: 142 is KEY_SLEEP, which suspends, and
 // 205 KEY_SUSPEND, which hibernates, as keyboards are labelled.
 var keyNames = map[uint16]string{116: "power", 0x164: "power", 0x198: "reboot", 142: "suspend", 205: "hibernate"}
-
-// inputEvent is struct input_event.
-type inputEvent struct {
-	time       unix.Timeval
-	kind, code uint16
-	value      int32
-}
 
 // switchBox is a device with keys or switches that is listened to.
 type switchBox struct {
@@ -87,7 +80,7 @@ func (f *Follower) listen(path string, dev *uevent.Device) {
 	f.boxes[path] = box
 	f.mu.Unlock()
 	f.work.Go(func() { // ends when the file is closed, or the device is gone
-		var raw [inputEventsAtOne * int(unsafe.Sizeof(inputEvent{}))]byte
+		var raw [inputEventsAtOne * inputEventSize]byte
 		for {
 			n, err := file.Read(raw[:])
 			if err != nil {
