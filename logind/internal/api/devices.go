@@ -23,6 +23,8 @@ type Node interface {
 	// same, or a new one.
 	Mute(*os.File) error
 	Wake(*os.File) (*os.File, error)
+	// Screen says that it has to be woken after Open.
+	Screen() bool
 }
 
 // Hardware is what seats have.
@@ -102,19 +104,32 @@ func (s *Server) deviceAct(a session.Action) {
 	case session.Took:
 		t := s.taking
 		s.taking = nil
-		s.taken[handle{a.ID, a.Device}] = t
-		if a.Live {
-			s.wake(t)
-		} else {
+		h := handle{a.ID, a.Device}
+		s.taken[h] = t
+		if !a.Live {
 			s.mute(t)
+		} else if t.node.Screen() {
+			s.wake(h, t)
+		}
+		s.keep(h, t.file)
+	case session.Kept:
+		h := handle{a.ID, a.Device}
+		t := s.restored[h]
+		delete(s.restored, h)
+		s.taken[h] = t
+		if !a.Live {
+			s.mute(t)
+		} else if t.node.Screen() {
+			s.wake(h, t)
 		}
 	case session.Mute:
 		if t := s.taken[handle{a.ID, a.Device}]; t != nil {
 			s.mute(t)
 		}
 	case session.Resume:
-		t := s.taken[handle{a.ID, a.Device}]
-		if t == nil || !s.wake(t) {
+		h := handle{a.ID, a.Device}
+		t := s.taken[h]
+		if t == nil || !s.wake(h, t) {
 			return // it stays paused for its controller
 		}
 		fd, err := unix.FcntlInt(t.file.Fd(), unix.F_DUPFD_CLOEXEC, 3)
@@ -133,6 +148,7 @@ func (s *Server) deviceAct(a session.Action) {
 			s.mute(t) // its holder may keep the descriptor
 			t.file.Close()
 			delete(s.taken, h)
+			s.unkeep(h)
 		}
 	case session.Paused:
 		s.service.EmitTo(a.Client, string(sessionPath(a.ID)), ifacePrefix+"Session", "PauseDevice", a.Device.Major, a.Device.Minor, a.How)
@@ -173,7 +189,7 @@ func (s *Server) mute(t *taken) {
 	}
 }
 
-func (s *Server) wake(t *taken) bool {
+func (s *Server) wake(h handle, t *taken) bool {
 	f, err := t.node.Wake(t.file)
 	if err != nil {
 		s.log.Error("a device does not come back", "err", err)
@@ -182,6 +198,8 @@ func (s *Server) wake(t *taken) bool {
 	if f != t.file {
 		t.file.Close()
 		t.file = f
+		s.unkeep(h)
+		s.keep(h, f)
 	}
 	return true
 }

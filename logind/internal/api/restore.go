@@ -68,9 +68,10 @@ func (s *Server) takeOver(x session.Session, leader *os.File) {
 	if err != nil || !u.Listed {
 		gid = x.UID
 	}
+	devices := s.keptOf(x.ID)
 	s.mu.Lock()
 	s.arriving = &held{leader: leader, keep: true}
-	s.locked(session.Restore{GID: gid, Session: x})
+	s.locked(session.Restore{GID: gid, Session: x, Devices: devices})
 	s.mu.Unlock()
 	s.followFIFO(x.ID)
 }
@@ -89,7 +90,12 @@ func (s *Server) readSession(id string) (session.Session, bool) {
 		}
 		return n
 	}
-	x := session.Session{ID: id, UID: uint32(number("UID")), User: v["USER"], Leader: int32(number("LEADER")), Audit: uint32(number("AUDIT")),
+	if v["CONTROLLER"] != "" {
+		s.mu.Lock()
+		s.bus = v["BUS"]
+		s.mu.Unlock()
+	}
+	x := session.Session{ID: id, Controller: v["CONTROLLER"], UID: uint32(number("UID")), User: v["USER"], Leader: int32(number("LEADER")), Audit: uint32(number("AUDIT")),
 		Created: session.Now{Wall: number("REALTIME"), Mono: number("MONOTONIC")},
 		Service: v["SERVICE"], Type: v["TYPE"], Original: v["ORIGINAL_TYPE"], Class: v["CLASS"], Desktop: v["DESKTOP"], Seat: v["SEAT"], VTNr: uint32(number("VTNR")), TTY: v["TTY"],
 		Display: v["DISPLAY"], Remote: v["REMOTE"] == "1", RemoteHost: v["REMOTE_HOST"], RemoteUser: v["REMOTE_USER"]}

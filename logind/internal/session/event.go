@@ -15,9 +15,11 @@ type (
 		Session Session
 	}
 	// Restore makes a session known that was there before this process.
+	// Devices are those whose descriptors were kept.
 	Restore struct {
 		GID     uint32
 		Session Session
+		Devices []Device
 	}
 	// Opened tells that the units of a session are there, or why not.
 	Opened struct {
@@ -192,6 +194,13 @@ type (
 		Device DeviceID
 		Live   bool
 	}
+	// Kept is Took for a descriptor from before a restart, of which it is not known
+	// whether it works.
+	Kept struct {
+		ID     string
+		Device DeviceID
+		Live   bool
+	}
 	// Mute makes all descriptors of a device useless, Resume makes it work again and
 	// tells the controller; Drop closes ours for good.
 	Mute struct {
@@ -296,6 +305,7 @@ const (
 func (Refuse) action()       {}
 func (Grant) action()        {}
 func (Took) action()         {}
+func (Kept) action()         {}
 func (Mute) action()         {}
 func (Resume) action()       {}
 func (Drop) action()         {}

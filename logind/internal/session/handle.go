@@ -230,7 +230,8 @@ func (c *Core) create(e Create) {
 	c.changed(AUser, uidText(s.UID), "Sessions", "State", "Display")
 }
 
-// restore takes over a session that runs: its user's units and its scope are there.
+// restore takes over a session that runs: its user's units and its scope are there. Its
+// controller is believed to be there too, until ClientGone says otherwise.
 func (c *Core) restore(e Restore) {
 	s := e.Session
 	if c.Sessions[s.ID] != nil {
@@ -239,8 +240,10 @@ func (c *Core) restore(e Restore) {
 	if s.Original == "" {
 		s.Original = s.Type
 	}
-	s.Type = s.Original // its controller has to take control anew
-	s.Stage, s.scoped, s.IdleSince = Running, s.HasScope(), c.now
+	if s.Controller == "" {
+		s.Type = s.Original
+	}
+	s.Stage, s.scoped, s.IdleSince, s.devices = Running, s.HasScope(), c.now, nil
 	c.Sessions[s.ID] = &s
 	u := c.Users[s.UID]
 	if u == nil {
@@ -249,7 +252,13 @@ func (c *Core) restore(e Restore) {
 		c.do(Appeared{AUser, uidText(s.UID)})
 	}
 	c.do(Appeared{ASession, s.ID})
+	if s.Controller != "" && c.hasVT(&s) && !c.drawn(&s) {
+		c.do(TakeVT{s.VTNr, s.UID})
+	}
 	c.activate(s.Seat)
+	if s.Controller != "" {
+		c.restoreDevices(&s, e.Devices)
+	}
 	c.changed(AUser, uidText(s.UID))
 	c.collect(u)
 }

@@ -97,6 +97,12 @@ func (w *world) handle(e Event) {
 				w.t.Fatalf("%v is taken twice", h)
 			}
 			w.taken[h] = a.Live
+		case Kept:
+			h := handle{a.ID, a.Device}
+			if _, there := w.taken[h]; there {
+				w.t.Fatalf("%v is kept twice", h)
+			}
+			w.taken[h] = a.Live
 		case Mute:
 			w.set(handle{a.ID, a.Device}, false)
 		case Resume:
@@ -416,7 +422,10 @@ func TestHistories(t *testing.T) {
 						if w.c.Users[uid] == nil {
 							w.users[uid] = true
 						}
-						w.handle(Restore{Session: Session{ID: id, UID: uid, Leader: 1, Class: "user", Type: "tty"}})
+						w.handle(Restore{Session: Session{ID: id, UID: uid, Leader: 1, Class: "user", Type: "wayland", Original: "tty",
+							Seat: rapid.SampledFrom([]string{"", "seat0"}).Draw(t, "restored at"), VTNr: uint32(rapid.IntRange(1, 3).Draw(t, "restored on")),
+							Controller: rapid.SampledFrom([]string{"", ":1.1"}).Draw(t, "controlled")},
+							Devices: []Device{{ID: DeviceID{226, 0}}, {ID: DeviceID{226, 1}, Kind: Input}}})
 					}
 				case 0:
 					w.handle(TakeControl{some("control"), rapid.SampledFrom([]string{":1.1", ":1.2"}).Draw(t, "client"), rapid.Bool().Draw(t, "force")})
