@@ -74,7 +74,7 @@ const pauseDelay = 500_000
 
 func limits(s *conf.Settings, perUser int) session.Limits {
 	return session.Limits{Sessions: s.Sessions, Inhibitors: s.Inhibitors, PerUser: perUser, InhibitDelay: s.InhibitDelay, UserStopDelay: s.UserStopDelay,
-		PauseDelay: pauseDelay, AutoVTs: s.AutoVTs, ReserveVT: s.ReserveVT}
+		RemoveIPC: s.RemoveIPC, PauseDelay: pauseDelay, AutoVTs: s.AutoVTs, ReserveVT: s.ReserveVT}
 }
 
 func handling(s *conf.Settings) session.Handling {

@@ -44,6 +44,8 @@ type Hardware interface {
 	// Sleeps are the ways to sleep that there are now, Sleep is one of them.
 	Sleeps() []string
 	Sleep(verb string) error
+	// RemoveIPC removes a user's IPC objects.
+	RemoveIPC(uid uint32) error
 	// External says that there is power from outside.
 	External() bool
 }
@@ -75,6 +77,7 @@ func (h machine) Assign(path, seat string) error           { return h.m.Assign(p
 func (h machine) Flush() error                             { return h.m.Flush() }
 func (h machine) Sleeps() []string                         { return h.m.Sleeps() }
 func (h machine) Sleep(verb string) error                  { return h.m.Sleep(verb) }
+func (h machine) RemoveIPC(uid uint32) error               { return h.m.RemoveIPC(uid) }
 func (h machine) External() bool                           { return h.m.External() }
 func (h machine) Follow(tell func(session.Event)) (func(), error) {
 	f, err := h.m.Follow(h.log, tell)
@@ -164,6 +167,8 @@ func (s *Server) deviceAct(a session.Action) {
 		s.quietly("leave a terminal", s.terminals.Leave(a.VT))
 	case session.Prompt:
 		s.later(func() { s.prompt(a.VT) })
+	case session.RemoveIPC:
+		s.later(func() { s.quietly("remove the IPC objects of a user", s.hardware.RemoveIPC(a.UID)) })
 	case session.SaveSchedule:
 		s.saveSchedule()
 	case session.Announce:

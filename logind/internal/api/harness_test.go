@@ -204,7 +204,11 @@ func (h *fakeHardware) Sleeps() []string {
 	return slices.Clone(h.sleeps)
 }
 func (h *fakeHardware) Sleep(verb string) error { h.note("sleep " + verb); return nil }
-func (h *fakeHardware) External() bool          { return true }
+func (h *fakeHardware) RemoveIPC(uid uint32) error {
+	h.note(fmt.Sprint("ipc ", uid))
+	return nil
+}
+func (h *fakeHardware) External() bool { return true }
 func (h *fakeHardware) Follow(tell func(session.Event)) (func(), error) {
 	h.tell = tell
 	return func() {}, nil

@@ -41,6 +41,7 @@ func (s *Server) getters() map[string]func(any) (any, error) {
 		"Manager.DesignatedMaintenanceTime": get(func(*managerView) string { return s.config().Maintenance }),
 		"Manager.WallMessage":               get(func(v *managerView) string { return v.wall }),
 		"Manager.EnableWallMessages":        get(func(v *managerView) bool { return v.wallOn }),
+		"Manager.RemoveIPC":                 get(func(*managerView) bool { return s.config().RemoveIPC }),
 		"Manager.LidClosed":                 get(func(v *managerView) bool { return v.lid.Closed }),
 		"Manager.Docked":                    get(func(v *managerView) bool { return v.lid.Docked || v.lid.Displays > 1 }),
 		"Manager.OnExternalPower":           get(func(*managerView) bool { return s.hardware.External() }),

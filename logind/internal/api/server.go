@@ -153,7 +153,9 @@ func (s *Server) Prepare() error {
 			return err
 		}
 	}
-	s.shown() // what is in front decides which devices of before go on
+	if s.core.Seats["seat0"].VTs {
+		s.shown() // what is in front decides which devices of before go on
+	}
 	s.restore()
 	s.dropKept()
 	s.mu.Lock()

@@ -16,10 +16,10 @@ import (
 
 // Settings are those of logind.conf(5) that are honoured. Times are in microseconds.
 type Settings struct {
-	KillUserProcesses           bool
-	KillOnlyUsers, KillExclude  []string
-	InhibitDelay, UserStopDelay int64
-	Sessions, Inhibitors        int
+	KillUserProcesses, RemoveIPC bool
+	KillOnlyUsers, KillExclude   []string
+	InhibitDelay, UserStopDelay  int64
+	Sessions, Inhibitors         int
 	// AutoVTs is NAutoVTs=; ReserveVT 0 reserves none.
 	AutoVTs, ReserveVT uint32
 	// Do has the words of Reactions, Ignore the …IgnoreInhibited= settings that are on, by
@@ -40,7 +40,7 @@ type Settings struct {
 
 // Defaults are those of logind.conf(5).
 func Defaults() Settings {
-	return Settings{KillExclude: []string{"root"}, InhibitDelay: 5e6, UserStopDelay: 10e6, Sessions: 8192, Inhibitors: 8192, RuntimePercent: 10, AutoVTs: 6, ReserveVT: 6,
+	return Settings{RemoveIPC: true, KillExclude: []string{"root"}, InhibitDelay: 5e6, UserStopDelay: 10e6, Sessions: 8192, Inhibitors: 8192, RuntimePercent: 10, AutoVTs: 6, ReserveVT: 6,
 		Holdoff: 30e6, IdleAfter: 1800e6, Sleep: []string{"suspend-then-hibernate", "suspend", "hibernate"}, Ignore: map[string]bool{"LidSwitch": true},
 		Do: map[string]string{"HandlePowerKey": "poweroff", "HandlePowerKeyLongPress": "ignore", "HandleRebootKey": "reboot", "HandleRebootKeyLongPress": "poweroff",
 			"HandleSuspendKey": "suspend", "HandleSuspendKeyLongPress": "hibernate", "HandleHibernateKey": "hibernate", "HandleHibernateKeyLongPress": "ignore",
@@ -83,7 +83,7 @@ var (
 )
 
 // others are the keys of logind.conf(5) that logind does not act upon yet.
-var others = []string{"HandleSecureAttentionKey", "RemoveIPC"}
+var others = []string{"HandleSecureAttentionKey"}
 
 // MaxFile is how large a file may be, in bytes.
 const MaxFile = 1 << 20
@@ -138,6 +138,8 @@ func (s *Settings) set(key, value string) error {
 	switch key {
 	case "KillUserProcesses":
 		return boolean(value, &s.KillUserProcesses)
+	case "RemoveIPC":
+		return boolean(value, &s.RemoveIPC)
 	case "SleepOperation":
 		list := strings.Fields(value)
 		for _, w := range list {

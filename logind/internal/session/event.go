@@ -273,6 +273,8 @@ type (
 		Transition Transition
 		Begin      bool
 	}
+	// RemoveIPC removes what a user who has logged out has left in the kernel.
+	RemoveIPC struct{ UID uint32 }
 	// SaveSchedule writes down what Core.Scheduled is.
 	SaveSchedule struct{}
 	// Announce tells everybody on a terminal of a shutdown in Left microseconds, or
@@ -326,6 +328,7 @@ func (Appeared) action()     {}
 func (Vanished) action()     {}
 func (Changed) action()      {}
 func (Prepare) action()      {}
+func (RemoveIPC) action()    {}
 func (SaveSchedule) action() {}
 func (Announce) action()     {}
 func (Logins) action()       {}

@@ -421,10 +421,20 @@ func (c *Core) userClosed(uid uint32) {
 			c.ended(s.ID, true)
 		}
 	}
+	if c.Limits.RemoveIPC && uid >= firstUser && uid != nobodyID {
+		c.do(RemoveIPC{uid})
+	}
 	if c.Users[uid] == u {
 		c.collect(u)
 	}
 }
+
+// firstUser is the first number of a person (login.defs(5), UID_MIN), nobodyID that of
+// nobody; objects of system users are their services'.
+const (
+	firstUser = 1000
+	nobodyID  = 65534
+)
 
 func (c *Core) setLinger(e SetLinger) {
 	u := c.Users[e.UID]

@@ -16,6 +16,8 @@ type Limits struct {
 	PerUser int
 	// InhibitDelay is InhibitDelayMaxSec=, UserStopDelay is UserStopDelaySec=.
 	InhibitDelay, UserStopDelay int64
+	// RemoveIPC is RemoveIPC=.
+	RemoveIPC bool
 	// PauseDelay is how long a controller has to pause its devices on a seat without
 	// terminals.
 	PauseDelay int64
