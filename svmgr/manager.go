@@ -47,6 +47,8 @@ type manager struct {
 	cgroupRoot string
 	// ending is what a shutdown came to; the loop writes it before it ends.
 	ending *ending
+	// stopping says that a signal has asked for the end.
+	stopping atomic.Bool
 
 	mu       sync.Mutex
 	exit     int    // the code to end with
