@@ -104,7 +104,8 @@ var law = []rule{
 	// login1: what decides about sessions, and D-Bus, files and processes around it.
 	{pkg: "logind/internal/session", pure: true},
 	{pkg: "logind/internal/conf", ours: []string{"internal/calendar"}, pure: true},
-	{pkg: "logind/internal/api", ours: []string{"internal/bus", "logind/internal/conf", "internal/bus/label", "internal/ipc", "internal/sys/accounts", "internal/sys/pidfd", "logind/internal/session"}, outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
+	{pkg: "logind/internal/device", ours: []string{"internal/sys/acl", "internal/sys/uevent", "logind/internal/session"}, outside: []string{"golang.org/x/sys/unix"}},
+	{pkg: "logind/internal/api", ours: []string{"internal/bus", "logind/internal/conf", "logind/internal/device", "internal/bus/label", "internal/ipc", "internal/sys/accounts", "internal/sys/pidfd", "logind/internal/session"}, outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
 	{pkg: "logind", ours: []string{"internal/bus", "internal/ipc", "logind/internal/...", "sdnotify"}},
 
 	// Tools of the house; nothing that is shipped imports them.

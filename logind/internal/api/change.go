@@ -1,7 +1,9 @@
 package api
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -51,7 +53,9 @@ func (s *Server) appeared(a session.Appeared) {
 		s.writeUser(s.core.Users[uid])
 		s.service.Emit(managerPath, managerIface, "UserNew", uid, userPath(uid))
 	case session.ASeat:
-		s.writeSeat(s.core.Seats[a.ID])
+		if seat := s.core.Seats[a.ID]; seat != nil {
+			s.writeSeat(seat)
+		}
 		s.service.Emit(managerPath, managerIface, "SeatNew", a.ID, seatPath(a.ID))
 	}
 }
@@ -91,6 +95,9 @@ func (s *Server) changed(a session.Changed) {
 		path, iface = string(userPath(u.UID)), ifacePrefix+"User"
 	case session.ASeat:
 		seat := s.core.Seats[a.ID]
+		if seat == nil {
+			return // it has gone with the same event
+		}
 		s.writeSeat(seat)
 		for _, x := range s.core.OnSeat(a.ID) {
 			s.writeSession(x)
@@ -169,14 +176,11 @@ func (s *Server) followVT() {
 		defer f.Close()
 		buf := make([]byte, 64)
 		for {
-			n, err := f.ReadAt(buf, 0)
-			if n > 0 {
-				if vt, e := strconv.ParseUint(strings.TrimPrefix(strings.TrimSpace(string(buf[:n])), "tty"), 10, 32); e == nil {
-					s.handle(session.VTShown{VT: uint32(vt)})
-				}
-			} else {
+			// Reading arms the poll.
+			if _, err := f.ReadAt(buf, 0); err != nil && !errors.Is(err, io.EOF) {
 				s.log.Warn("the terminal in front is not known", "err", err)
 			}
+			s.shown()
 			p := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLPRI}, {Fd: int32(stop.Fd()), Events: unix.POLLIN}}
 			for {
 				if _, err = unix.Poll(p, -1); err != unix.EINTR {

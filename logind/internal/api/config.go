@@ -68,8 +68,13 @@ func readFile(path string) (string, error) {
 	return string(data), err
 }
 
+// pauseDelay is how long a controller on a seat without terminals has to pause its
+// devices, in microseconds: mutter never says that it has.
+const pauseDelay = 500_000
+
 func limits(s *conf.Settings, perUser int) session.Limits {
-	return session.Limits{Sessions: s.Sessions, Inhibitors: s.Inhibitors, PerUser: perUser, InhibitDelay: s.InhibitDelay, UserStopDelay: s.UserStopDelay}
+	return session.Limits{Sessions: s.Sessions, Inhibitors: s.Inhibitors, PerUser: perUser, InhibitDelay: s.InhibitDelay, UserStopDelay: s.UserStopDelay,
+		PauseDelay: pauseDelay, AutoVTs: s.AutoVTs, ReserveVT: s.ReserveVT}
 }
 
 // Reload reads the settings again (SIGHUP). What exists beyond a new limit stays.
@@ -79,6 +84,7 @@ func (s *Server) Reload() {
 	defer s.mu.Unlock()
 	s.settings = settings
 	s.core.Limits = limits(&settings, s.opts.PerUser)
+	s.reserve()
 	s.log.Info("the settings were read again")
 }
 
@@ -87,4 +93,12 @@ func (s *Server) config() conf.Settings {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.settings
+}
+
+// reserve keeps the terminal of ReserveVT= from those who look for a free one.
+func (s *Server) reserve() {
+	if _, err := os.Stat(filepath.Join(s.opts.Root, "dev/tty0")); err != nil {
+		return // no terminals
+	}
+	s.quietly("reserve a terminal", s.terminals.Reserve(s.settings.ReserveVT))
 }

@@ -32,6 +32,17 @@ func (s *Server) setType(c *bus.Call, v *sessionView) error {
 	return nil
 }
 
+// setClass is for the owner of a session whose login became a whole one.
+func (s *Server) setClass(c *bus.Call, v *sessionView) error {
+	if err := mine(c, v); err != nil {
+		return err
+	}
+	_, err := s.ask(c.Context(), func(r uint64) session.Event {
+		return session.SetClass{Request: r, ID: v.ID, Class: c.Args[0].(string)}
+	})
+	return err
+}
+
 func (s *Server) setDisplay(c *bus.Call, v *sessionView) error {
 	display := c.Args[0].(string)
 	if len(display) > 256 || strings.ContainsFunc(display, func(r rune) bool { return r < ' ' || r == 0x7f }) {

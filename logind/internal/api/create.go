@@ -166,7 +166,7 @@ func (s *Server) newSession(c *bus.Call, x session.Session, gid uint32, leader *
 	if unused { // it was refused
 		h.close()
 	}
-	s.service.Flush()
+	s.flush()
 	var a answer
 	select {
 	case a = <-ch:

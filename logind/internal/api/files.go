@@ -112,6 +112,11 @@ func (s *Server) writeSession(x *session.Session) {
 	f.number("REALTIME", x.Created.Wall)
 	f.number("MONOTONIC", x.Created.Mono)
 	f.set("CONTROLLER", x.Controller)
+	var devices []string
+	for _, d := range x.Devices() {
+		devices = append(devices, fmt.Sprintf("%d:%d", d.ID.Major, d.ID.Minor))
+	}
+	f.set("DEVICES", strings.Join(devices, " "))
 	s.save("sessions", x.ID, f)
 }
 

@@ -3,11 +3,13 @@ package api
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +18,8 @@ import (
 
 	"dynamod/internal/bus"
 	"dynamod/internal/testkit"
+	"dynamod/logind/internal/device"
+	"dynamod/logind/internal/session"
 )
 
 // fakeUnits is a manager that starts and stops everything at once.
@@ -87,7 +91,125 @@ type rig struct {
 	units  *fakeUnits
 	server *Server
 	conn   *dbus.Conn
+	hw     *fakeHardware
+	vts    *fakeTerminals
 }
+
+// fakeNode is a device that can be seen to be muted: its file is a pipe, and a mark
+// says whether it works.
+type fakeNode struct {
+	hw   *fakeHardware
+	name string
+	kind session.DeviceKind
+	seat string
+}
+
+func (n fakeNode) Open() (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	w.Close()
+	n.hw.note("open " + n.name)
+	return r, nil
+}
+
+func (n fakeNode) Mute(*os.File) error { n.hw.note("mute " + n.name); return nil }
+func (n fakeNode) Wake(f *os.File) (*os.File, error) {
+	n.hw.note("wake " + n.name)
+	if n.kind == session.DRM {
+		return f, nil
+	}
+	return n.Open()
+}
+
+// fakeHardware has a screen and a keyboard on seat0, and a keyboard on seat1.
+type fakeHardware struct {
+	mu    sync.Mutex
+	calls []string
+	tell  func(session.Event)
+}
+
+func (h *fakeHardware) note(call string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.calls = append(h.calls, call)
+}
+
+// since are the calls after the first n.
+func (h *fakeHardware) since(n int) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.calls[n:])
+}
+
+func (h *fakeHardware) Find(id session.DeviceID) (Node, session.DeviceKind, string, error) {
+	nodes := map[session.DeviceID]fakeNode{
+		{Major: 226, Minor: 0}: {h, "card0", session.DRM, "seat0"},
+		{Major: 13, Minor: 64}: {h, "event0", session.Input, "seat0"},
+		{Major: 13, Minor: 65}: {h, "event1", session.Input, "seat1"},
+	}
+	n, ok := nodes[id]
+	if !ok {
+		return nil, 0, "", device.ErrNoDevice
+	}
+	return n, n.kind, n.seat, nil
+}
+func (h *fakeHardware) Access(seat string, from, to int64) error {
+	h.note(fmt.Sprint("access ", seat, " ", from, " ", to))
+	return nil
+}
+func (h *fakeHardware) Assign(path, seat string) error {
+	h.note("assign " + path + " " + seat)
+	return nil
+}
+func (h *fakeHardware) Flush() error { h.note("flush"); return nil }
+func (h *fakeHardware) Follow(tell func(session.Event)) (func(), error) {
+	h.tell = tell
+	return func() {}, nil
+}
+
+// fakeTerminals switch at once, after asking as the kernel does.
+type fakeTerminals struct {
+	hw    *fakeHardware
+	mu    sync.Mutex
+	front uint32
+	busy  map[uint32]bool
+	fail  error
+}
+
+func (v *fakeTerminals) Take(vt, uid uint32) error {
+	v.hw.note(fmt.Sprint("take tty", vt, " ", uid))
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.fail
+}
+
+func (v *fakeTerminals) failWith(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.fail = err
+}
+func (v *fakeTerminals) Give(vt uint32) error  { v.hw.note(fmt.Sprint("give tty", vt)); return nil }
+func (v *fakeTerminals) Leave(vt uint32) error { v.hw.note(fmt.Sprint("leave tty", vt)); return nil }
+func (v *fakeTerminals) Show(vt uint32) error {
+	v.hw.note(fmt.Sprint("show tty", vt))
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.front = vt
+	return nil
+}
+func (v *fakeTerminals) Shown() (uint32, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.front, nil
+}
+func (v *fakeTerminals) Busy(vt uint32) (bool, error) { return v.busy[vt], nil }
+func (v *fakeTerminals) Reserve(vt uint32) error {
+	v.hw.note(fmt.Sprint("reserve tty", vt))
+	return nil
+}
+func (v *fakeTerminals) Close() {}
 
 const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -144,7 +266,9 @@ func (r *rig) client() *dbus.Conn {
 func (r *rig) start() {
 	r.t.Helper()
 	r.units = &fakeUnits{}
-	r.server = New(r.units, Options{Root: r.root, PerUser: 3}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	r.hw = &fakeHardware{}
+	r.vts = &fakeTerminals{hw: r.hw, busy: map[uint32]bool{}}
+	r.server = New(r.units, Options{Root: r.root, PerUser: 3, Hardware: r.hw, Terminals: r.vts}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	r.units.gone = r.server.unitGone
 	if err := r.server.Prepare(); err != nil {
 		r.t.Fatal(err)

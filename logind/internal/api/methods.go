@@ -3,14 +3,12 @@ package api
 import (
 	_ "embed"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/godbus/dbus/v5"
-	"golang.org/x/sys/unix"
 
 	"dynamod/internal/bus"
 	"dynamod/internal/sys/pidfd"
@@ -74,13 +72,18 @@ func (s *Server) methods() map[string]func(*bus.Call) error {
 		"Session.Kill": onSession(func(c *bus.Call, v *sessionView) error {
 			return s.killSession(c, v, c.Args[0].(string), c.Args[1].(int32))
 		}),
-		"Session.TakeControl":    onSession(s.takeControl),
-		"Session.ReleaseControl": onSession(s.releaseControl),
-		"Session.SetType":        onSession(s.setType),
-		"Session.SetDisplay":     onSession(s.setDisplay),
-		"Session.SetBrightness":  onSession(s.setBrightness),
-		"Session.SetIdleHint":    onSession(s.setIdle),
-		"Session.SetLockedHint":  onSession(s.setLocked),
+		"Session.TakeControl":         onSession(s.takeControl),
+		"Session.ReleaseControl":      onSession(s.releaseControl),
+		"Session.SetType":             onSession(s.setType),
+		"Session.SetDisplay":          onSession(s.setDisplay),
+		"Session.SetBrightness":       onSession(s.setBrightness),
+		"Session.SetTTY":              onSession(s.setTTY),
+		"Session.SetClass":            onSession(s.setClass),
+		"Session.TakeDevice":          onSession(s.takeDevice),
+		"Session.ReleaseDevice":       onSession(s.releaseDevice),
+		"Session.PauseDeviceComplete": onSession(s.pauseDeviceComplete),
+		"Session.SetIdleHint":         onSession(s.setIdle),
+		"Session.SetLockedHint":       onSession(s.setLocked),
 
 		"Seat.Terminate": func(c *bus.Call) error { return s.terminateSeat(c, c.Object.(*seatView)) },
 		"Seat.SwitchTo": func(c *bus.Call) error {
@@ -96,8 +99,12 @@ func (s *Server) methods() map[string]func(*bus.Call) error {
 			}
 			return s.activate(c, v)
 		},
-		"User.Terminate": func(c *bus.Call) error { return s.terminateUser(c, c.Object.(*userView)) },
-		"User.Kill":      func(c *bus.Call) error { return s.killUser(c, c.Object.(*userView), c.Args[0].(int32)) },
+		"Seat.SwitchToNext":     s.neighbour(1),
+		"Seat.SwitchToPrevious": s.neighbour(-1),
+		"Manager.AttachDevice":  s.attachDevice,
+		"Manager.FlushDevices":  s.flushDevices,
+		"User.Terminate":        func(c *bus.Call) error { return s.terminateUser(c, c.Object.(*userView)) },
+		"User.Kill":             func(c *bus.Call) error { return s.killUser(c, c.Object.(*userView), c.Args[0].(int32)) },
 	}
 	s.powerMethods(m)
 	return m
@@ -474,6 +481,14 @@ func (s *Server) takeControl(c *bus.Call, v *sessionView) error {
 	if now, ok := s.viewSession(v.ID); !ok || now.Controller != c.Sender() {
 		return bus.Errorf(session.ErrBusy, "Session is controlled by somebody else")
 	}
+	s.mu.Lock()
+	err = s.vtFailed
+	s.vtFailed = nil
+	s.mu.Unlock()
+	if err != nil {
+		s.handle(session.ReleaseControl{ID: v.ID, Client: c.Sender()})
+		return bus.Errorf(bus.ErrFailed, "The session's terminal cannot be had: %v", err)
+	}
 	return nil
 }
 
@@ -490,12 +505,7 @@ func (s *Server) activate(c *bus.Call, v *sessionView) error {
 	if v.Seat == "" {
 		return bus.Errorf(bus.ErrNotSupported, "Session '%s' has no seat", v.ID)
 	}
-	return s.authorize(c, nobody, "org.freedesktop.login1.chvt", func() error {
-		if v.active {
-			return nil
-		}
-		return s.chvt(v.VTNr)
-	})
+	return s.authorize(c, nobody, "org.freedesktop.login1.chvt", func() error { return s.bring(c, v.ID) })
 }
 
 func (s *Server) switchTo(c *bus.Call, v *seatView, vt uint32) error {
@@ -505,25 +515,7 @@ func (s *Server) switchTo(c *bus.Call, v *seatView, vt uint32) error {
 	if vt < 1 || vt > 63 {
 		return bus.Errorf(bus.ErrInvalidArgs, "Invalid virtual terminal")
 	}
-	return s.authorize(c, nobody, "org.freedesktop.login1.chvt", func() error { return s.chvt(vt) })
-}
-
-// vtActivate is VT_ACTIVATE (ioctl_console(2)).
-const vtActivate = 0x5606
-
-func (s *Server) chvt(vt uint32) error {
-	if vt == 0 {
-		return bus.Errorf(bus.ErrNotSupported, "The session has no terminal")
-	}
-	f, err := os.OpenFile(filepath.Join(s.opts.Root, "dev/tty0"), os.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("switch terminals: %w", err)
-	}
-	defer f.Close()
-	if err := unix.IoctlSetInt(int(f.Fd()), vtActivate, int(vt)); err != nil {
-		return fmt.Errorf("switch to terminal %d: %w", vt, err)
-	}
-	return nil
+	return s.authorize(c, nobody, "org.freedesktop.login1.chvt", func() error { return s.terminals.Show(vt) })
 }
 
 func (s *Server) setLinger(c *bus.Call) error {

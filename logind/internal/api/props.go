@@ -53,6 +53,7 @@ func (s *Server) getters() map[string]func(any) (any, error) {
 			_, n := c.RuntimeSize(memory())
 			return n
 		}),
+		"Manager.NAutoVTs":             get(func(*managerView) uint32 { return s.config().AutoVTs }),
 		"Manager.PreparingForShutdown": get(pendingIs("shutdown")),
 		"Manager.PreparingForSleep":    get(pendingIs("sleep")),
 		"Manager.PreparingForShutdownWithMetadata": get(func(v *managerView) map[string]dbus.Variant {

@@ -15,6 +15,7 @@ import (
 
 	"dynamod/internal/bus"
 	"dynamod/logind/internal/conf"
+	"dynamod/logind/internal/device"
 	"dynamod/logind/internal/session"
 )
 
@@ -58,6 +59,9 @@ type Options struct {
 	Root string
 	// PerUser bounds the inhibitors of one user other than root.
 	PerUser int
+	// Hardware and Terminals are the machine's below Root if nil.
+	Hardware  Hardware
+	Terminals Terminals
 }
 
 // held are the descriptors of a session: its leader's, and the reading end of its FIFO.
@@ -91,8 +95,17 @@ type Server struct {
 	locks    map[uint64]*os.File
 	// arriving is for the session that the core is about to make.
 	arriving *held
-	timer    *time.Timer
-	closed   bool
+	// taken are the devices of sessions, taking is the one that the core is asked about.
+	taken  map[handle]*taken
+	taking *taken
+	// after is what is to be done when changes of properties have been told.
+	after     []func()
+	vtFailed  error
+	hardware  Hardware
+	terminals Terminals
+	unfollow  func()
+	timer     *time.Timer
+	closed    bool
 }
 
 type answer struct {
@@ -105,9 +118,15 @@ func New(units Units, o Options, log *slog.Logger) *Server {
 	_, err := os.Stat(filepath.Join(o.Root, "dev/tty0"))
 	settings := readConfig(o.Root, log)
 	s := &Server{opts: o, settings: settings, log: log, units: units, core: session.New(limits(&settings, o.PerUser), err == nil), waiting: map[uint64]chan answer{},
-		held: map[string]*held{}, locks: map[uint64]*os.File{}}
+		held: map[string]*held{}, locks: map[uint64]*os.File{}, taken: map[handle]*taken{}, hardware: o.Hardware, terminals: o.Terminals}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.service = bus.NewService(s.tree(), log)
+	if s.hardware == nil {
+		s.hardware = machine{device.New(o.Root), log}
+	}
+	if s.terminals == nil {
+		s.terminals = device.NewTerminals(o.Root, s.leaving, s.shown)
+	}
 	return s
 }
 
@@ -127,9 +146,28 @@ func (s *Server) Prepare() error {
 	s.writeSeat(s.core.Seats["seat0"])
 	s.mu.Unlock()
 	s.readLinger()
+	s.reserve()
+	stop, err := s.hardware.Follow(s.handle)
+	if err != nil {
+		return err
+	}
+	s.unfollow = stop
 	s.work.Go(func() { s.units.Watch(s.ctx, s.scopes, s.unitGone) })
 	s.followVT()
+	s.resetAccess()
 	return nil
+}
+
+// resetAccess puts the devices of seat0 right: what a logind before this one did not take
+// back is nobody's.
+func (s *Server) resetAccess() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	to := int64(-1)
+	if x := s.core.Sessions[s.core.Seats["seat0"].Active]; x != nil {
+		to = int64(x.UID)
+	}
+	s.quietly("put the access to devices right", s.hardware.Access("seat0", -2, to))
 }
 
 // Close lets go of everything; sessions stay in their files, for the next one.
@@ -146,9 +184,16 @@ func (s *Server) Close() {
 	for _, f := range s.locks {
 		f.Close()
 	}
+	for _, t := range s.taken {
+		t.file.Close()
+	}
 	s.mu.Unlock()
+	if s.unfollow != nil {
+		s.unfollow()
+	}
 	s.service.Close()
 	s.work.Wait()
+	s.terminals.Close()
 }
 
 func (h *held) close() {
@@ -191,7 +236,19 @@ func (s *Server) handle(e session.Event) {
 	}
 	s.locked(e)
 	s.mu.Unlock()
+	s.flush()
+}
+
+// flush tells of changed properties, and then what is to be told after them.
+func (s *Server) flush() {
 	s.service.Flush()
+	s.mu.Lock()
+	after := s.after
+	s.after = nil
+	s.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
 }
 
 // ask makes a request of the core and waits for its answer.
@@ -261,6 +318,8 @@ func (s *Server) act(a session.Action) {
 		s.prepare(a)
 	case session.Execute:
 		s.later(func() { s.execute(a.Transition) })
+	default:
+		s.deviceAct(a)
 	}
 }
 

@@ -20,6 +20,8 @@ type Settings struct {
 	KillOnlyUsers, KillExclude  []string
 	InhibitDelay, UserStopDelay int64
 	Sessions, Inhibitors        int
+	// AutoVTs is NAutoVTs=; ReserveVT 0 reserves none.
+	AutoVTs, ReserveVT uint32
 	// RuntimeBytes is RuntimeDirectorySize= in bytes; RuntimePercent, if not 0, is it
 	// as a share of memory. RuntimeInodes 0 means bytes/4096.
 	RuntimeBytes, RuntimePercent, RuntimeInodes uint64
@@ -27,7 +29,7 @@ type Settings struct {
 
 // Defaults are those of logind.conf(5).
 func Defaults() Settings {
-	return Settings{KillExclude: []string{"root"}, InhibitDelay: 5e6, UserStopDelay: 10e6, Sessions: 8192, Inhibitors: 8192, RuntimePercent: 10}
+	return Settings{KillExclude: []string{"root"}, InhibitDelay: 5e6, UserStopDelay: 10e6, Sessions: 8192, Inhibitors: 8192, RuntimePercent: 10, AutoVTs: 6, ReserveVT: 6}
 }
 
 // Kills says that what a session of the user leaves behind is killed.
@@ -55,7 +57,7 @@ func (s *Settings) RuntimeSize(memory uint64) (bytes, inodes uint64) {
 }
 
 // others are the keys of logind.conf(5) that logind does not act upon yet.
-var others = []string{"NAutoVTs", "ReserveVT", "SleepOperation", "HandlePowerKey", "HandlePowerKeyLongPress", "HandleRebootKey",
+var others = []string{"SleepOperation", "HandlePowerKey", "HandlePowerKeyLongPress", "HandleRebootKey",
 	"HandleRebootKeyLongPress", "HandleSuspendKey", "HandleSuspendKeyLongPress", "HandleHibernateKey", "HandleHibernateKeyLongPress",
 	"HandleLidSwitch", "HandleLidSwitchExternalPower", "HandleLidSwitchDocked", "HandleSecureAttentionKey", "PowerKeyIgnoreInhibited",
 	"SuspendKeyIgnoreInhibited", "HibernateKeyIgnoreInhibited", "LidSwitchIgnoreInhibited", "RebootKeyIgnoreInhibited", "HoldoffTimeoutSec",
@@ -114,6 +116,10 @@ func (s *Settings) set(key, value string) error {
 		return span(value, &s.InhibitDelay)
 	case "UserStopDelaySec":
 		return span(value, &s.UserStopDelay)
+	case "NAutoVTs":
+		return terminal(value, &s.AutoVTs)
+	case "ReserveVT":
+		return terminal(value, &s.ReserveVT)
 	case "SessionsMax":
 		return count(value, &s.Sessions)
 	case "InhibitorsMax":
@@ -166,6 +172,16 @@ func count(value string, out *int) error {
 		return errors.New("it is a number from 1 to 1M")
 	}
 	*out = int(n)
+	return nil
+}
+
+// terminal reads the number of a virtual terminal, or how many.
+func terminal(value string, out *uint32) error {
+	n, err := strconv.ParseUint(value, 10, 32)
+	if err != nil || n > 63 {
+		return errors.New("it is a number from 0 to 63")
+	}
+	*out = uint32(n)
 	return nil
 }
 

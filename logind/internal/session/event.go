@@ -60,10 +60,48 @@ type (
 	// ReleaseControl gives it back. ClientGone does for all that the client has.
 	ReleaseControl struct{ ID, Client string }
 	ClientGone     struct{ Client string }
+	// Detached tells that the device of a path, and with it its node, is gone.
+	Detached struct {
+		Path string
+		Node DeviceID
+	}
+	// TakeDevice asks for a device in the name of the controller; Kind and Seat are
+	// what the machine says of it. ReleaseDevice gives it back.
+	TakeDevice struct {
+		Request    uint64
+		ID, Client string
+		Device     DeviceID
+		Kind       DeviceKind
+		Seat       string
+	}
+	ReleaseDevice struct {
+		Request    uint64
+		ID, Client string
+		Device     DeviceID
+	}
+	// PauseComplete is the controller's answer to the question to pause.
+	PauseComplete struct {
+		Request    uint64
+		ID, Client string
+		Device     DeviceID
+	}
+	// Switch asks for a session to come to the front of its seat.
+	Switch struct {
+		Request uint64
+		ID      string
+	}
+	// VTLeaving tells that the kernel waits for leave to hide the terminal in front.
+	VTLeaving struct{}
 	// SetType and SetDisplay are what the controller of a session says of it; Client
 	// must be the controller.
 	SetType    struct{ ID, Client, Type string }
 	SetDisplay struct{ ID, Client, Display string }
+	SetTTY     struct{ ID, Client, TTY string }
+	// SetClass is asked by the owner of a session.
+	SetClass struct {
+		Request   uint64
+		ID, Class string
+	}
 	// Inhibit asks for an inhibitor.
 	Inhibit struct {
 		Request   uint64
@@ -97,8 +135,17 @@ func (SetLinger) event()      {}
 func (TakeControl) event()    {}
 func (ReleaseControl) event() {}
 func (ClientGone) event()     {}
+func (Attached) event()       {}
+func (Detached) event()       {}
+func (TakeDevice) event()     {}
+func (ReleaseDevice) event()  {}
+func (PauseComplete) event()  {}
+func (Switch) event()         {}
+func (VTLeaving) event()      {}
 func (SetType) event()        {}
 func (SetDisplay) event()     {}
+func (SetTTY) event()         {}
+func (SetClass) event()       {}
 func (Inhibit) event()        {}
 func (InhibitorGone) event()  {}
 func (Power) event()          {}
@@ -116,6 +163,53 @@ type (
 		Request   uint64
 		Session   string
 		Inhibitor uint64
+		// Live says that a device that was taken works.
+		Live bool
+	}
+	// Took keeps the descriptor of a device, as live or muted.
+	Took struct {
+		ID     string
+		Device DeviceID
+		Live   bool
+	}
+	// Mute makes all descriptors of a device useless, Resume makes it work again and
+	// tells the controller; Drop closes ours for good.
+	Mute struct {
+		ID     string
+		Device DeviceID
+	}
+	Resume struct {
+		ID, Client string
+		Device     DeviceID
+	}
+	Drop struct {
+		ID     string
+		Device DeviceID
+	}
+	// Paused is the signal PauseDevice; How is pause, force or gone.
+	Paused struct {
+		ID, Client string
+		Device     DeviceID
+		How        string
+	}
+	// ShowVT brings a terminal to the front and answers the request.
+	ShowVT struct {
+		Request uint64
+		VT      uint32
+	}
+	// TakeVT makes a terminal one that its session draws on and whose switches we are
+	// asked about; GiveVT makes it an ordinary one again.
+	TakeVT struct{ VT, UID uint32 }
+	GiveVT struct{ VT uint32 }
+	// LeaveVT lets the kernel hide the terminal.
+	LeaveVT struct{ VT uint32 }
+	// Prompt starts a login prompt on a terminal.
+	Prompt struct{ VT uint32 }
+	// Access changes the ACLs of a seat's devices from one user to the other; -1 is
+	// nobody.
+	Access struct {
+		Seat     string
+		From, To int64
 	}
 	// OpenUser starts a user's units, Open those of a session after the user's.
 	OpenUser struct{ UID uint32 }
@@ -166,6 +260,17 @@ const (
 
 func (Refuse) action()    {}
 func (Grant) action()     {}
+func (Took) action()      {}
+func (Mute) action()      {}
+func (Resume) action()    {}
+func (Drop) action()      {}
+func (Paused) action()    {}
+func (ShowVT) action()    {}
+func (TakeVT) action()    {}
+func (GiveVT) action()    {}
+func (LeaveVT) action()   {}
+func (Prompt) action()    {}
+func (Access) action()    {}
 func (OpenUser) action()  {}
 func (Open) action()      {}
 func (CloseUser) action() {}

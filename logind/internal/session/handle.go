@@ -8,13 +8,14 @@ import (
 
 // Names of errors (org.freedesktop.login1(5)).
 const (
-	ErrNoSession  = "org.freedesktop.login1.NoSuchSession"
-	ErrNoSeat     = "org.freedesktop.login1.NoSuchSeat"
-	ErrProgress   = "org.freedesktop.login1.OperationInProgress"
-	errInvalid    = "org.freedesktop.DBus.Error.InvalidArgs"
-	errLimits     = "org.freedesktop.DBus.Error.LimitsExceeded"
-	ErrBusy       = "System.Error.EBUSY"
-	errNotAllowed = "org.freedesktop.DBus.Error.AccessDenied"
+	ErrNoSession    = "org.freedesktop.login1.NoSuchSession"
+	ErrNoSeat       = "org.freedesktop.login1.NoSuchSeat"
+	ErrProgress     = "org.freedesktop.login1.OperationInProgress"
+	errInvalid      = "org.freedesktop.DBus.Error.InvalidArgs"
+	errLimits       = "org.freedesktop.DBus.Error.LimitsExceeded"
+	ErrBusy         = "System.Error.EBUSY"
+	ErrNotInControl = "org.freedesktop.login1.NotInControl"
+	errNotAllowed   = "org.freedesktop.DBus.Error.AccessDenied"
 )
 
 // The words of type= and class= (pam_systemd(8)).
@@ -55,9 +56,7 @@ func (c *Core) Handle(now Now, e Event) []Action {
 			idle := []string{"IdleHint", "IdleSinceHint", "IdleSinceHintMonotonic"}
 			c.changed(ASession, s.ID, idle...)
 			c.changed(AUser, uidText(s.UID), idle...)
-			if s.Seat != "" {
-				c.changed(ASeat, s.Seat, idle...)
-			}
+			c.seatChanged(s.Seat, idle...)
 			c.changed(AManager, "", idle...)
 		}
 	case SetLocked:
@@ -68,21 +67,36 @@ func (c *Core) Handle(now Now, e Event) []Action {
 	case SetLinger:
 		c.setLinger(e)
 	case TakeControl:
-		if s := c.Sessions[e.ID]; s != nil && s.Stage != Closing && (s.Controller == "" || s.Controller == e.Client || e.Force) {
-			s.Controller = e.Client
-			c.changed(ASession, s.ID)
-		}
+		c.takeControl(e)
 	case ReleaseControl:
 		c.releaseControl(e.ID, e.Client)
 	case ClientGone:
 		for _, s := range c.Sorted(func(s *Session) bool { return s.Controller == e.Client }) {
 			c.releaseControl(s.ID, e.Client)
 		}
+	case Attached:
+		c.attached(e)
+	case Detached:
+		c.detached(e)
+	case TakeDevice:
+		c.takeDevice(e)
+	case ReleaseDevice:
+		c.releaseDevice(e)
+	case PauseComplete:
+		c.pauseComplete(e)
+	case Switch:
+		c.switchTo(e)
+	case VTLeaving:
+		c.vtLeaving()
 	case SetType:
 		if s := c.controlled(e.ID, e.Client); s != nil && IsType(e.Type) && s.Type != e.Type {
 			s.Type = e.Type
 			c.typeChanged(s)
 		}
+	case SetTTY:
+		c.setTTY(e)
+	case SetClass:
+		c.setClass(e)
 	case SetDisplay:
 		if s := c.controlled(e.ID, e.Client); s != nil && s.Graphical() && s.Display != e.Display {
 			s.Display = e.Display
@@ -108,6 +122,13 @@ func (c *Core) do(a ...Action) { c.out = append(c.out, a...) }
 
 func (c *Core) changed(k Kind, id string, names ...string) {
 	c.do(Changed{k, id, names})
+}
+
+// seatChanged is changed for a seat that may be gone, or none.
+func (c *Core) seatChanged(id string, names ...string) {
+	if c.Seats[id] != nil {
+		c.changed(ASeat, id, names...)
+	}
 }
 
 func uidText(uid uint32) string { return strconv.FormatUint(uint64(uid), 10) }
@@ -171,7 +192,7 @@ func (c *Core) create(e Create) {
 	}
 	s.ID = c.freeID(s.Audit)
 	s.Created, s.Stage, s.request = c.now, Opening, e.Request
-	s.Controller, s.Idle, s.Locked, s.Original = "", false, false, s.Type
+	s.Controller, s.Idle, s.Locked, s.Original, s.devices = "", false, false, s.Type, nil
 	s.IdleSince = c.now
 	c.Sessions[s.ID] = &s
 	u := c.Users[s.UID]
@@ -184,9 +205,7 @@ func (c *Core) create(e Create) {
 	c.activate(s.Seat)
 	c.do(Appeared{ASession, s.ID})
 	c.changed(ASession, s.ID)
-	if s.Seat != "" {
-		c.changed(ASeat, s.Seat, "Sessions")
-	}
+	c.seatChanged(s.Seat, "Sessions")
 	if s.manager() {
 		// It is the user's manager itself that asks: everything it needs is under
 		// way, and waiting for it would wait for ourselves.
@@ -311,7 +330,8 @@ func (c *Core) ended(id string, kill bool) {
 			c.refuse(s.request, "org.freedesktop.DBus.Error.Failed", "The session ended before it was there")
 			s.request = 0
 		}
-		s.Stage, s.Controller = Closing, ""
+		s.Stage = Closing
+		c.uncontrol(s)
 		c.do(Forget{id})
 		if !kill && s.scoped {
 			c.do(Abandon{id})
@@ -340,9 +360,7 @@ func (c *Core) remove(s *Session) {
 	delete(c.Sessions, s.ID)
 	c.do(Vanished{ASession, s.ID})
 	c.activate(s.Seat)
-	if s.Seat != "" {
-		c.changed(ASeat, s.Seat, "Sessions")
-	}
+	c.seatChanged(s.Seat, "Sessions")
 	if u := c.Users[s.UID]; u != nil {
 		c.changed(AUser, uidText(s.UID), "State", "Display", "Sessions")
 		c.collect(u)
@@ -410,7 +428,7 @@ func (c *Core) setLinger(e SetLinger) {
 
 func (c *Core) releaseControl(id, client string) {
 	if s := c.Sessions[id]; s != nil && s.Controller == client && client != "" {
-		s.Controller = ""
+		c.uncontrol(s)
 		c.changed(ASession, id)
 		if s.Type != s.Original {
 			s.Type = s.Original
@@ -436,16 +454,9 @@ func (c *Core) typeChanged(s *Session) {
 // IsType says that a word is the type of a session.
 func IsType(word string) bool { return slices.Contains(types, word) }
 
-func (c *Core) vtShown(vt uint32) {
-	seat := c.Seats["seat0"]
-	if seat.VTs && seat.VT != vt {
-		seat.VT = vt
-		c.activate("seat0")
-	}
-}
-
 // activate chooses the active session of a seat: with terminals, the one on the
-// terminal in front; without, the one that is, as long as it lasts, then the oldest.
+// terminal in front; without, the one that is, as long as it lasts, then the one that
+// is to follow it, then the oldest.
 func (c *Core) activate(id string) {
 	seat := c.Seats[id]
 	if seat == nil {
@@ -456,25 +467,15 @@ func (c *Core) activate(id string) {
 		switch {
 		case s.Stage == Closing || s.manager():
 		case seat.VTs && s.VTNr != seat.VT || seat.VTs && s.VTNr == 0:
-		case next == nil, !seat.VTs && s.ID == seat.Active, seat.VTs:
+		case !seat.VTs && next != nil && next.ID == seat.Active: // it stays
+		case next == nil, !seat.VTs && (s.ID == seat.Active || s.ID == seat.next), seat.VTs:
 			next = s // the newest on a terminal: a login after its greeter
 		}
 	}
-	was := seat.Active
-	seat.Active = ""
-	if next != nil {
-		seat.Active = next.ID
+	if next == nil || next.ID == seat.next {
+		seat.next = ""
 	}
-	if was == seat.Active {
-		return
-	}
-	for _, sid := range []string{was, seat.Active} {
-		if s := c.Sessions[sid]; s != nil {
-			c.changed(ASession, sid, "Active", "State")
-			c.changed(AUser, uidText(s.UID), "State")
-		}
-	}
-	c.changed(ASeat, id, "ActiveSession")
+	c.front(seat, next)
 }
 
 // Deadline is when Tick is due, in microseconds since boot; 0 for never.
@@ -493,6 +494,11 @@ func (c *Core) Deadline() int64 {
 	if t := c.Pending; t != nil && !t.running {
 		at(t.until)
 	}
+	for _, seat := range c.Seats {
+		if seat.next != "" {
+			at(seat.until)
+		}
+	}
 	return d
 }
 
@@ -508,6 +514,9 @@ func (c *Core) tick() {
 		u.StopAt, u.Stopping = 0, true
 		c.do(CloseUser{u.UID})
 		c.changed(AUser, uidText(u.UID), "State")
+	}
+	for _, id := range c.SeatIDs() {
+		c.switched(id)
 	}
 	c.powerTick()
 }

@@ -16,6 +16,11 @@ type Limits struct {
 	PerUser int
 	// InhibitDelay is InhibitDelayMaxSec=, UserStopDelay is UserStopDelaySec=.
 	InhibitDelay, UserStopDelay int64
+	// PauseDelay is how long a controller has to pause its devices on a seat without
+	// terminals.
+	PauseDelay int64
+	// AutoVTs and ReserveVT are NAutoVTs= and ReserveVT=.
+	AutoVTs, ReserveVT uint32
 }
 
 // Stage is how far a session has come.
@@ -55,6 +60,7 @@ type Session struct {
 	IdleSince Now
 	Locked    bool
 
+	devices map[DeviceID]*Device
 	request uint64
 	// opening says that Open was ordered and not answered, scoped that the scope is there.
 	opening, scoped bool
@@ -108,6 +114,14 @@ type Seat struct {
 	Graphical bool
 	// Active is the id of the active session, "" for none.
 	Active string
+
+	// leaving says that the kernel was told that the terminal in front may go.
+	leaving bool
+	// next is the session that is about to be the active one, at until at the latest.
+	next  string
+	until int64
+	// owner is the user who has the devices of the seat, -1 for nobody.
+	owner int64
 }
 
 // Core is the state of everything. Its maps are read by the shell and changed by
@@ -121,6 +135,7 @@ type Core struct {
 	// Pending is the power transition that waits for delays or runs; nil for none.
 	Pending *Transition
 
+	machine   map[string]Attached
 	counter   uint64 // of sessions without audit id
 	inhibited uint64 // last id of an inhibitor
 	out       []Action
@@ -130,7 +145,7 @@ type Core struct {
 // New has seat0, which always exists.
 func New(l Limits, vts bool) *Core {
 	return &Core{Limits: l, Sessions: map[string]*Session{}, Users: map[uint32]*User{}, Inhibitors: map[uint64]*Inhibitor{},
-		Seats: map[string]*Seat{"seat0": {ID: "seat0", VTs: vts}}}
+		Seats: map[string]*Seat{"seat0": {ID: "seat0", VTs: vts, owner: -1}}, machine: map[string]Attached{}}
 }
 
 // Sorted are the sessions that pass, the oldest first.

@@ -24,6 +24,16 @@ type world struct {
 	visible  map[string]bool // appeared and not vanished
 	prepared string
 	delay    int64 // when the transition began
+	// taken are descriptors of devices and whether they work, vts the terminals that
+	// are drawn on, owner who has the devices of a seat.
+	taken map[handle]bool
+	vts   map[uint32]bool
+	owner map[string]int64
+}
+
+type handle struct {
+	session string
+	device  DeviceID
 }
 
 func (w *world) handle(e Event) {
@@ -70,11 +80,121 @@ func (w *world) handle(e Event) {
 				}
 			}
 			w.todo = append(w.todo, a)
+		case Took:
+			h := handle{a.ID, a.Device}
+			if _, there := w.taken[h]; there {
+				w.t.Fatalf("%v is taken twice", h)
+			}
+			w.taken[h] = a.Live
+		case Mute:
+			w.set(handle{a.ID, a.Device}, false)
+		case Resume:
+			w.set(handle{a.ID, a.Device}, true)
+			if a.Client == "" {
+				w.t.Fatalf("%v is resumed for nobody", a)
+			}
+		case Drop:
+			h := handle{a.ID, a.Device}
+			if _, there := w.taken[h]; !there {
+				w.t.Fatalf("%v is dropped and was not taken", h)
+			}
+			delete(w.taken, h)
+		case Changed:
+			if s := w.c.Sessions[a.ID]; a.Kind == ASession && slices.Contains(a.Names, "Active") && s != nil && !w.c.IsActive(s) {
+				for h, live := range w.taken {
+					if live && h.session == a.ID {
+						w.t.Fatalf("%s is told to be in the background, and %v is live", a.ID, h.device)
+					}
+				}
+			}
+		case TakeVT:
+			if w.vts[a.VT] {
+				w.t.Fatalf("terminal %d is taken twice", a.VT)
+			}
+			w.vts[a.VT] = true
+		case GiveVT:
+			if !w.vts[a.VT] {
+				w.t.Fatalf("terminal %d is given back and was not taken", a.VT)
+			}
+			delete(w.vts, a.VT)
+		case LeaveVT:
+			for h, live := range w.taken {
+				if live && w.c.Sessions[h.session].Seat == "seat0" {
+					w.t.Fatalf("the terminal goes, and %v is live", h)
+				}
+			}
+		case Access:
+			if w.ownerOf(a.Seat) != a.From || a.From == a.To {
+				w.t.Fatalf("%v, but %d has the devices", a, w.ownerOf(a.Seat))
+			}
+			w.owner[a.Seat] = a.To
+		case ShowVT:
+			w.answer(a.Request)
 		case OpenUser, Open, CloseUser, StopScope:
 			w.todo = append(w.todo, a)
 		}
 	}
 	w.check()
+}
+
+func (w *world) set(h handle, live bool) {
+	if was, there := w.taken[h]; !there || was == live {
+		w.t.Fatalf("%v becomes live=%v; taken %v, live %v", h, live, there, was)
+	}
+	w.taken[h] = live
+}
+
+func (w *world) ownerOf(seat string) int64 {
+	if uid, ok := w.owner[seat]; ok {
+		return uid
+	}
+	return -1
+}
+
+// checkDevices: a descriptor works in the session in front only, and belongs to somebody
+// in control; the devices of a seat are those of who sits there.
+func (w *world) checkDevices() {
+	n := 0
+	for id, s := range w.c.Sessions {
+		n += len(s.devices)
+		if len(s.devices) > 0 && (s.Controller == "" || s.Stage == Closing) {
+			w.t.Fatalf("%s has devices, stage %d, controller %q", id, s.Stage, s.Controller)
+		}
+		for d := range s.devices {
+			live, there := w.taken[handle{id, d}]
+			seat := w.c.Seats[s.Seat]
+			front := seat != nil && seat.Active == id && !seat.leaving
+			if !there || live && !front || !live && front && seat.next == "" {
+				w.t.Fatalf("%v of %s: taken %v, live %v, in front %v", d, id, there, live, front)
+			}
+		}
+	}
+	if n != len(w.taken) {
+		w.t.Fatalf("%d devices are taken, %d descriptors are there", n, len(w.taken))
+	}
+	for id, seat := range w.c.Seats {
+		want := int64(-1)
+		if s := w.c.Sessions[seat.Active]; s != nil {
+			want = int64(s.UID)
+		}
+		if w.ownerOf(id) != want {
+			w.t.Fatalf("%d has the devices of %s, %d sits there", w.ownerOf(id), id, want)
+		}
+		masters := 0
+		for _, a := range w.c.machine {
+			if a.Seat == id && a.Master {
+				masters++
+			}
+		}
+		if id != "seat0" && masters == 0 || seat.Graphical != (masters > 0) {
+			w.t.Fatalf("%s has %d masters, graphical %v", id, masters, seat.Graphical)
+		}
+	}
+	for _, s := range w.c.Sessions {
+		if w.c.hasVT(s) && s.Controller != "" && !w.vts[s.VTNr] {
+			w.t.Fatalf("%s is controlled and its terminal was not taken", s.ID)
+		}
+	}
 }
 
 func (w *world) answer(r uint64) {
@@ -113,6 +233,7 @@ func (w *world) act(k int, fail bool) {
 
 func (w *world) check() {
 	c := w.c
+	w.checkDevices()
 	for id, seat := range c.Seats {
 		if s := c.Sessions[seat.Active]; seat.Active != "" && (s == nil || s.Seat != id || s.Stage == Closing) {
 			w.t.Fatalf("the active session %q of %s is none of its own", seat.Active, id)
@@ -165,9 +286,10 @@ func (w *world) ask(make func(uint64) Event) {
 // kept, and once everybody has left, nothing is left.
 func TestHistories(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := Limits{Sessions: 5, Inhibitors: 4, PerUser: 2, InhibitDelay: 20, UserStopDelay: 10}
+		l := Limits{Sessions: 5, Inhibitors: 4, PerUser: 2, InhibitDelay: 20, UserStopDelay: 10, PauseDelay: 5, AutoVTs: 2, ReserveVT: 3}
 		w := &world{t: t, c: New(l, rapid.Bool().Draw(t, "vts")), waiting: map[uint64]bool{}, scopes: map[string]bool{},
-			held: map[string]bool{}, users: map[uint32]bool{}, visible: map[string]bool{}}
+			held: map[string]bool{}, users: map[uint32]bool{}, visible: map[string]bool{},
+			taken: map[handle]bool{}, vts: map[uint32]bool{}, owner: map[string]int64{}}
 		some := func(name string) string {
 			ids := []string{"nobody"}
 			for _, s := range w.c.Sorted(func(*Session) bool { return true }) {
@@ -177,7 +299,7 @@ func TestHistories(t *testing.T) {
 		}
 		uid := func() uint32 { return uint32(rapid.IntRange(0, 3).Draw(t, "uid")) }
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
-			switch rapid.IntRange(0, 13).Draw(t, "what") {
+			switch rapid.IntRange(0, 18).Draw(t, "what") {
 			case 0, 1, 2:
 				s := Session{UID: uid(), Leader: int32(rapid.IntRange(0, 9).Draw(t, "leader")), Audit: uint32(rapid.IntRange(0, 3).Draw(t, "audit")),
 					Class: rapid.SampledFrom(append(classes, "", "other")).Draw(t, "class"), Type: rapid.SampledFrom(types).Draw(t, "type"),
@@ -205,6 +327,32 @@ func TestHistories(t *testing.T) {
 			case 12:
 				tr := Transition{Verb: rapid.SampledFrom([]string{"poweroff", "suspend"}).Draw(t, "verb"), UID: uid(), Ignore: rapid.Bool().Draw(t, "ignore")}
 				w.ask(func(r uint64) Event { return Power{r, tr} })
+			case 14:
+				path := rapid.SampledFrom([]string{"/a", "/b", "/c"}).Draw(t, "path")
+				if rapid.IntRange(0, 3).Draw(t, "gone") == 0 {
+					w.handle(Detached{path, DeviceID{226, uint32(rapid.IntRange(0, 2).Draw(t, "lost"))}})
+				} else {
+					w.handle(Attached{Path: path, Seat: rapid.SampledFrom([]string{"seat0", "seat1", "seat1", "../x"}).Draw(t, "at"),
+						Master: rapid.Bool().Draw(t, "master"), Node: DeviceID{226, uint32(rapid.IntRange(0, 2).Draw(t, "node"))}})
+				}
+			case 15, 16:
+				e := TakeDevice{ID: some("taker"), Client: rapid.SampledFrom([]string{":1.1", ":1.2"}).Draw(t, "client"),
+					Device: DeviceID{226, uint32(rapid.IntRange(0, 2).Draw(t, "device"))}, Seat: rapid.SampledFrom([]string{"seat0", "seat1"}).Draw(t, "of")}
+				w.ask(func(r uint64) Event { e.Request = r; return e })
+			case 17:
+				id, client, d := some("giver"), rapid.SampledFrom([]string{":1.1", ":1.2"}).Draw(t, "client"), DeviceID{226, uint32(rapid.IntRange(0, 2).Draw(t, "device"))}
+				if rapid.Bool().Draw(t, "pause") {
+					w.ask(func(r uint64) Event { return PauseComplete{r, id, client, d} })
+				} else {
+					w.ask(func(r uint64) Event { return ReleaseDevice{r, id, client, d} })
+				}
+			case 18:
+				if rapid.Bool().Draw(t, "leave") {
+					w.handle(VTLeaving{})
+				} else {
+					id := some("switch")
+					w.ask(func(r uint64) Event { return Switch{r, id} })
+				}
 			case 13:
 				switch rapid.IntRange(0, 5).Draw(t, "other") {
 				case 4:
@@ -240,6 +388,9 @@ func (w *world) finish() {
 	for uid := range uint32(4) {
 		w.handle(SetLinger{UID: uid})
 	}
+	for _, path := range []string{"/a", "/b", "/c"} {
+		w.handle(Detached{Path: path})
+	}
 	for range 200 {
 		if len(w.todo) > 0 {
 			w.act(0, false)
@@ -260,6 +411,8 @@ func (w *world) finish() {
 	case len(w.c.Sessions) > 0, len(w.c.Users) > 0, len(w.scopes) > 0, len(w.users) > 0, len(w.held) > 0, len(w.visible) > 0:
 		w.t.Fatalf("left: sessions %v, users %v, scopes %v, units of users %v, descriptors %v, visible %v",
 			w.c.Sessions, w.c.Users, w.scopes, w.users, w.held, w.visible)
+	case len(w.taken) > 0, len(w.vts) > 0:
+		w.t.Fatalf("left: devices %v, terminals %v", w.taken, w.vts)
 	case len(w.waiting) > 0:
 		w.t.Fatalf("requests %v have no answer", w.waiting)
 	case w.c.Pending != nil:

@@ -2,9 +2,7 @@ package world
 
 import (
 	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,8 +23,9 @@ import (
 // It belongs to the goroutine that follows the devices.
 type devices struct {
 	w *World
-	// sys, dev and run are /sys, /dev and /run/udev.
-	sys, dev, run string
+	// dev is /dev.
+	dev string
+	db  uevent.Database
 	// byUdev says that udev's word counts and not the kernel's.
 	byUdev bool
 	// names are the units of each device, claims the devices of each unit: two may
@@ -41,9 +40,9 @@ const systemdTag = "systemd"
 
 // startDevices begins to follow; what is there is told first.
 func (w *World) startDevices() {
-	d := &devices{w: w, sys: "/sys", dev: "/dev", run: "/run/udev", names: map[string][]string{}, claims: map[string][]string{}}
+	d := &devices{w: w, dev: "/dev", db: uevent.Database{Sys: "/sys", Run: "/run/udev"}, names: map[string][]string{}, claims: map[string][]string{}}
 	if w.cfg.DeviceRoot != "" {
-		d.sys, d.dev, d.run = w.cfg.DeviceRoot+"/sys", w.cfg.DeviceRoot+"/dev", w.cfg.DeviceRoot+"/udev"
+		d.dev, d.db = w.cfg.DeviceRoot+"/dev", uevent.Database{Sys: w.cfg.DeviceRoot + "/sys", Run: w.cfg.DeviceRoot + "/udev"}
 	}
 	var err error
 	// Listening comes before looking: nothing can fall in between.
@@ -91,7 +90,7 @@ func (d *devices) follow() {
 // udevExpected says whether a udev is there or will be: then what the kernel says comes
 // too early, before links and permissions.
 func (d *devices) udevExpected() bool {
-	if _, err := os.Stat(d.run); err == nil {
+	if _, err := os.Stat(d.db.Run); err == nil {
 		return true
 	}
 	if d.w.cfg.UnitOf == nil {
@@ -285,107 +284,27 @@ func (d *devices) scan() {
 	}
 }
 
-// scanUdev reads the database: the files in tags/systemd name the devices.
+// scanUdev reads the database.
 func (d *devices) scanUdev(found map[string]uevent.Device) {
-	list, err := os.ReadDir(d.run + "/tags/" + systemdTag)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // none before udev has begun
+	err := d.db.Tagged(systemdTag, func(path string, dev uevent.Device) { found[path] = dev })
+	if err != nil {
 		d.w.log.Error("the devices cannot be listed", "err", err)
-	}
-	for _, e := range list {
-		path, ok := d.pathOf(e.Name())
-		if !ok {
-			continue // gone meanwhile
-		}
-		data, err := os.ReadFile(d.run + "/data/" + e.Name())
-		if err != nil {
-			continue
-		}
-		dev := uevent.ParseData(data)
-		d.fromSys(path, &dev)
-		found[path] = dev
-	}
-}
-
-// pathOf turns the name of a device in the database into its path: "b8:0" and "c1:3" by
-// numbers, "n2" by the number of an interface, "+SUBSYSTEM:NAME" by name.
-func (d *devices) pathOf(id string) (string, bool) {
-	if len(id) < 2 || strings.ContainsAny(id, "/\x00") {
-		return "", false
-	}
-	switch id[0] {
-	case 'b':
-		return d.follows("dev/block/" + id[1:])
-	case 'c':
-		return d.follows("dev/char/" + id[1:])
-	case 'n':
-		list, err := os.ReadDir(d.sys + "/class/net")
-		if err != nil {
-			return "", false
-		}
-		for _, e := range list {
-			if b, err := os.ReadFile(d.sys + "/class/net/" + e.Name() + "/ifindex"); err == nil && strings.TrimSpace(string(b)) == id[1:] {
-				return d.follows("class/net/" + e.Name())
-			}
-		}
-	case '+':
-		subsystem, name, ok := strings.Cut(id[1:], ":")
-		if !ok {
-			return "", false
-		}
-		name = strings.ReplaceAll(name, "!", "/") // as the kernel names them
-		for _, p := range []string{"class/" + subsystem + "/" + name, "bus/" + subsystem + "/devices/" + name,
-			"subsystem/" + subsystem + "/devices/" + name, subsystem + "/" + name} {
-			if path, ok := d.follows(p); ok {
-				return path, true
-			}
-		}
-	}
-	return "", false
-}
-
-// follows resolves a link below /sys and gives the path of the device.
-func (d *devices) follows(rel string) (string, bool) {
-	real, err := filepath.EvalSymlinks(d.sys + "/" + rel)
-	if err != nil {
-		return "", false
-	}
-	root, err := filepath.EvalSymlinks(d.sys)
-	if err != nil {
-		return "", false
-	}
-	path, ok := strings.CutPrefix(real, root)
-	return path, ok && path != ""
-}
-
-// fromSys adds what the kernel says: udev's database does not repeat it.
-func (d *devices) fromSys(path string, dev *uevent.Device) {
-	b, err := os.ReadFile(d.sys + path + "/uevent")
-	if err != nil {
-		return
-	}
-	for k, v := range uevent.ParseVariables(b) {
-		if _, ok := dev.Props[k]; !ok {
-			dev.Props[k] = v
-		}
-	}
-	if to, err := os.Readlink(d.sys + path + "/subsystem"); err == nil {
-		dev.Props["SUBSYSTEM"] = filepath.Base(to)
 	}
 }
 
 func (d *devices) scanSys(found map[string]uevent.Device) {
 	for _, class := range []string{"block", "net", "tty"} {
-		list, err := os.ReadDir(d.sys + "/class/" + class)
+		list, err := os.ReadDir(d.db.Sys + "/class/" + class)
 		if err != nil {
 			continue // a kernel without it
 		}
 		for _, e := range list {
-			path, ok := d.follows("class/" + class + "/" + e.Name())
+			path, ok := d.db.Resolve("class/" + class + "/" + e.Name())
 			if !ok {
 				continue
 			}
 			dev := uevent.Device{Props: map[string]string{}}
-			d.fromSys(path, &dev)
+			d.db.FromSys(path, &dev)
 			dev.Props["SUBSYSTEM"] = class
 			found[path] = dev
 		}

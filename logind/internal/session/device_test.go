@@ -1,0 +1,111 @@
+package session
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+)
+
+// seatRig is a core with two running sessions of two users on one seat.
+func seatRig(t *testing.T, vts bool) (*Core, func(Event) []string) {
+	t.Helper()
+	c := New(Limits{Sessions: 8, Inhibitors: 8, PerUser: 8, PauseDelay: 100, AutoVTs: 3, ReserveVT: 6}, vts)
+	now := Now{}
+	do := func(e Event) []string {
+		now.Mono++
+		var out []string
+		for _, a := range c.Handle(now, e) {
+			switch x := a.(type) {
+			case Changed:
+				if x.Kind != ASeat {
+					continue
+				}
+			case Appeared, OpenUser, Open:
+				continue
+			}
+			out = append(out, fmt.Sprintf("%T%v", a, a)[len("session."):])
+		}
+		return out
+	}
+	seat := "seat0"
+	if !vts {
+		seat = "seat1"
+		do(Attached{Path: "/m", Seat: seat, Master: true})
+	}
+	for k := range uint32(2) {
+		vt := k + 1
+		if !vts {
+			vt = 0
+		}
+		s := Session{UID: 1000 + k, Leader: 1, Class: "user", Type: "tty", Seat: seat, VTNr: vt}
+		if !vts {
+			s.Type = "unspecified"
+		}
+		do(Create{Session: s})
+		do(UserOpened{1000 + k})
+		do(Opened{ID: fmt.Sprint("c", k+1)})
+		do(TakeControl{fmt.Sprint("c", k+1), fmt.Sprint(":1.", k+1), false})
+	}
+	return c, do
+}
+
+func expect(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// What is muted is muted before the kernel may hide the terminal, and before anybody
+// hears that another session is active.
+func TestTerminalSwitch(t *testing.T) {
+	c, do := seatRig(t, true)
+	expect(t, do(VTShown{1}), "Access{seat0 -1 1000}", "Changed{3 seat0 [ActiveSession]}")
+	expect(t, do(TakeDevice{1, "c1", ":1.1", DeviceID{13, 64}, Input, "seat0"}), "Took{c1 {13 64} true}", "Grant{1 c1 0 true}")
+	expect(t, do(TakeDevice{2, "c2", ":1.2", DeviceID{13, 64}, Input, "seat0"}), "Took{c2 {13 64} false}", "Grant{2 c2 0 false}")
+	expect(t, do(Switch{3, "c2"}), "ShowVT{3 2}")
+	expect(t, do(VTLeaving{}), "Mute{c1 {13 64}}", "Paused{c1 :1.1 {13 64} force}", "LeaveVT{1}")
+	expect(t, do(VTShown{2}), "Access{seat0 1000 1001}", "Resume{c2 :1.2 {13 64}}", "Changed{3 seat0 [ActiveSession]}")
+	// Nobody asks about a terminal whose switches are the kernel's own.
+	expect(t, do(VTShown{3}), "Mute{c2 {13 64}}", "Paused{c2 :1.2 {13 64} force}", "Access{seat0 1001 -1}", "Changed{3 seat0 [ActiveSession]}", "Prompt{3}")
+	expect(t, do(VTShown{5}))
+	expect(t, do(VTShown{6}), "Prompt{6}")
+	expect(t, do(VTShown{1}), "Access{seat0 -1 1000}", "Resume{c1 :1.1 {13 64}}", "Changed{3 seat0 [ActiveSession]}")
+	expect(t, do(ClientGone{":1.1"}), "Drop{c1 {13 64}}", "GiveVT{1}")
+	if got := do(TakeDevice{4, "c1", ":1.1", DeviceID{226, 0}, DRM, "seat0"}); len(got) != 1 || got[0][:6] != "Refuse" {
+		t.Errorf("a device without control: %q", got)
+	}
+	if got := do(TakeDevice{5, "c2", ":1.2", DeviceID{226, 0}, DRM, "seat1"}); len(got) != 1 || got[0][:6] != "Refuse" {
+		t.Errorf("a device of another seat: %q", got)
+	}
+	if len(c.Sessions["c2"].Devices()) != 1 {
+		t.Error("a refused device was taken")
+	}
+}
+
+// On a seat without terminals the one in front is asked, and not waited for longer than
+// the delay.
+func TestPolitePause(t *testing.T) {
+	c, do := seatRig(t, false)
+	do(TakeDevice{1, "c1", ":1.1", DeviceID{226, 0}, DRM, "seat1"})
+	do(TakeDevice{2, "c1", ":1.1", DeviceID{13, 64}, Input, "seat1"})
+	expect(t, do(Switch{3, "c2"}), "Grant{3 c2 0 false}", "Paused{c1 :1.1 {13 64} pause}", "Paused{c1 :1.1 {226 0} pause}")
+	expect(t, do(PauseComplete{4, "c1", ":1.1", DeviceID{226, 0}}), "Grant{4 c1 0 false}", "Mute{c1 {226 0}}")
+	if d := c.Deadline(); d == 0 {
+		t.Fatal("nobody looks at the delay")
+	}
+	expect(t, do(PauseComplete{5, "c1", ":1.1", DeviceID{13, 64}}), "Grant{5 c1 0 false}", "Mute{c1 {13 64}}",
+		"Access{seat1 1000 1001}", "Changed{3 seat1 [ActiveSession]}")
+	expect(t, do(Switch{6, "c1"}), "Grant{6 c1 0 false}", "Access{seat1 1001 1000}", "Resume{c1 :1.1 {13 64}}", "Resume{c1 :1.1 {226 0}}",
+		"Changed{3 seat1 [ActiveSession]}")
+	expect(t, do(Switch{7, "c2"}), "Grant{7 c2 0 false}", "Paused{c1 :1.1 {13 64} pause}", "Paused{c1 :1.1 {226 0} pause}")
+	c.Handle(Now{Mono: 1000}, Tick{})
+	if c.Seats["seat1"].Active != "c2" {
+		t.Error("a controller that says nothing holds the seat")
+	}
+	// The seat goes with its last master.
+	do(Detached{Path: "/m"})
+	if c.Seats["seat1"] != nil || c.Sessions["c2"].Stage != Closing {
+		t.Error("the seat or its session stays without a master")
+	}
+}
