@@ -1,6 +1,8 @@
 package core
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"dynamod/internal/graph"
@@ -156,6 +158,11 @@ func (c *Core) afterHandOver(ev Event) {
 			c.emit(Reply{ID: e.Request, Err: refused})
 		}
 	case ManagerRestored:
+		for _, id := range slices.Sorted(maps.Keys(c.runs)) {
+			if !slices.Contains(e.Alive, id) {
+				c.forgetRun(id)
+			}
+		}
 		c.emit(HandOver{Kind: c.shutdown.Kind})
 	}
 }
@@ -168,7 +175,7 @@ func (c *Core) forgetRun(id RunID) {
 	}
 	delete(c.runs, id)
 	if p := c.rec(r.Unit).proc; p != nil {
-		for _, at := range [...]*RunID{&p.Main, &p.Control, &p.Health, &p.Adopt} {
+		for _, at := range [...]*RunID{&p.Main, &p.Control, &p.Health, &p.Adopt, &p.Probe} {
 			if *at == id {
 				*at = 0
 			}
