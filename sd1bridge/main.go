@@ -105,7 +105,7 @@ func run(ctx context.Context, s settings, log *slog.Logger) error {
 	if s.system != "-" {
 		parts.Go(func() {
 			service.Join(bus.Bus{Address: s.system, Names: []string{api.Name}, Matches: server.Matches(),
-				Heard: func(m *dbus.Message) { server.Heard(m) }, Joined: server.Joined, Left: server.Left})
+				Heard: func(m *dbus.Message) { server.Heard(m) }, Joined: server.Joined, Left: server.Left, Wake: server.Wake()})
 		})
 	}
 	if _, err := sdnotify.Notify(sdnotify.Ready); err != nil {

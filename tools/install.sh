@@ -22,6 +22,17 @@ put() { # MODE FILE DIRECTORY
 	install -m "$1" "$2" "$dest$3/"
 }
 
+# What systemd's packages have under the same name stays theirs: then their services
+# answer, and not ours.
+offer() { # FILE DIRECTORY
+	there=$dest$2/$(basename "$1")
+	if [ -e "$there" ] && ! grep -q dynamod "$there"; then
+		echo "install: $there belongs to another package and stays" >&2
+		return
+	fi
+	put 644 "$1" "$2"
+}
+
 [ -x build/dynamod-svmgr ] || { echo "install: build/ is empty; run make build first" >&2; exit 1; }
 put 755 build/dynamodctl "$prefix/bin"
 [ ! -x build/dynamod-init ] || put 755 build/dynamod-init "$sbin"
@@ -42,6 +53,14 @@ done
 
 for f in config/dbus/*.conf; do
 	put 644 "$f" "$prefix/share/dbus-1/system.d"
+done
+for f in config/dbus-services/*.service; do
+	offer "$f" "$prefix/share/dbus-1/system-services"
+	at="$dest$prefix/share/dbus-1/system-services/$(basename "$f")"
+	[ "$prefix" = /usr ] || sed -i "s|/usr/lib/dynamod/dynamod-|$prefix/lib/dynamod/dynamod-|g" "$at"
+done
+for f in config/polkit/*.policy; do
+	offer "$f" "$prefix/share/polkit-1/actions"
 done
 for f in docs/man/*.[1-8]; do
 	put 644 "$f" "$prefix/share/man/man${f##*.}"

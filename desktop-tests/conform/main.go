@@ -1,8 +1,9 @@
-// conform compares the systemd1 or login1 interface that a running bridge or logind (or
-// systemd) shows with the recording of systemd 257, member by member.
+// conform compares an interface that a running bridge, logind or hostnamed (or systemd)
+// shows with the recording of systemd 257, member by member.
 //
 //	go run ./desktop-tests/conform [-private /run/systemd/private | -bus ADDRESS] [-excused docs/systemd1.md]
 //	go run ./desktop-tests/conform -service login1 -bus unix:path=/run/dbus/system_bus_socket -excused docs/login1.md
+//	go run ./desktop-tests/conform -service hostname1 -bus unix:path=/run/dbus/system_bus_socket -excused docs/hostname1.md
 package main
 
 import (
@@ -21,7 +22,7 @@ import (
 func main() {
 	private := flag.String("private", "/run/systemd/private", "the private socket")
 	bus := flag.String("bus", "", "the address of a message bus, instead of the private socket")
-	service := flag.String("service", "systemd1", "systemd1, or login1, which needs -bus and a session to look at")
+	service := flag.String("service", "systemd1", "systemd1, or with -bus: login1, which needs a session to look at, hostname1, timedate1, locale1")
 	excused := flag.String("excused", "docs/systemd1.md", "the page that explains what is missing")
 	flag.Parse()
 	n, err := run(*service, *private, *bus, *excused)
@@ -36,7 +37,7 @@ func main() {
 
 // objects have, together, every interface of a service. Units need not exist: all paths
 // do. A session and a user of login1 are looked for.
-var objects = map[string][]string{"login1": {"", "/seat/seat0"}, "systemd1": {"", "/unit/a_2eservice", "/unit/a_2esocket", "/unit/a_2etimer", "/unit/a_2epath", "/unit/a_2emount", "/unit/a_2eautomount",
+var objects = map[string][]string{"login1": {"", "/seat/seat0"}, "hostname1": {""}, "timedate1": {""}, "locale1": {""}, "systemd1": {"", "/unit/a_2eservice", "/unit/a_2esocket", "/unit/a_2etimer", "/unit/a_2epath", "/unit/a_2emount", "/unit/a_2eautomount",
 	"/unit/a_2eslice", "/unit/a_2escope", "/unit/a_2edevice"}}
 
 func run(service, private, bus, excused string) (wrong int, err error) {
@@ -44,7 +45,7 @@ func run(service, private, bus, excused string) (wrong int, err error) {
 	dest := "org.freedesktop." + service
 	objects, known := objects[service]
 	if !known || service != "systemd1" && bus == "" {
-		return 0, fmt.Errorf("%s: the services are systemd1, and login1 on a bus", service)
+		return 0, fmt.Errorf("%s: the services are systemd1, and on a bus login1, hostname1, timedate1, locale1", service)
 	}
 	if bus == "" {
 		address = "unix:path=" + private

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -29,11 +30,12 @@ const (
 
 // Service answers for a Tree on all its connections.
 type Service struct {
-	tree    *Tree
-	log     *slog.Logger
-	callers callers
-	ctx     context.Context
-	cancel  context.CancelFunc
+	tree     *Tree
+	log      *slog.Logger
+	callers  callers
+	activity activity
+	ctx      context.Context
+	cancel   context.CancelFunc
 
 	mu    sync.Mutex
 	conns map[*conn]bool
@@ -47,6 +49,7 @@ func NewService(tree *Tree, log *slog.Logger) *Service {
 	s := &Service{tree: tree, log: log, conns: map[*conn]bool{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.callers.known = map[string]*Caller{}
+	s.activity.since = time.Now()
 	return s
 }
 
@@ -134,9 +137,11 @@ func (c *conn) readLoop() error {
 		}
 		switch m.Type {
 		case dbus.TypeMethodCall:
+			c.service.activity.begin()
 			select {
 			case c.calls <- m:
 			default:
+				c.service.activity.end()
 				(&Call{conn: c, msg: m}).fail(Errorf(ErrLimitsExceeded, "too many calls wait already"))
 				m.closeFDs()
 			}
@@ -175,11 +180,13 @@ func (c *conn) handle(m *message) {
 		default:
 			call.fail(Errorf(ErrLimitsExceeded, "too many calls are under way already"))
 			m.closeFDs()
+			c.service.activity.end()
 			return
 		}
 		c.later.Add(1)
 		go func() { // ends when f does, at the latest after the call's Context
 			defer c.later.Done()
+			defer c.service.activity.end()
 			defer m.closeFDs()
 			defer func() { <-c.slots }()
 			finish(call, l.f())
@@ -188,6 +195,7 @@ func (c *conn) handle(m *message) {
 	}
 	finish(call, err)
 	m.closeFDs()
+	c.service.activity.end()
 }
 
 func finish(call *Call, err error) {

@@ -31,6 +31,7 @@ var law = []rule{
 	{pkg: "internal/unit", ours: []string{"internal/diag", "internal/unitname", "internal/calendar"}, pure: true},
 	{pkg: "internal/graph", ours: []string{"internal/diag", "internal/unitname", "internal/unit"}, pure: true},
 	{pkg: "internal/cmdline", pure: true},
+	{pkg: "internal/envfile", pure: true},
 	{pkg: "internal/sandbox", ours: []string{"internal/unit", "internal/sandbox/seccomp"}, pure: true},
 	{pkg: "internal/sandbox/seccomp", outside: []string{"golang.org/x/net/bpf"}, pure: true},
 
@@ -67,7 +68,7 @@ var law = []rule{
 	{pkg: "svmgr/internal/core", ours: with(model, "internal/graph"), pure: true},
 	{pkg: "svmgr/internal/sim", ours: with(model, "internal/graph", "svmgr/internal/core"), pure: true},
 	{pkg: "svmgr/internal/sim/cmd/...", ours: with(model, "internal/graph", "internal/load", "svmgr/internal/core", "svmgr/internal/sim")},
-	{pkg: "svmgr/internal/world", ours: []string{"svmgr/internal/core", "svmgr/internal/child", "internal/unit", "internal/unitname", "internal/calendar", "internal/sandbox/...", "internal/sandbox", "internal/sys/...", "sdnotify"}, outside: []string{"golang.org/x/sys/unix", "golang.org/x/net/bpf"}},
+	{pkg: "svmgr/internal/world", ours: []string{"svmgr/internal/core", "svmgr/internal/child", "internal/envfile", "internal/unit", "internal/unitname", "internal/calendar", "internal/sandbox/...", "internal/sandbox", "internal/sys/...", "sdnotify"}, outside: []string{"golang.org/x/sys/unix", "golang.org/x/net/bpf"}},
 	{pkg: "svmgr/internal/generation"},
 	{pkg: "svmgr/internal/witness", outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "svmgr/child", ours: []string{"svmgr/internal/child", "internal/sys/mount", "internal/sys/confine"}},
@@ -107,6 +108,15 @@ var law = []rule{
 	{pkg: "logind/internal/device", ours: []string{"internal/sys/acl", "internal/sys/uevent", "logind/internal/session"}, outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "logind/internal/api", ours: []string{"internal/bus", "logind/internal/conf", "logind/internal/device", "internal/bus/label", "internal/ipc", "internal/sys/accounts", "internal/sys/pidfd", "logind/internal/session"}, outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
 	{pkg: "logind", ours: []string{"internal/bus", "internal/ipc", "logind/internal/...", "sdnotify"}},
+
+	// hostname1, timedate1 and locale1: what is valid and what files say, and D-Bus, files
+	// and the clock around it.
+	{pkg: "hostnamed/internal/host", ours: []string{"internal/envfile"}, pure: true},
+	{pkg: "hostnamed/internal/timedate", pure: true},
+	{pkg: "hostnamed/internal/locale", ours: []string{"internal/envfile"}, pure: true},
+	{pkg: "hostnamed/internal/disk", outside: []string{"golang.org/x/sys/unix"}},
+	{pkg: "hostnamed/internal/api", ours: []string{"hostnamed/internal/...", "internal/bus", "internal/envfile", "internal/sys/virt"}, outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
+	{pkg: "hostnamed", ours: with(model, "internal/bus", "internal/install", "internal/ipc", "internal/sys/virt", "hostnamed/internal/...", "sdnotify"), outside: []string{"golang.org/x/sys/unix"}},
 
 	// Tools of the house; nothing that is shipped imports them.
 	{pkg: "internal/deps"},

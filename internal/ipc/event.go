@@ -38,7 +38,8 @@ type Event struct {
 	Cause  *Cause `json:"cause,omitempty"`
 	PID    int32  `json:"pid,omitempty"`
 	Text   string `json:"text,omitempty"`
-	// Job and the rest are of EventJobNew and EventJobDone.
+	// Job and JobType are of EventJobNew and EventJobDone, and of EventUnit when a job
+	// of the unit is under way; the rest of the first two.
 	Job     uint32 `json:"job,omitempty"`
 	JobType string `json:"job_type,omitempty"`
 	Result  string `json:"result,omitempty"`

@@ -17,15 +17,32 @@ var recorded string
 //go:embed login1.tsv
 var recordedLogin string
 
+//go:embed hostname1.tsv
+var recordedHostname string
+
+//go:embed timedate1.tsv
+var recordedTimedate string
+
+//go:embed locale1.tsv
+var recordedLocale string
+
 // recordings are by the last word of the service's name.
 func recordings(service string) string {
-	switch service {
-	case "systemd1":
-		return recorded
-	case "login1":
-		return recordedLogin
+	text, ok := map[string]string{"systemd1": recorded, "login1": recordedLogin, "hostname1": recordedHostname, "timedate1": recordedTimedate,
+		"locale1": recordedLocale}[service]
+	if !ok {
+		panic("there is no recording of " + service)
 	}
-	panic("there is no recording of " + service)
+	return text
+}
+
+// short is what an interface is called here: "Manager" of login1; a service with only one
+// interface has it under its own name.
+func short(service, iface string) (string, bool) {
+	if iface == "org.freedesktop."+service {
+		return service, true
+	}
+	return strings.CutPrefix(iface, "org.freedesktop."+service+".")
 }
 
 // Member is one line of the recording: "Manager.GetUnit", and its kind and types.
@@ -35,7 +52,7 @@ type Member struct{ Name, What string }
 // are not compared: clients do not see them.
 func Recorded() []Member { return RecordedOf("systemd1") }
 
-// RecordedOf are those of another service: "login1".
+// RecordedOf are those of another service: "login1", "hostname1", "timedate1", "locale1".
 func RecordedOf(service string) []Member {
 	var out []Member
 	for line := range strings.Lines(recordings(service)) {
@@ -44,7 +61,8 @@ func RecordedOf(service string) []Member {
 		if f[1] == "property" {
 			what += " " + f[4]
 		}
-		out = append(out, Member{strings.TrimPrefix(f[0], "org.freedesktop."+service+".") + "." + f[2], strings.TrimSpace(what)})
+		name, _ := short(service, f[0])
+		out = append(out, Member{name + "." + f[2], strings.TrimSpace(what)})
 	}
 	slices.SortFunc(out, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
 	return out
@@ -89,7 +107,7 @@ func ShownOf(service, text string) ([]Member, error) {
 	}
 	var out []Member
 	for _, i := range n.Interfaces {
-		short, ok := strings.CutPrefix(i.Name, "org.freedesktop."+service+".")
+		short, ok := short(service, i.Name)
 		if !ok {
 			continue
 		}

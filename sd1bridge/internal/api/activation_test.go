@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
@@ -33,6 +34,25 @@ const activatingBus = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>
 `
 
+// busDaemon runs a dbus-daemon until the test or the returned function ends it.
+func busDaemon(t *testing.T, config string, more ...string) (end func()) {
+	t.Helper()
+	daemon := exec.Command("dbus-daemon", append([]string{"--config-file=" + config, "--nofork", "--print-address"}, more...)...)
+	out, err := daemon.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := daemon.Start(); err != nil {
+		t.Fatalf("dbus-daemon (Debian package dbus-daemon): %v", err)
+	}
+	end = sync.OnceFunc(func() { daemon.Process.Kill(); daemon.Wait() })
+	t.Cleanup(end)
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatalf("dbus-daemon says no address: %v", err)
+	}
+	return end
+}
+
 // A real dbus-daemon that leaves the start of services to systemd: what can be started
 // is, and becomes ready with its name; what cannot is told to its callers at once.
 func TestActivation(t *testing.T) {
@@ -51,18 +71,7 @@ func TestActivation(t *testing.T) {
 	for name, unit := range map[string]string{"Good": "good.service", "Missing": "missing.service", "Bad": "bad.service"} {
 		write("org.example."+name+".service", "[D-BUS Service]\nName=org.example."+name+"\nExec=/bin/false\nSystemdService="+unit+"\n")
 	}
-	daemon := exec.Command("dbus-daemon", "--config-file="+config, "--nofork", "--print-address", "--systemd-activation")
-	out, err := daemon.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := daemon.Start(); err != nil {
-		t.Fatalf("dbus-daemon (Debian package dbus-daemon): %v", err)
-	}
-	t.Cleanup(func() { daemon.Process.Kill(); daemon.Wait() })
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatalf("dbus-daemon says no address: %v", err)
-	}
+	busDaemon(t, config, "--systemd-activation")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"dynamod/internal/ipc"
@@ -119,6 +120,9 @@ func (s *Server) heard(e ipc.Event) {
 	switch e.Kind {
 	case ipc.EventUnit, ipc.EventStatus:
 		s.changed(e.Unit)
+		if strings.HasPrefix(e.Unit, "dbus") { // dbus.socket, dbus.service, dbus-broker.service
+			s.wake()
+		}
 	case ipc.EventUnitNew:
 		s.bus.Emit(translate.ManagerPath, manager, "UnitNew", e.Unit, path(translate.UnitPath(e.Unit)))
 	case ipc.EventUnitGone:
@@ -148,6 +152,17 @@ func (s *Server) heard(e ipc.Event) {
 	case ipc.EventDropped:
 		s.log.Warn("events of the manager were lost: signals may be missing", "count", e.Count)
 		s.caughtUp()
+	}
+}
+
+// Wake receives when the message bus may have come: whoever waits to join it need not
+// wait longer.
+func (s *Server) Wake() <-chan struct{} { return s.busComes }
+
+func (s *Server) wake() {
+	select {
+	case s.busComes <- struct{}{}:
+	default: // one is enough
 	}
 }
 

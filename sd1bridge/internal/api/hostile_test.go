@@ -15,7 +15,9 @@ import (
 )
 
 // asNobody connects as a user without rights: the kernel tells the bridge so.
-func (b *both) asNobody(t *testing.T) *dbus.Conn {
+func (b *both) asNobody(t *testing.T) *dbus.Conn { return asNobody(t, b.socket) }
+
+func asNobody(t *testing.T, socket string) *dbus.Conn {
 	t.Helper()
 	type result struct {
 		c   *dbus.Conn
@@ -29,7 +31,7 @@ func (b *both) asNobody(t *testing.T) *dbus.Conn {
 			ch <- result{nil, e}
 			return
 		}
-		c, err := dbus.Dial("unix:path=" + b.socket)
+		c, err := dbus.Dial("unix:path=" + socket)
 		ch <- result{c, err}
 	}()
 	r := <-ch

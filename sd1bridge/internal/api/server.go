@@ -42,6 +42,8 @@ type Server struct {
 	stdio   stdio
 	first   sync.Once // to hear the manager
 	names   onBus
+	// busComes is what Wake gives out.
+	busComes chan struct{}
 	// activations has a place for each one that is under way.
 	activations chan struct{}
 
@@ -59,7 +61,7 @@ type Server struct {
 // New makes a server. Serve its Service.
 func New(up *upstream.Manager, opts Options, log *slog.Logger) *Server {
 	s := &Server{up: up, log: log, opts: opts, machine: machine(), subscribers: map[string]bool{},
-		activations: make(chan struct{}, maxActivations)}
+		activations: make(chan struct{}, maxActivations), busComes: make(chan struct{}, 1)}
 	s.names.wanted = map[string]string{}
 	s.tables = s.build()
 	s.jobs.announced, s.refs.held = map[uint32]bool{}, map[string]map[string]int{}

@@ -303,7 +303,11 @@ func (c *Core) enter(i graph.Index, to State, sub Sub, cause Cause) {
 		r.inactiveEnter = c.now
 	}
 	name := c.g.Name(i)
-	c.emit(Publish{What: UnitChanged, Unit: name, From: from, To: to, Sub: sub, Cause: r.cause})
+	p := Publish{What: UnitChanged, Unit: name, From: from, To: to, Sub: sub, Cause: r.cause}
+	if j := r.job; j != nil && j.Running {
+		p.Job, p.JobType = j.ID, j.Type.String()
+	}
+	c.emit(p)
 	if from != to {
 		c.emit(Log{Level: logLevel(to), Unit: name, Cause: r.cause, From: from, To: to})
 	}

@@ -223,7 +223,12 @@ func (l *Loop) step(ev core.Event) {
 				delete(l.replies, a.ID)
 				ch <- a
 			}
-		case core.Publish, core.Log, core.Emergency:
+		case core.Publish:
+			if l.listen != nil {
+				l.listen.Published(now, a)
+			}
+			l.actor.Perform(a) // what lives as long as a state does ends with it
+		case core.Log, core.Emergency:
 			if l.listen != nil {
 				l.listen.Published(now, a)
 			}

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dynamod/internal/envfile"
 	"dynamod/internal/unit"
 )
 
@@ -83,7 +84,7 @@ func findProgram(root, name, dirs string) (string, error) {
 func expandArgs(args []string, get func(string) (string, bool)) []string {
 	out := make([]string, 0, len(args))
 	for _, a := range args {
-		if len(a) > 1 && a[0] == '$' && validVariable(a[1:]) {
+		if len(a) > 1 && a[0] == '$' && envfile.ValidName(a[1:]) {
 			v, _ := get(a[1:])
 			out = append(out, splitValue(v)...)
 			continue
@@ -109,7 +110,7 @@ func expandWord(s string, get func(string) (string, bool)) string {
 			i++
 			continue
 		case '{':
-			if end := strings.IndexByte(s[i:], '}'); end > 0 && validVariable(s[i+2:i+end]) {
+			if end := strings.IndexByte(s[i:], '}'); end > 0 && envfile.ValidName(s[i+2:i+end]) {
 				v, _ := get(s[i+2 : i+end])
 				b.WriteString(v)
 				i += end

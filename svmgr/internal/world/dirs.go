@@ -167,23 +167,32 @@ func beneath(p string, f func(string) error) error {
 	return f("/proc/self/fd/" + strconv.Itoa(dir) + "/" + last)
 }
 
-// performPublish removes runtime directories that outlive a restart only, when
-// the unit has come to rest.
+// performPublish notes units that have come to rest and whose runtime directories
+// outlive a restart only. A unit that is restarted by itself fails first and waits for
+// its restart in the same step, so that nothing is removed before removeAtRest.
 func (w *World) performPublish(a core.Publish) {
-	if a.What != core.UnitChanged || a.JobType == "restart" {
+	if a.What != core.UnitChanged {
 		return
 	}
-	switch a.To {
-	case core.Inactive, core.Failed:
-	default:
-		return
-	}
+	down := a.To == core.Inactive || a.To == core.Failed || a.To == core.Skipped || a.To == core.Blocked ||
+		a.To == core.Completed && a.Sub == core.SubDead
 	w.reg.mu.Lock()
-	u := w.preserve[a.Unit]
-	delete(w.preserve, a.Unit)
-	w.reg.mu.Unlock()
-	if u != nil {
-		w.pool.do(a.Unit, func() { w.removeRuntimeDirectories(u) })
+	defer w.reg.mu.Unlock()
+	if u := w.preserve[a.Unit]; u != nil && down && a.JobType != "restart" {
+		w.atRest[a.Unit] = u
+	} else {
+		delete(w.atRest, a.Unit)
+	}
+}
+
+// removeAtRest removes what outlives a restart only of the units that are at rest now.
+func (w *World) removeAtRest() {
+	w.reg.mu.Lock()
+	defer w.reg.mu.Unlock()
+	for name, u := range w.atRest {
+		delete(w.preserve, name)
+		delete(w.atRest, name)
+		w.pool.do(name, func() { w.removeRuntimeDirectories(u) })
 	}
 }
 

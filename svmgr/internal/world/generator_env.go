@@ -1,6 +1,10 @@
 package world
 
-import "slices"
+import (
+	"slices"
+
+	"dynamod/internal/envfile"
+)
 
 // GeneratorEnvironment is what generators are told about this machine
 // (systemd.generator(7), "Environment").
@@ -31,7 +35,7 @@ func GeneratorEnvironment(user bool, runtimeDir string) []string {
 }
 
 // ParseEnvironment reads text as EnvironmentFile= is read.
-func ParseEnvironment(text string) []string { return parseEnvironment(text) }
+func ParseEnvironment(text string) []string { return envfile.Parse(text) }
 
 // SetEnvironment replaces the variables that every process gets from now on.
 func (w *World) SetEnvironment(vars []string) {

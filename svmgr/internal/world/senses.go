@@ -138,7 +138,10 @@ func (w *World) Handled(ev core.Event) {
 		w.ledger.forget(ev.Run)
 	case core.SpawnFailed:
 		w.ledger.forget(ev.Run)
+	case core.ShutdownRequested:
+		w.timePasses(false)
 	}
+	w.removeAtRest()
 }
 
 // probe runs f in a goroutine that ends with f; f must come to an end when its

@@ -1,0 +1,87 @@
+package bus
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// activity counts the calls that have come and are not answered.
+type activity struct {
+	mu    sync.Mutex
+	calls int
+	// since is when the last one was answered.
+	since time.Time
+	// none is closed while there is none; nil until somebody waits for that.
+	none chan struct{}
+}
+
+func (a *activity) begin() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calls++
+}
+
+func (a *activity) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calls--
+	a.since = time.Now()
+	if a.calls == 0 && a.none != nil {
+		close(a.none)
+		a.none = nil
+	}
+}
+
+// Quiet is for how long no call has come or been under way, at most since the service
+// was made; 0 while one is.
+func (s *Service) Quiet() time.Duration {
+	a := &s.activity
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.calls > 0 {
+		return 0
+	}
+	return time.Since(a.since)
+}
+
+// drained waits until no call is under way.
+func (s *Service) drained(ctx context.Context) error {
+	a := &s.activity
+	a.mu.Lock()
+	if a.calls == 0 {
+		a.mu.Unlock()
+		return nil
+	}
+	if a.none == nil {
+		a.none = make(chan struct{})
+	}
+	none := a.none
+	a.mu.Unlock()
+	select {
+	case <-none:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Retire gives the names up, the first one last, and answers what was asked before: whoever asks from then
+// on asks the next owner, whom the bus starts. Close the service afterwards. The order of
+// messages makes it safe: calls to a name that the bus has passed on to us come before its
+// answer that the name is no more ours. Names are asked for in the order in which they
+// are listed: while the first one is ours, the next owner gets none of the others either,
+// and never has only some of them.
+func (k *Client) Retire(ctx context.Context, names ...string) error {
+	for _, name := range slices.Backward(names) {
+		if err := k.Call(ctx, busName, busPath, busName, "ReleaseName", []any{name}); err != nil {
+			return err
+		}
+	}
+	if err := k.c.service.drained(ctx); err != nil {
+		return err
+	}
+	// The answers are before this question in the queue.
+	return k.Call(ctx, busName, busPath, busName, "GetId", nil)
+}

@@ -1,0 +1,67 @@
+package bus
+
+import (
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"dynamod/internal/testkit"
+)
+
+// A service that retires answers what it was asked before, also what takes long; a call
+// of afterwards finds nobody.
+func TestRetire(t *testing.T) {
+	d := startDaemon(t)
+	begun, release := make(chan bool), make(chan bool)
+	slow := &Interface{Name: "x.Y", Methods: []Method{{Name: "Slow", Out: []Arg{{"a", "s"}}, Do: func(c *Call) error {
+		return Later(func() error {
+			begun <- true
+			<-release
+			return c.Reply("done")
+		})
+	}}}}
+	s := NewService(NewTree(&Node{Path: "/x", Find: One(nil, slow)}), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	joined := make(chan *Client, 1)
+	ended := make(chan bool)
+	go func() {
+		s.Join(Bus{Address: d.socket, Names: []string{"x.y"}, Joined: func(k *Client) { joined <- k }})
+		close(ended)
+	}()
+	k := testkit.Receive(t, joined, "the service joins")
+	c := d.client(t)
+	call := c.Object("x.y", "/x").Go("x.Y.Slow", 0, make(chan *dbus.Call, 1))
+	testkit.Receive(t, begun, "the call begins")
+	if q := s.Quiet(); q != 0 {
+		t.Errorf("quiet for %v while a call is under way", q)
+	}
+	retired := make(chan error, 1)
+	go func() { retired <- k.Retire(t.Context(), "x.y") }()
+	testkit.Eventually(t, "the name is given up", func() bool {
+		var has bool
+		return c.BusObject().Call("org.freedesktop.DBus.NameHasOwner", 0, "x.y").Store(&has) == nil && !has
+	})
+	select {
+	case err := <-retired:
+		t.Fatalf("retired while a call is under way: %v", err)
+	default:
+	}
+	release <- true
+	if err := testkit.Receive(t, retired, "the service retires"); err != nil {
+		t.Error(err)
+	}
+	s.Close()
+	testkit.Receive(t, ended, "the service ends")
+	var answer string
+	if err := testkit.Receive(t, call.Done, "the answer").Store(&answer); err != nil || answer != "done" {
+		t.Errorf("answer %q, %v", answer, err)
+	}
+	if err := c.Object("x.y", "/x").Call("x.Y.Slow", 0).Err; NameOf(err) != ErrServiceUnknown {
+		t.Errorf("after it: %v", err)
+	}
+	if q := s.Quiet(); q <= 0 || q > time.Since(time.Time{}) {
+		t.Errorf("quiet for %v after the last call", q)
+	}
+}

@@ -1,0 +1,87 @@
+package api
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/godbus/dbus/v5"
+
+	"dynamod/internal/bus"
+	"dynamod/internal/testkit"
+)
+
+// As at boot: the private socket answers while there is no bus, the bus is joined when
+// it comes and again after it went, the private socket answers meanwhile, and what
+// happened without a bus is seen on it afterwards.
+func TestBusComesAndGoes(t *testing.T) {
+	dir, err := os.MkdirTemp("", "bus")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "bus.conf")
+	if err := os.WriteFile(config, fmt.Appendf(nil, activatingBus, socket, dir), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b := start(t, someUnits)
+	joined, left := make(chan struct{}, 8), make(chan error, 8)
+	go b.server.Service().Join(bus.Bus{Address: socket, Names: []string{Name}, Matches: b.server.Matches(), Heard: b.server.Heard,
+		Joined: func(k *bus.Client) { b.server.Joined(k); joined <- struct{}{} },
+		Left:   func(err error) { b.server.Left(err); left <- err }, Wake: b.server.Wake()}) // ends with the service
+	private, err := b.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer private.Close()
+	signals := make(chan *dbus.Signal, 1024)
+	private.Signal(signals)
+	// run gives an order on the private socket and waits until its end is told there.
+	run := func(method, want string) {
+		t.Helper()
+		var job dbus.ObjectPath
+		if err := private.Object("", "/org/freedesktop/systemd1").Call(prefix+"Manager."+method, 0, "web.service", "replace").Store(&job); err != nil {
+			t.Fatalf("%s: %v", method, err)
+		}
+		for {
+			s := testkit.Receive(t, signals, "JobRemoved of "+string(job))
+			if s.Name == prefix+"Manager.JobRemoved" && s.Body[1] == job {
+				if s.Body[3] != "done" {
+					t.Errorf("%s: %v", method, s.Body[3])
+				}
+				break
+			}
+		}
+		v, err := private.Object("", "/org/freedesktop/systemd1/unit/web_2eservice").GetProperty(prefix + "Unit.ActiveState")
+		if err != nil || v.Value() != want {
+			t.Errorf("after %s web.service is %v (%v), want %s", method, v, err, want)
+		}
+	}
+	onBus := func(want string) {
+		t.Helper()
+		c, err := dbus.Connect("unix:path=" + socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		v, err := c.Object(Name, "/org/freedesktop/systemd1/unit/web_2eservice").GetProperty(prefix + "Unit.ActiveState")
+		if err != nil || v.Value() != want {
+			t.Errorf("on the bus web.service is %v (%v), want %s", v, err, want)
+		}
+	}
+	run("StartUnit", "active") // without a bus
+	end := busDaemon(t, config)
+	b.server.wake() // what the manager's event about dbus.service does
+	testkit.Receive(t, joined, "the bridge is on the bus")
+	onBus("active")
+	end()
+	testkit.Receive(t, left, "the bridge knows that the bus is gone")
+	run("StopUnit", "inactive") // after it
+	busDaemon(t, config)
+	b.server.wake()
+	testkit.Receive(t, joined, "the bridge is on the new bus")
+	onBus("inactive")
+	run("StartUnit", "active")
+	onBus("active")
+}
