@@ -62,8 +62,8 @@ func TestHolds(t *testing.T) {
 			}
 			return os.WriteFile(d+"/elsewhere/read", []byte("a"), 0o644)
 		}, false},
-		"a new drop-in":                  {func(d string) error { return os.WriteFile(d+"/units/a.service.d/x.conf", nil, 0o644) }, false},
-		"a removed file":                 {func(d string) error { return os.Remove(d + "/units/unread.service") }, false},
+		"a new drop-in":  {func(d string) error { return os.WriteFile(d+"/units/a.service.d/x.conf", nil, 0o644) }, false},
+		"a removed file": {func(d string) error { return os.Remove(d + "/units/unread.service") }, false},
 		"the same again": {func(d string) error {
 			if err := os.WriteFile(d+"/new", []byte("a"), 0o644); err != nil {
 				return err
