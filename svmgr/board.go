@@ -164,7 +164,11 @@ func (n *notices) record(u *core.UnitView) board.Record {
 	if unit.CPUWeight.IsSet(u.Unit) {
 		r.Weight = uint32(unit.CPUWeight.Of(u.Unit))
 	}
-	// Two files, and not all that there are: this is done for every change.
+	// Two files, and not all that there are: this is done for every change but those
+	// that are soon followed by the next.
+	if u.State == core.Starting {
+		return r
+	}
 	if dir := n.m.world.CgroupOf(u.Name); dir != "" {
 		if m := cgroupNumber(dir, "memory.current"); m >= 0 {
 			r.Memory = uint64(m)

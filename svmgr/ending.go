@@ -28,34 +28,32 @@ var shutdownWords = [...]pid1.Shutdown{core.Poweroff: pid1.Poweroff, core.Reboot
 	core.Kexec: pid1.Kexec, core.SoftReboot: pid1.SoftReboot, core.Exit: pid1.Poweroff}
 
 // PrepareShutdown implements api.Manager.
-func (m *manager) PrepareShutdown(a ipc.ShutdownArgs) error {
+func (m *manager) PrepareShutdown(a ipc.ShutdownArgs) (done bool, err error) {
 	ends := a.Kind == core.Exit.String()
 	switch {
 	case m.info.Mode == system.String() && ends:
-		return api.Unsupported("exit: a machine cannot exit; it powers off, reboots or halts")
+		return false, api.Unsupported("exit: a machine cannot exit; it powers off, reboots or halts")
 	case m.info.Mode != system.String() && !ends:
-		return api.Unsupported(a.Kind + ": this manager runs in mode " + m.info.Mode + " and can only end itself (kind exit)")
-	case a.Force && m.link.init == nil:
-		return api.Unsupported("a forced exit; kill the manager with SIGKILL if it must be")
+		return false, api.Unsupported(a.Kind + ": this manager runs in mode " + m.info.Mode + " and can only end itself (kind exit)")
 	case a.ExitCode < 0 || a.ExitCode > 255:
-		return ipc.Errorf("InvalidArgs", "exit_code %d: exit codes go from 0 to 255", a.ExitCode)
+		return false, ipc.Errorf("InvalidArgs", "exit_code %d: exit codes go from 0 to 255", a.ExitCode)
 	case len(a.Argument) > pid1.MaxArgument:
-		return ipc.Errorf("InvalidArgs", "argument: %d bytes are too many for reboot(2); at most %d", len(a.Argument), pid1.MaxArgument)
+		return false, ipc.Errorf("InvalidArgs", "argument: %d bytes are too many for reboot(2); at most %d", len(a.Argument), pid1.MaxArgument)
 	case a.Argument != "" && m.info.Mode != system.String():
-		return ipc.Errorf("InvalidArgs", "argument: it is for reboot(2), which this manager does not call")
+		return false, ipc.Errorf("InvalidArgs", "argument: it is for reboot(2), which this manager does not call")
 	}
 	m.mu.Lock()
 	m.exit, m.argument = a.ExitCode, a.Argument
 	m.mu.Unlock()
-	if !a.Force {
-		return nil
+	if !a.Force || m.link.init == nil {
+		return false, nil
 	}
 	for kind, word := range shutdownWords {
 		if core.ShutdownKind(kind).String() == a.Kind {
-			return m.forceEnd(ending{word, pid1.Force, m.endArgument(core.ShutdownKind(kind))})
+			return true, m.forceEnd(ending{word, pid1.Force, m.endArgument(core.ShutdownKind(kind))})
 		}
 	}
-	return ipc.Errorf("InvalidArgs", "unknown shutdown kind: %s", a.Kind)
+	return false, ipc.Errorf("InvalidArgs", "unknown shutdown kind: %s", a.Kind)
 }
 
 // forceEnd asks init for the end without stopping anything in order.
@@ -118,8 +116,19 @@ func (m *manager) signalled(name string, reload func()) {
 	if m.info.Mode != system.String() {
 		kind = core.Exit
 	}
-	m.log.Info("stopping everything", "signal", name, "kind", kind.String())
-	m.Take(core.ShutdownRequested{Kind: kind})
+	m.stop(kind, name)
+}
+
+// stop stops everything because of a signal. Who is not a machine's manager kills what
+// still runs if a second signal comes: somebody waits at a terminal.
+func (m *manager) stop(kind core.ShutdownKind, signal string) {
+	now := m.stopping.Swap(true) && m.info.Mode != system.String()
+	if now {
+		m.log.Warn("stopping everything was asked for again: what still runs is killed", "signal", signal)
+	} else {
+		m.log.Info("stopping everything", "signal", signal, "kind", kind.String())
+	}
+	m.Take(core.ShutdownRequested{Kind: kind, Now: now})
 }
 
 // starts asks for a target; false if there is none.
@@ -180,7 +189,7 @@ func (m *manager) emergency(e core.Emergency) {
 				return
 			}
 		}
-		m.Take(core.ShutdownRequested{Kind: kind})
+		m.Take(core.ShutdownRequested{Kind: kind, Now: urgency != pid1.Orderly})
 		return
 	}
 	log.Error("a unit asks for what this manager cannot do", "mode", m.info.Mode)

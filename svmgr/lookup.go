@@ -28,8 +28,10 @@ func (c *configuration) loader() *load.Loader {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.loader == nil || !l.fs.Holds() {
+		l.close()
 		cfg := c.config()
 		l.fs = witness.New(cfg.FS)
+		_ = l.fs.Watch("/") // cfg.FS shows all; without it each question compares
 		cfg.FS = l.fs
 		l.loader = load.New(cfg)
 	}
@@ -45,5 +47,12 @@ func (c *configuration) loader() *load.Loader {
 func (c *configuration) forgetLoader() {
 	c.lookup.mu.Lock()
 	defer c.lookup.mu.Unlock()
-	c.lookup.loader, c.lookup.fs = nil, nil
+	c.lookup.close()
+}
+
+func (l *lookup) close() {
+	if l.fs != nil {
+		l.fs.Close()
+	}
+	l.loader, l.fs = nil, nil
 }

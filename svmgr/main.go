@@ -399,8 +399,7 @@ func obey(ctx context.Context, m *manager, signals <-chan os.Signal, reload func
 				m.log.Warn("the manager ends and leaves its services to the next one; to end everything, signal PID 1", "signal", s.String())
 				os.Exit(0)
 			default:
-				m.log.Info("stopping everything", "signal", s.String())
-				m.Take(core.ShutdownRequested{Kind: core.Exit})
+				m.stop(core.Exit, s.String())
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"dynamod/internal/ipc"
+	"dynamod/internal/sys/cgroup"
 	"dynamod/svmgr/internal/api"
 	"dynamod/svmgr/internal/core"
 	"dynamod/svmgr/internal/loop"
@@ -47,6 +49,8 @@ type manager struct {
 	cgroupRoot string
 	// ending is what a shutdown came to; the loop writes it before it ends.
 	ending *ending
+	// stopping says that a signal has asked for the end.
+	stopping atomic.Bool
 
 	mu       sync.Mutex
 	exit     int    // the code to end with
@@ -194,11 +198,11 @@ func (m *manager) Usage(name string) (ipc.Usage, bool) {
 // cgroupNumber reads a file of a cgroup that holds one number; -1 if it holds "max" or
 // cannot be read.
 func cgroupNumber(dir, file string) int64 {
-	data, err := os.ReadFile(filepath.Join(dir, file))
+	text, err := cgroup.Read(dir, file)
 	if err != nil {
 		return -1
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
+	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil {
 		return -1
 	}
@@ -207,28 +211,25 @@ func cgroupNumber(dir, file string) int64 {
 
 // cgroupKeyed reads one number of a file with a key on each line; -1 if there is none.
 func cgroupKeyed(dir, file, key string) int64 {
-	data, err := os.ReadFile(filepath.Join(dir, file))
+	text, err := cgroup.Read(dir, file)
 	if err != nil {
 		return -1
 	}
-	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, key+" "); ok {
-			if n, err := strconv.ParseInt(strings.TrimSpace(rest), 10, 64); err == nil {
-				return n
-			}
-		}
+	n, ok := cgroup.Lookup(text, key)
+	if !ok || n > math.MaxInt64 {
+		return -1
 	}
-	return -1
+	return int64(n)
 }
 
 // cgroupIO is how many bytes were read from and written to all devices, -1 where the io
 // controller is off for the group (Documentation/admin-guide/cgroup-v2.rst, io.stat).
 func cgroupIO(dir string) (read, written int64) {
-	data, err := os.ReadFile(filepath.Join(dir, "io.stat"))
+	text, err := cgroup.Read(dir, "io.stat")
 	if err != nil {
 		return -1, -1
 	}
-	for field := range strings.FieldsSeq(string(data)) {
+	for field := range strings.FieldsSeq(text) {
 		key, value, _ := strings.Cut(field, "=")
 		n, err := strconv.ParseInt(value, 10, 64)
 		switch {

@@ -27,10 +27,20 @@ type Stat struct {
 
 // StatOf reads /proc/PID/stat.
 func StatOf(pid int) (Stat, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	// Not os.ReadFile, which asks the poller about a file that never waits: this is
+	// done for each process that starts.
+	path := "/proc/" + strconv.Itoa(pid) + "/stat"
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return Stat{}, err
+		return Stat{}, &os.PathError{Op: "open", Path: path, Err: err}
 	}
+	defer unix.Close(fd)
+	var buf [2048]byte // 52 numbers and a name (proc_pid_stat(5))
+	n, err := unix.Read(fd, buf[:])
+	if err != nil {
+		return Stat{}, &os.PathError{Op: "read", Path: path, Err: err}
+	}
+	b := buf[:n]
 	s, ok := parseStat(b)
 	if !ok {
 		return s, fmt.Errorf("read /proc/%d/stat: %w", pid, unix.EBADMSG)

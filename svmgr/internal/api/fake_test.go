@@ -412,9 +412,9 @@ func (f *fake) Info() Info {
 }
 
 func (f *fake) Reexec() error { f.note("reexec"); return f.refuse }
-func (f *fake) PrepareShutdown(a ipc.ShutdownArgs) error {
+func (f *fake) PrepareShutdown(a ipc.ShutdownArgs) (done bool, err error) {
 	f.note("shutdown %+v", a)
-	return f.refuse
+	return a.Force && a.Kind != core.Exit.String(), f.refuse
 }
 
 func (f *fake) Lines(q LogQuery) (p LogPage) {

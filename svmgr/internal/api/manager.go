@@ -27,8 +27,8 @@ type Manager interface {
 	Reexec() error
 	// PrepareShutdown remembers the argument and exit code of a shutdown that
 	// the core is asked for next, or says why this manager cannot do it. With
-	// Force it begins at once, without the core.
-	PrepareShutdown(ipc.ShutdownArgs) error
+	// Force and an init it begins at once, without the core: done.
+	PrepareShutdown(ipc.ShutdownArgs) (done bool, err error)
 	// Environment are the variables that services get, as NAME=VALUE, sorted.
 	Environment() []string
 	// SetEnvironment takes variables away, by name or by name and value, and adds

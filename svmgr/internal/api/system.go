@@ -45,12 +45,13 @@ func (c *call) shutdown(a *ipc.ShutdownArgs) (any, error) {
 		return nil, ipc.Errorf("InvalidArgs", "exit_code is 0 to 255, and only for kind exit")
 	}
 	c.log.Warn("shutdown requested", "kind", a.Kind, "uid", c.peer.UID, "pid", c.peer.PID, "force", a.Force)
-	if err := c.m.PrepareShutdown(*a); err != nil {
+	done, err := c.m.PrepareShutdown(*a)
+	if err != nil {
 		return nil, err
 	}
-	if !a.Force {
+	if !done {
 		_, err := c.ask(func(id core.RequestID) core.Event {
-			return core.ShutdownRequested{Kind: shutdowns[k], Request: id}
+			return core.ShutdownRequested{Kind: shutdowns[k], Request: id, Now: a.Force}
 		})(c.ctx)
 		if err != nil {
 			return nil, err

@@ -210,10 +210,12 @@ type (
 		Force bool
 	}
 
-	// ShutdownRequested begins the ordered stop of everything.
+	// ShutdownRequested begins the ordered stop of everything. Now kills what still
+	// runs at once, as if the shutdown's time were up.
 	ShutdownRequested struct {
 		Kind    ShutdownKind
 		Request RequestID
+		Now     bool
 	}
 
 	// Tick says that the Deadline has come; it carries nothing.

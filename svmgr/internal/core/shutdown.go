@@ -1,6 +1,8 @@
 package core
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"dynamod/internal/graph"
@@ -21,11 +23,12 @@ type shutdown struct {
 // at rest to stop, all at once; the order comes from the frontier.
 func (c *Core) beginShutdown(e *ShutdownRequested) {
 	if c.shutdown != nil {
-		// A second wish changes the kind (poweroff becomes reboot), no more.
+		// A second wish changes the kind (poweroff becomes reboot), and may be urgent.
 		c.shutdown.Kind = e.Kind
 		if e.Request != 0 {
 			c.emit(Reply{ID: e.Request})
 		}
+		c.hurry(e.Now)
 		return
 	}
 	c.shutdown = &shutdown{Kind: e.Kind}
@@ -66,6 +69,15 @@ func (c *Core) beginShutdown(e *ShutdownRequested) {
 	c.failed, c.checks = nil, nil
 	for k := range c.recs {
 		c.recs[k].queuedCheck = false
+	}
+	c.hurry(e.Now)
+}
+
+// hurry ends the shutdown's time if that is asked for: what runs is killed, once, and
+// gets the time that a kill needs.
+func (c *Core) hurry(now bool) {
+	if now && !c.shutdown.Killed {
+		c.shutdownExpired()
 	}
 }
 
@@ -146,6 +158,11 @@ func (c *Core) afterHandOver(ev Event) {
 			c.emit(Reply{ID: e.Request, Err: refused})
 		}
 	case ManagerRestored:
+		for _, id := range slices.Sorted(maps.Keys(c.runs)) {
+			if !slices.Contains(e.Alive, id) {
+				c.forgetRun(id)
+			}
+		}
 		c.emit(HandOver{Kind: c.shutdown.Kind})
 	}
 }
@@ -158,7 +175,7 @@ func (c *Core) forgetRun(id RunID) {
 	}
 	delete(c.runs, id)
 	if p := c.rec(r.Unit).proc; p != nil {
-		for _, at := range [...]*RunID{&p.Main, &p.Control, &p.Health, &p.Adopt} {
+		for _, at := range [...]*RunID{&p.Main, &p.Control, &p.Health, &p.Adopt, &p.Probe} {
 			if *at == id {
 				*at = 0
 			}
@@ -187,7 +204,7 @@ func (c *Core) shutdownExpired() {
 		if r := c.rec(i); r.proc != nil && r.proc.Ran {
 			c.emit(KillCgroup{Unit: c.g.Name(i), Incarnation: r.proc.Inc})
 			c.emit(Log{Level: LevelWarning, Unit: c.g.Name(i), Cause: Cause{Kind: StopTimeout},
-				Note: "still there at the end of the shutdown timeout: killed"})
+				Note: "still there at the end of the shutdown's time: killed"})
 		}
 	}
 	c.arm(globalShutdown, 0, c.now.Mono+c.cfg.PostKill)

@@ -216,7 +216,7 @@ func (d *decoder) event() (in input) {
 	case 23:
 		if op > 200 {
 			d.next++
-			in.ev = core.ShutdownRequested{Kind: core.ShutdownKind(d.byte() % 6), Request: d.next}
+			in.ev = core.ShutdownRequested{Kind: core.ShutdownKind(d.byte() % 6), Request: d.next, Now: op == 239}
 			break
 		}
 		in.ev = core.Tick{}

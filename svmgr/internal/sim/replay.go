@@ -77,7 +77,7 @@ func (h *history) conclude(last core.RequestID) error {
 		if err := h.quiet(len(h.sc.Gens[0].Units) * 15); err != nil || h.failed() != nil {
 			return err
 		}
-		if err := h.shutDown(core.Poweroff, last+1000); err != nil || h.failed() != nil {
+		if err := h.shutDown(core.Poweroff, last+1000, false); err != nil || h.failed() != nil {
 			return err
 		}
 	}

@@ -89,8 +89,17 @@ func (h *history) play(d dice) error {
 			return err
 		}
 	}
-	if err := h.shutDown(core.ShutdownKind(d.IntN(6)), c.id()); err != nil || h.failed() != nil {
+	kind := core.ShutdownKind(d.IntN(6))
+	if err := h.shutDown(kind, c.id(), d.in(5)); err != nil || h.failed() != nil {
 		return err
+	}
+	if d.in(10) { // nobody waits for the end
+		if err := h.pass(c, phase{h.now + d.span(10*time.Second), 100 + n, rate}); err != nil || h.failed() != nil {
+			return err
+		}
+		if err := h.shutDown(kind, c.id(), true); err != nil || h.failed() != nil {
+			return err
+		}
 	}
 	if h.world.mood == wild && d.in(70) {
 		if err := h.pass(c, phase{h.now + d.span(10*time.Second), 100 + n, rate}); err != nil || h.failed() != nil {
@@ -117,8 +126,8 @@ func (h *history) quiet(steps int) error {
 	return nil
 }
 
-func (h *history) shutDown(kind core.ShutdownKind, id core.RequestID) error {
-	return h.step(input{ev: core.ShutdownRequested{Kind: kind, Request: id}})
+func (h *history) shutDown(kind core.ShutdownKind, id core.RequestID, now bool) error {
+	return h.step(input{ev: core.ShutdownRequested{Kind: kind, Request: id, Now: now}})
 }
 
 // end lets a shutdown come to its end and checks what is owed.

@@ -21,7 +21,16 @@ type FS struct {
 	mu    sync.Mutex
 	seen  map[string]stamp
 	doubt bool
+	// watch reports changes, nil for not. It covers all that was seen if covered is set,
+	// which was compared last at compared.
+	watch    *watch
+	covered  bool
+	compared time.Time
 }
+
+// compareEvery is how long reports alone are believed: nobody reports what is mounted
+// over a directory.
+const compareEvery = time.Second
 
 // stamp is how something was; its zero value says that there was nothing.
 type stamp struct {
@@ -61,12 +70,14 @@ func (w *FS) note(name string, fi fs.FileInfo, err error, read bool) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if before, ok := w.seen[name]; ok {
+	before, ok := w.seen[name]
+	if ok {
 		read = read || before.read
 		if !same(before, s) {
 			w.doubt = true
 		}
 	}
+	w.covered = w.covered && ok && read == before.read
 	s.read = read
 	w.seen[name] = s
 	if age := w.now().UnixNano() - max(s.modified, s.changed); err == nil && (s.read || !s.mode.IsDir()) && age < int64(fresh) {
@@ -93,6 +104,11 @@ func (w *FS) Holds() bool {
 	if w.doubt {
 		return false
 	}
+	if w.quiet() {
+		return true
+	}
+	w.compared = w.now()
+	w.cover() // first, so that no change falls in between
 	for name, was := range w.seen {
 		if !was.read && !was.mode.IsDir() && w.seen[path.Dir(name)].read {
 			continue

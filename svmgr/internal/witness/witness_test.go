@@ -47,8 +47,23 @@ func TestHolds(t *testing.T) {
 		"another file elsewhere":         {func(d string) error { return os.WriteFile(d+"/elsewhere/new", nil, 0o644) }, true},
 		"a new file":                     {func(d string) error { return os.WriteFile(d+"/units/new.service", nil, 0o644) }, false},
 		"one that was missed elsewhere":  {func(d string) error { return os.WriteFile(d+"/elsewhere/none", nil, 0o644) }, false},
-		"a new drop-in":                  {func(d string) error { return os.WriteFile(d+"/units/a.service.d/x.conf", nil, 0o644) }, false},
-		"a removed file":                 {func(d string) error { return os.Remove(d + "/units/unread.service") }, false},
+		"one that was missed where nothing was": {func(d string) error {
+			if err := os.Mkdir(d+"/none", 0o755); err != nil {
+				return err
+			}
+			return os.WriteFile(d+"/none/none", nil, 0o644)
+		}, false},
+		"another directory in its place": {func(d string) error {
+			if err := os.Rename(d+"/elsewhere", d+"/former"); err != nil {
+				return err
+			}
+			if err := os.Mkdir(d+"/elsewhere", 0o755); err != nil {
+				return err
+			}
+			return os.WriteFile(d+"/elsewhere/read", []byte("a"), 0o644)
+		}, false},
+		"a new drop-in":  {func(d string) error { return os.WriteFile(d+"/units/a.service.d/x.conf", nil, 0o644) }, false},
+		"a removed file": {func(d string) error { return os.Remove(d + "/units/unread.service") }, false},
 		"the same again": {func(d string) error {
 			if err := os.WriteFile(d+"/new", []byte("a"), 0o644); err != nil {
 				return err
@@ -62,7 +77,7 @@ func TestHolds(t *testing.T) {
 			return os.Rename(d+"/new", d+"/units/link.service")
 		}, false},
 	} {
-		t.Run(name, func(t *testing.T) {
+		both(t, name, func(t *testing.T, watched bool) {
 			dir := t.TempDir()
 			for _, d := range []string{"units/a.service.d", "elsewhere"} {
 				if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
@@ -79,9 +94,20 @@ func TestHolds(t *testing.T) {
 			}
 			w := New(os.DirFS(dir))
 			w.now = later
+			if watched {
+				if err := w.Watch(dir); err != nil {
+					t.Fatal(err)
+				}
+				defer w.Close()
+			}
 			look(t, w)
-			if !w.Holds() {
-				t.Fatal("nothing has changed, and it does not hold")
+			for range 2 {
+				if !w.Holds() {
+					t.Fatal("nothing has changed, and it does not hold")
+				}
+			}
+			if w.watch != nil && !w.quiet() {
+				t.Error("nothing was reported, and all would be compared again")
 			}
 			if err := c.change(dir); err != nil {
 				t.Fatal(err)
@@ -93,8 +119,19 @@ func TestHolds(t *testing.T) {
 	}
 }
 
+// both tries something with and without reports of the kernel, between which compareEvery
+// never passes.
+func both(t *testing.T, name string, f func(t *testing.T, watched bool)) {
+	t.Run(name, func(t *testing.T) {
+		t.Run("compared", func(t *testing.T) { f(t, false) })
+		t.Run("watched", func(t *testing.T) { f(t, true) })
+	})
+}
+
 // later is when all that was just made is old enough to be sure of.
-func later() time.Time { return time.Now().Add(time.Hour) }
+func later() time.Time { return hence }
+
+var hence = time.Now().Add(time.Hour)
 
 // What was changed a moment ago may change again without showing it, and so may what
 // was changed in the future, by a clock that was set back since.

@@ -169,23 +169,8 @@ func (w *World) makeGroup(g *group, fresh bool) error {
 	}
 	w.cg.mu.Lock()
 	defer w.cg.mu.Unlock()
-	dir := w.cg.root
 	need := w.controllersFor(g.u, limits)
-	for _, p := range parents {
-		w.enable(dir, need) // before anyone enters
-		dir += "/" + p
-		made, err := cgroup.Make(dir)
-		if err != nil {
-			return at("cgroup", err)
-		}
-		if made {
-			delete(w.cg.on, dir)
-			w.limitSlice(dir, p)
-		}
-	}
-	w.enable(dir, need)
-	dir += "/" + name
-	made, err := cgroup.Make(dir)
+	dir, made, err := w.makeLeaf(parents, name, need)
 	if err == nil && !made && fresh {
 		dir, err = w.freshGroup(g.unit, dir)
 	}
@@ -216,6 +201,34 @@ func (w *World) makeGroup(g *group, fresh bool) error {
 	w.ledger.made(w, g)
 	w.watchGroup(g)
 	return nil
+}
+
+// makeLeaf makes the directory of a unit and those of the slices above it that are not
+// there yet, and hands controllers down before anyone enters.
+func (w *World) makeLeaf(parents []string, name string, need []string) (dir string, made bool, err error) {
+	above := strings.Join(append([]string{w.cg.root}, parents...), "/")
+	leaf := above + "/" + name
+	// Mostly they are there, and have what is needed.
+	if made, err = cgroup.Make(leaf); !errors.Is(err, unix.ENOENT) {
+		w.enableDown(above, need)
+		return leaf, made, err
+	}
+	dir = w.cg.root
+	for _, p := range parents {
+		w.enable(dir, need)
+		dir += "/" + p
+		made, err := cgroup.Make(dir)
+		if err != nil {
+			return "", false, err
+		}
+		if made {
+			delete(w.cg.on, dir)
+			w.limitSlice(dir, p)
+		}
+	}
+	w.enable(dir, need)
+	made, err = cgroup.Make(leaf)
+	return leaf, made, err
 }
 
 // freshGroup replaces a group that is there already. One that still holds
@@ -360,6 +373,7 @@ func (w *World) enterable(g *group, a core.Spawn) (fd int, rel string, err error
 	if w.cg.root == "" {
 		return -1, "", w.unguarded(g.u, "there are none")
 	}
+	isNew := g.dir == "" && a.Fresh
 	if g.dir == "" {
 		if err := w.makeGroup(g, a.Fresh); err != nil {
 			return -1, "", err
@@ -373,8 +387,10 @@ func (w *World) enterable(g *group, a core.Spawn) (fd int, rel string, err error
 	case a.Role == core.RoleHealth:
 		sub = healthGroup
 	default:
-		if err := clearHooks(g.dir + "/" + hooksGroup); err != nil {
-			return -1, "", at(hooksGroup, err)
+		if !isNew { // else no hook has run in it
+			if err := clearHooks(g.dir + "/" + hooksGroup); err != nil {
+				return -1, "", at(hooksGroup, err)
+			}
 		}
 		if delegated(g.u) {
 			sub = unit.DelegateSubgroup.Of(g.u)

@@ -43,6 +43,13 @@ var realKernel = kernel{
 	},
 }
 
+// neverWait makes a pipe or socket of the manager non-blocking. It has no other flag to
+// be kept, which saves the question (fcntl(2), F_SETFL).
+func neverWait(fd int) error {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_NONBLOCK)
+	return err
+}
+
 func writeAll(fd int, b []byte) error {
 	for len(b) > 0 {
 		n, err := unix.Write(fd, b)

@@ -73,7 +73,7 @@ func (o *output) add(fd int, unit string, run core.RunID, stderr bool) {
 			s.part, s.rest = p.Text, p.Rest
 		}
 	}
-	if err := unix.SetNonblock(fd, true); err != nil {
+	if err := neverWait(fd); err != nil {
 		o.w.log.Error("cannot read output", "unit", unit, "err", err)
 		unix.Close(fd)
 		return

@@ -162,7 +162,7 @@ func (w *World) launch(g *group, a core.Spawn) (err error) {
 		return at("pipe", err)
 	}
 	o.close = append(o.close, statusW)
-	if err := unix.SetNonblock(statusR, true); err != nil {
+	if err := neverWait(statusR); err != nil {
 		unix.Close(statusR)
 		return at("pipe", err)
 	}

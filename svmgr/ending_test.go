@@ -1,0 +1,56 @@
+package main
+
+import (
+	"syscall"
+	"testing"
+
+	"dynamod/internal/ipc"
+	"dynamod/internal/testkit"
+)
+
+// stubborn is a service that a stop does not end for an hour.
+var stubborn = map[string]string{"deaf.toml": `[service]
+name = "deaf"
+exec = ["/bin/bash", "-c", "trap '' TERM; echo deaf; while :; do read -t 1000 <> <(:); done"]
+[shutdown]
+timeout = "3600s"
+`}
+
+// beginStubborn waits until the service hears nothing any more.
+func beginStubborn(t *testing.T) (*running, *ipc.Client, int) {
+	t.Helper()
+	r := begin(t, stubborn)
+	c := r.client()
+	testkit.Eventually(t, "it is deaf", func() bool {
+		logs, err := call[ipc.LogsResult](t, c, ipc.VerbLogs, ipc.LogsArgs{Units: []string{"deaf.service"}})
+		return err == nil && len(logs.Lines) > 0
+	})
+	return r, c, int(status(t, c, "deaf").PID)
+}
+
+// A second signal says that nobody waits any more for the orderly end.
+func TestSecondSignalKills(t *testing.T) {
+	r, c, pid := beginStubborn(t)
+	_ = r.cmd.Process.Signal(syscall.SIGINT)
+	testkit.Eventually(t, "the service is being stopped", func() bool { return status(t, c, "deaf").State == "stopping" })
+	_ = r.cmd.Process.Signal(syscall.SIGINT)
+	<-r.exited
+	if alive(int32(pid)) {
+		t.Error("the service outlived its manager")
+	}
+}
+
+// A forced exit kills everything at once.
+func TestForcedExit(t *testing.T) {
+	r, c, pid := beginStubborn(t)
+	if _, err := call[ipc.Done](t, c, ipc.VerbShutdown, ipc.ShutdownArgs{Kind: "exit", Force: true, ExitCode: 4}); err != nil {
+		t.Fatal(err)
+	}
+	<-r.exited
+	if alive(int32(pid)) {
+		t.Error("the service outlived its manager")
+	}
+	if code := r.cmd.ProcessState.ExitCode(); code != 4 {
+		t.Errorf("it exited with %d", code)
+	}
+}
