@@ -51,6 +51,12 @@ for kind in services supervisors; do
 	done
 done
 
+# They take effect only where an administrator links them.
+for f in config/shadow/*.toml; do
+	put 644 "$f" "/usr/lib/dynamod/shadow"
+	[ "$prefix" = /usr ] || sed -i "s|/usr/lib/dynamod/dynamod-|$prefix/lib/dynamod/dynamod-|g" "$dest/usr/lib/dynamod/shadow/$(basename "$f")"
+done
+
 for f in config/dbus/*.conf; do
 	put 644 "$f" "$prefix/share/dbus-1/system.d"
 done

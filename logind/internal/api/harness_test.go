@@ -39,6 +39,12 @@ func (f *fakeUnits) note(words ...string) {
 	f.calls = append(f.calls, strings.Join(words, " "))
 }
 
+func (f *fakeUnits) all() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.calls)
+}
+
 func (f *fakeUnits) did(call string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -259,7 +265,7 @@ func (v *fakeTerminals) Close() {}
 const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>session</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/><allow user="*"/></policy></busconfig>
 `
 
 // begin starts a message bus and login1 on it, with files of the test's own.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"unsafe"
 
@@ -91,6 +92,18 @@ func (f *Follower) listen(path string, dev *uevent.Device) {
 	})
 }
 
+// maskRequest is struct input_mask, and what its address leads to.
+type maskRequest struct {
+	kind, size uint32
+	at         uint64
+	codes      []byte
+}
+
+// heap copies a slice to where it does not move.
+//
+//go:noinline
+func heap(b []byte) []byte { return append(make([]byte, 0, len(b)), b...) }
+
 // begin reads which switches are on, and has the kernel keep everything else to itself.
 func (b *switchBox) begin() (has bool, err error) {
 	raw, err := b.file.SyscallConn()
@@ -112,11 +125,12 @@ func (b *switchBox) begin() (has bool, err error) {
 			}
 		}
 		mask := func(kind uint32, codes []byte) error {
-			m := struct {
-				kind, size uint32
-				codes      uint64
-			}{kind, uint32(len(codes)), uint64(uintptr(unsafe.Pointer(&codes[0])))}
-			return ioctl(fd, evSetMask, unsafe.Pointer(&m))
+			// The kernel follows the address in the structure, and Go does not see it as
+			// one: what it names must not lie on the stack, which moves.
+			held := &maskRequest{codes: heap(codes)}
+			held.kind, held.size, held.at = kind, uint32(len(codes)), uint64(uintptr(unsafe.Pointer(&held.codes[0])))
+			defer runtime.KeepAlive(held)
+			return ioctl(fd, evSetMask, unsafe.Pointer(held))
 		}
 		// Scan codes, movements and the like: none of them.
 		for kind := range uint32(0x16) {
