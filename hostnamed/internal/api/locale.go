@@ -93,7 +93,8 @@ func (s *Server) setLocale(c *bus.Call) error {
 		if err != nil {
 			return failed("Failed to read locale settings", err)
 		}
-		after := locale.Merge(text, wanted, s.read(languageMap))
+		_, err = os.Stat(s.disk.At(localeConf))
+		after := locale.Merge(text, err == nil, wanted, s.read(languageMap))
 		now := locale.Current(after, after != "")
 		if slices.Equal(s.languages().locale, now) {
 			return nil

@@ -12,8 +12,8 @@ import (
 var variables = []string{"LANG", "LANGUAGE", "LC_CTYPE", "LC_NUMERIC", "LC_TIME", "LC_COLLATE", "LC_MONETARY", "LC_MESSAGES", "LC_PAPER", "LC_NAME",
 	"LC_ADDRESS", "LC_TELEPHONE", "LC_MEASUREMENT", "LC_IDENTIFICATION"}
 
-// fallback is the locale of a machine without a file.
-const fallback = "LANG=C.UTF-8"
+// fallback is the content of the file where there is none.
+const fallback = "LANG=C.UTF-8\n"
 
 // Variables are the names that SetLocale may set, for who must forget them all.
 func Variables() []string { return append([]string{}, variables...) }
@@ -31,7 +31,7 @@ func isVariable(name string) bool {
 // the file is there. Values that are no names of locales are left out.
 func Current(text string, exists bool) []string {
 	if !exists {
-		return []string{fallback}
+		text = fallback
 	}
 	return assignments(envfile.Vars(text))
 }
@@ -102,10 +102,14 @@ func Wanted(args []string, installed func(string) bool) (vars []envfile.Var, ref
 	return vars, ""
 }
 
-// Merge is the content of /etc/locale.conf after SetLocale: what is wanted, and of before
-// what is not, but no category that is the same as LANG. languages says which LANGUAGE
-// belongs to a locale, when only LANG is set. Lines that are no part of a locale stay.
-func Merge(text string, wanted []envfile.Var, languages string) string {
+// Merge is the content of /etc/locale.conf after SetLocale: what is wanted, and what was
+// there before and is not wanted otherwise, but no category that is the same as LANG.
+// exists says whether there was a file, languages which LANGUAGE belongs to a locale when
+// only LANG is set. Lines that are no part of a locale stay.
+func Merge(text string, exists bool, wanted []envfile.Var, languages string) string {
+	if !exists {
+		text = fallback
+	}
 	list := envfile.Vars(text)
 	if len(wanted) == 1 && wanted[0].Name == "LANG" {
 		list = envfile.Set(list, "LANGUAGE", fallbackLanguages(languages, wanted[0].Value))

@@ -54,9 +54,15 @@ func TestMerge(t *testing.T) {
 		{"", "LANG=fr_CA.UTF-8\n", "LANG=fr_CA.UTF-8\nLANGUAGE=fr_CA:fr_FR\n"}, {"LANG=fr_CA.UTF-8\nLANGUAGE=fr_CA:fr_FR\n", "LANG=C\n", "LANG=C\n"},
 		{"LANG='$(reboot)'\n", "LC_TIME=C\n", "LC_TIME=C\n"}, {"LANG=bad\n", "", "LANG=bad\n"}, {"", "LANG=bad\n", "LANG=bad\n"},
 	} {
-		if got := Merge(test.text, envfile.Vars(test.set), table); got != test.want {
+		if got := Merge(test.text, true, envfile.Vars(test.set), table); got != test.want {
 			t.Errorf("%q with %q: %q; want %q", test.text, test.set, got, test.want)
 		}
+	}
+}
+
+func TestMergeWithoutFile(t *testing.T) {
+	if got, want := Merge("", false, envfile.Vars("LC_TIME=C\n"), ""), "LANG=C.UTF-8\nLC_TIME=C\n"; got != want {
+		t.Errorf("%q; want %q", got, want)
 	}
 }
 
@@ -70,7 +76,7 @@ func FuzzMerge(f *testing.F) {
 		if refusal != "" {
 			return
 		}
-		after := Merge(text, wanted, table)
+		after := Merge(text, true, wanted, table)
 		for _, w := range wanted {
 			lang := envfile.Get(envfile.Vars(after), "LANG")
 			if got := envfile.Get(envfile.Vars(after), w.Name); got != w.Value && (got != "" || w.Value != lang) {
@@ -82,7 +88,7 @@ func FuzzMerge(f *testing.F) {
 				t.Errorf("%q is part of the locale", a)
 			}
 		}
-		if again := Merge(after, nil, table); again != after {
+		if again := Merge(after, true, nil, table); again != after {
 			t.Errorf("%q becomes %q", after, again)
 		}
 	})
