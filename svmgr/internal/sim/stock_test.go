@@ -286,7 +286,7 @@ func TestStockBootOfBusyBox(t *testing.T) {
 func TestStockBootWithUdev(t *testing.T) {
 	b := bootStock(t, stockMachine{fstab: stockFstab, consoles: "tty0", installed: withUdev})
 	b.before("udev.service active", "udev-coldplug.service start", "local-fs-pre.target active", "boot.mount mount",
-		"dynamod-logd.service active", "dbus.service active", "dynamod-logind.service active", "dynamod-sd1bridge.service active")
+		"dynamod-logd.service active", "dbus.service active", "dynamod-logind.service active")
 	for _, u := range []string{"mdev-coldplug.service", "mdev.service", "disk-links.service", "syslog.service", "klogd.service"} {
 		if b.spawned[u] > 0 {
 			t.Errorf("%s runs beside udev and logd", u)
