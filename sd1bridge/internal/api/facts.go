@@ -119,12 +119,6 @@ var facts = map[string]func(*translate.Unit, *Server) any{
 	"Scope.Controller":          of(func(*translate.Unit) string { return "" }), // it is an object of a bus; scopes here have none
 }
 
-func init() {
-	for name, get := range facts {
-		unitProperties[name] = get
-	}
-}
-
 // deviceTimeout is DefaultDeviceTimeoutSec= (systemd-system.conf(5)), which the core
 // applies to jobs of devices, in microseconds.
 const deviceTimeout = uint64(90_000_000)

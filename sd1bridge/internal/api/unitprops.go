@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -172,6 +173,7 @@ func init() {
 			return out
 		}),
 	}
+	maps.Copy(unitProperties, facts)
 }
 
 func word(s, or string) string {
