@@ -254,6 +254,9 @@ func (m *manager) Hold(name string, pids []int32) error {
 // LetGo implements api.World.
 func (m *manager) LetGo(name string) { m.world.LetGo(name) }
 
+// Clean implements api.World.
+func (m *manager) Clean(u *unit.Unit, what []string) error { return m.world.Clean(u, what) }
+
 // Reconfigure implements api.World.
 func (m *manager) Reconfigure(from, to *unit.Unit) error { return m.world.Reconfigure(from, to) }
 

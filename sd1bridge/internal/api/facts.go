@@ -51,6 +51,9 @@ var facts = map[string]func(*translate.Unit, *Server) any{
 	"Unit.Markers":            of(func(*translate.Unit) []string { return []string{} }),
 	"Service.LiveMountResult": of(func(*translate.Unit) string { return "success" }),
 
+	// Clean answers when it is done, and says itself what went wrong.
+	"Service.CleanResult": of(func(*translate.Unit) string { return "success" }),
+
 	"Service.RestartUSecNext": of(func(u *translate.Unit) uint64 {
 		if u.RestartDelay == math.MaxInt64 {
 			return never
@@ -107,6 +110,11 @@ var facts = map[string]func(*translate.Unit, *Server) any{
 	// NonBlocking= is a setting of services: what sockets and mounts run gets none.
 	"Mount.NonBlocking":  of(func(*translate.Unit) bool { return false }),
 	"Socket.NonBlocking": of(func(*translate.Unit) bool { return false }),
+
+	"Swap.Options":          of(func(u *translate.Unit) string { return unit.MountOptions.Of(u.Model) }),
+	"Swap.Priority":         of(swapPriority),
+	"Swap.SameProcessGroup": of(func(*translate.Unit) bool { return false }),
+	"Swap.NonBlocking":      of(func(*translate.Unit) bool { return false }),
 
 	"Mount.What":    mounted(unit.What, func(e *mountinfo.Entry) string { return e.Source }),
 	"Mount.Type":    mounted(unit.MountType, func(e *mountinfo.Entry) string { return e.Type }),
@@ -166,6 +174,26 @@ func links(key unit.Key[[]string]) func(*translate.Unit, *Server) any {
 		}
 		return out
 	})
+}
+
+// swapPriority is the one in force (proc_swaps(5)), else the one that the unit asks for.
+func swapPriority(u *translate.Unit) int32 {
+	asked := int32(unit.SwapPriority.Of(u.Model))
+	if u.Active != "active" {
+		return asked
+	}
+	data, err := readLimited("/proc/swaps", maxMountTable)
+	if err != nil {
+		return asked
+	}
+	list, _ := mountinfo.Swaps(data)
+	what, err := filepath.EvalSymlinks(unit.What.Of(u.Model))
+	for _, s := range list {
+		if err == nil && s.Path == what {
+			return int32(s.Priority)
+		}
+	}
+	return asked
 }
 
 // mounted is what the kernel says of a mount that is there, else what the unit asks for.

@@ -83,6 +83,9 @@ type World interface {
 	Hold(unit string, pids []int32) error
 	LetGo(unit string)
 	Attach(unit, subgroup string, pids []int32) error
+	// Clean removes what the unit has left behind, in the words of ipc.CleanArgs. It
+	// waits for it.
+	Clean(u *unit.Unit, what []string) error
 	// Reconfigure puts the limits of a unit's new settings into force, whose old ones
 	// are given. After an error all is as before.
 	Reconfigure(from, to *unit.Unit) error

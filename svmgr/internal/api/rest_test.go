@@ -68,7 +68,7 @@ func TestLimitsAreReloaded(t *testing.T) {
 	want(t, "taken back", reload(do[*ipc.ReloadResult](f, ipc.VerbDaemonReload, &ipc.ReloadArgs{})), "9 true + [] - [] ~ [web.service] ! [] x []")
 	want(t, "it runs without", weight(), "none")
 	want(t, "no restart is wanted", line(do[*ipc.Status](f, ipc.VerbStatus, &ipc.UnitArgs{Unit: "web"}).NeedsRestart), "false")
-	f.disk["web.service"] = "web.service |Description=Other;[Service];CPUWeight=70"
+	f.disk["web.service"] = "web.service |Description=A web server;[Service];Environment=A=b;CPUWeight=70"
 	want(t, "with more", reload(do[*ipc.ReloadResult](f, ipc.VerbDaemonReload, &ipc.ReloadArgs{})), "10 true + [] - [] ~ [] ! [web.service] x []")
 	want(t, "it runs as before", weight(), "none")
 }
