@@ -302,7 +302,14 @@ func TestSystemd1(t *testing.T) {
 				t.Fatalf("copy the disk: %v: %s", err, out)
 			}
 			var output bytes.Buffer
-			m := boot(t, vm.Spec{Name: "systemd1/" + init, Kernel: k, Initramfs: initramfs, Memory: 768, Limit: 9 * time.Minute, Output: &output,
+			if dir := os.Getenv("SYSTEMD1_KEEP"); dir != "" { // to look at what a report cuts off
+				t.Cleanup(func() {
+					if err := os.WriteFile(filepath.Join(dir, init+".txt"), output.Bytes(), 0o644); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			m := boot(t, vm.Spec{Name: "systemd1/" + init, Kernel: k, Initramfs: initramfs, Memory: 768, Limit: 15 * time.Minute, Output: &output,
 				Append: []string{"root=LABEL=" + bootable.DebianLabel, "rootfstype=ext4", "init=" + bootable.InitPrograms[init]},
 				Disks:  []vm.Drive{{File: own, Keep: true}}})
 			login(t, m)
@@ -315,11 +322,6 @@ func TestSystemd1(t *testing.T) {
 			typed(t, m, "echo done >/dev/vport0p1; systemctl poweroff", "")
 			finish(t, m)
 			said[init], results[init] = parseAnswers(output.String()), m.Results
-			if dir := os.Getenv("SYSTEMD1_KEEP"); dir != "" { // to look at what a report cuts off
-				if err := os.WriteFile(filepath.Join(dir, init+".txt"), output.Bytes(), 0o644); err != nil {
-					t.Error(err)
-				}
-			}
 		})
 	}
 	if len(said) < 2 {
