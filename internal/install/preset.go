@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"dynamod/internal/diag"
-	"dynamod/internal/tree"
 	"dynamod/internal/unit"
 	"dynamod/internal/unitname"
 )
@@ -138,30 +137,18 @@ func (p *Presets) Of(name string) (what Preset, instances []string) {
 // RunPreset enables and disables units as the presets have it: those named, or with
 // no names all that have an [Install] section.
 func RunPreset(names []string, m PresetMode, o Options) (*Result, error) {
-	w, err := begin(o)
-	if err != nil {
-		return nil, err
-	}
-	defer w.disk.close()
-	p, notes, err := ReadPresets(w.o.Root, o.User)
-	if err != nil {
-		return nil, err
-	}
-	w.res.Notes = notes
-	all := len(names) == 0
-	if all {
-		names = w.tree.Names()
-	}
-	for _, name := range names {
-		full, err := unitname.Mangle(name, unitname.Service)
+	return run(o, func(w *work) error {
+		p, notes, err := ReadPresets(w.o.Root, o.User)
 		if err != nil {
-			return nil, refuse("", "%s is no unit name", diag.Clip(name))
+			return err
 		}
-		if err := w.preset(full, m, p, all); err != nil {
-			return nil, err
+		w.res.Notes = notes
+		all := len(names) == 0
+		if all {
+			names = w.tree.Names()
 		}
-	}
-	return w.finish()
+		return w.each(names, func(full string) error { return w.preset(full, m, p, all) })
+	})
 }
 
 func (w *work) preset(name string, m PresetMode, p *Presets, all bool) error {
@@ -243,26 +230,4 @@ func Presetting(name string, o Options) (Preset, error) {
 	}
 	what, _ := p.Of(name)
 	return what, nil
-}
-
-// begin opens the tree for one run.
-func begin(o Options) (*work, error) {
-	o.Root = cmp.Or(o.Root, "/")
-	t, err := tree.Open(tree.Options{Root: o.Root, User: o.User})
-	if err != nil {
-		return nil, err
-	}
-	d, err := openDisk(o.Root)
-	if err != nil {
-		return nil, err
-	}
-	return &work{o: o, dirs: dirsOf(o), tree: t, disk: d, seen: map[string]bool{}, res: Result{Changes: []Change{}}}, nil
-}
-
-// finish carries the changes out, but for a dry run.
-func (w *work) finish() (*Result, error) {
-	if w.o.DryRun {
-		return &w.res, nil
-	}
-	return &w.res, w.disk.apply(w.res.Changes)
 }
