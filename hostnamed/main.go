@@ -33,6 +33,10 @@ func main() {
 	}
 }
 
+// joinTime is how long the bus may take to let us have our names: the one who had them
+// before may be about to end.
+const joinTime = 20 * time.Second
+
 func run(args []string, log *slog.Logger) error {
 	f := flag.NewFlagSet("dynamod-hostnamed", flag.ContinueOnError)
 	control := f.String("control", ipc.SocketPath, "the manager's control socket")
@@ -69,10 +73,7 @@ func run(args []string, log *slog.Logger) error {
 		}})
 	})
 	ready := sync.OnceFunc(func() { tell(sdnotify.Ready) })
-	var timer <-chan time.Time
-	if *idle > 0 {
-		timer = time.After(*idle)
-	}
+	timer := time.After(joinTime)
 	for {
 		select {
 		case <-ctx.Done():
@@ -81,11 +82,12 @@ func run(args []string, log *slog.Logger) error {
 			ready()
 		case <-timer:
 		}
-		if *idle == 0 {
-			continue
-		}
 		if client == nil {
-			return fmt.Errorf("the bus at %s was not joined in %v", *address, *idle)
+			return fmt.Errorf("the bus at %s was not joined in %v", *address, joinTime)
+		}
+		if *idle == 0 {
+			timer = nil
+			continue
 		}
 		left := *idle - s.Service().Quiet()
 		if left > 0 {

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -66,12 +67,14 @@ func (s *Service) drained(ctx context.Context) error {
 	}
 }
 
-// Retire gives the names up and answers what was asked before: whoever asks from then
+// Retire gives the names up, the first one last, and answers what was asked before: whoever asks from then
 // on asks the next owner, whom the bus starts. Close the service afterwards. The order of
 // messages makes it safe: calls to a name that the bus has passed on to us come before its
-// answer that the name is no more ours.
+// answer that the name is no more ours. Names are asked for in the order in which they
+// are listed: while the first one is ours, the next owner gets none of the others either,
+// and never has only some of them.
 func (k *Client) Retire(ctx context.Context, names ...string) error {
-	for _, name := range names {
+	for _, name := range slices.Backward(names) {
 		if err := k.Call(ctx, busName, busPath, busName, "ReleaseName", []any{name}); err != nil {
 			return err
 		}

@@ -1,12 +1,17 @@
 package api
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 
@@ -19,12 +24,76 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
+var _ = testbus.Callers()
+
 // fakeKernel is a machine whose name and clock only the test sees.
 type fakeKernel struct {
 	mu   sync.Mutex
 	name string
 	// refuse is the error of every change.
 	refuse error
+	now    time.Time
+	// rtc is what the hardware clock shows; zero means that there is none.
+	rtc      time.Time
+	maxError int64
+	// did is what was done, in order.
+	did []string
+}
+
+func (k *fakeKernel) note(format string, args ...any) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.refuse == nil {
+		k.did = append(k.did, fmt.Sprintf(format, args...))
+	}
+	return k.refuse
+}
+
+// done is what was done since the last time.
+func (k *fakeKernel) done() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := strings.Join(k.did, "; ")
+	k.did = nil
+	return out
+}
+
+const stamp = "2006-01-02 15:04:05"
+
+func (k *fakeKernel) Now() time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.now
+}
+
+func (k *fakeKernel) SetClock(t time.Time) error { return k.note("clock %s", t.UTC().Format(stamp)) }
+func (k *fakeKernel) SetZone(west int) error     { return k.note("zone %d", west) }
+
+func (k *fakeKernel) MaxError() (int64, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.maxError, nil
+}
+
+// set changes the machine behind the service's back.
+func (k *fakeKernel) set(f func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f()
+}
+
+func (k *fakeKernel) ReadRTC() (time.Time, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.rtc.IsZero() {
+		return k.rtc, os.ErrNotExist
+	}
+	return k.rtc, nil
+}
+
+func (k *fakeKernel) WriteRTC(t time.Time) error { return k.note("rtc %s", t.Format(stamp)) }
+func (k *fakeKernel) LoadKeys(keymap, toggle string) error {
+	return k.note("keys %s %s", keymap, toggle)
 }
 
 func (k *fakeKernel) Uname() (Uname, error) {
@@ -46,7 +115,75 @@ func (k *fakeKernel) Virt() virt.Found { return virt.Found{} }
 func (k *fakeKernel) CID() uint32      { return host.NoCID }
 
 // fakeUnits is a manager of services.
-type fakeUnits struct{}
+type fakeUnits struct {
+	mu sync.Mutex
+	// active has those that exist, and says whether they run; broken ones do not start.
+	active map[string]bool
+	broken map[string]bool
+	did    []string
+	// hold, if not nil, delays every start.
+	hold chan bool
+}
+
+func (u *fakeUnits) Look(_ context.Context, unit string) (exists, active bool, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	active, exists = u.active[unit]
+	return exists, active, nil
+}
+
+func (u *fakeUnits) do(word, unit string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.did = append(u.did, word+" "+unit)
+	if word == "start" && u.broken[unit] {
+		return errors.New(unit + " is broken")
+	}
+	if word == "start" || word == "stop" {
+		u.active[unit] = word == "start"
+	}
+	return nil
+}
+
+func (u *fakeUnits) Enable(_ context.Context, unit string) error  { return u.do("enable", unit) }
+func (u *fakeUnits) Disable(_ context.Context, unit string) error { return u.do("disable", unit) }
+func (u *fakeUnits) Stop(_ context.Context, unit string) error    { return u.do("stop", unit) }
+func (u *fakeUnits) Restart(_ context.Context, unit string) error { return u.do("restart", unit) }
+func (u *fakeUnits) Start(_ context.Context, unit string) error {
+	if u.hold != nil {
+		u.hold <- true
+		<-u.hold
+	}
+	return u.do("start", unit)
+}
+
+func (u *fakeUnits) SetEnvironment(_ context.Context, set, unset []string) error {
+	if len(unset) < 14 {
+		return errors.New("not all variables of the locale are forgotten")
+	}
+	return u.do("environment", strings.Join(set, " "))
+}
+
+// exists installs a service; forget takes all away, and says which is broken from now on.
+func (u *fakeUnits) exists(unit string, active bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.active[unit] = active
+}
+
+func (u *fakeUnits) forget(broken string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.active, u.broken = map[string]bool{}, map[string]bool{broken: true}
+}
+
+func (u *fakeUnits) done() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	out := strings.Join(u.did, "; ")
+	u.did = nil
+	return out
+}
 
 type rig struct {
 	*testing.T
@@ -61,7 +198,8 @@ type rig struct {
 // begin starts a bus and our services on it, with a tree of files of the test's own.
 func begin(t *testing.T, files map[string]string) *rig {
 	t.Helper()
-	r := &rig{T: t, root: t.TempDir(), bus: testbus.Start(t, ""), kernel: &fakeKernel{name: "rigbox"}, units: &fakeUnits{}}
+	r := &rig{T: t, root: t.TempDir(), bus: testbus.Start(t, ""), kernel: &fakeKernel{name: "rigbox", now: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)},
+		units: &fakeUnits{active: map[string]bool{}, broken: map[string]bool{}}}
 	for p, text := range files {
 		r.write(p, text)
 	}
@@ -84,7 +222,8 @@ func begin(t *testing.T, files map[string]string) *rig {
 
 // actions are all that polkit is asked about.
 var actions = []string{hostName + ".set-hostname", hostName + ".set-static-hostname", hostName + ".set-machine-info", hostName + ".get-product-uuid",
-	hostName + ".get-hardware-serial", hostName + ".get-description"}
+	hostName + ".get-hardware-serial", hostName + ".get-description",
+	timeName + ".set-time", timeName + ".set-timezone", timeName + ".set-local-rtc", timeName + ".set-ntp", localeName + ".set-locale", localeName + ".set-keyboard"}
 
 func (r *rig) write(p, text string) {
 	r.Helper()

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"context"
-
 	"dynamod/hostnamed/internal/host"
 	"dynamod/internal/bus"
 	"dynamod/internal/envfile"
@@ -132,7 +130,7 @@ func (s *Server) setHostname(c *bus.Call) error {
 	if name != "" && !host.ValidName(name) {
 		return bus.Errorf(bus.ErrInvalidArgs, "Invalid hostname '%s'", name)
 	}
-	return s.change(c, hostAction+"set-hostname", interactive, func(context.Context) error { return s.apply(name) })
+	return s.change(c, hostAction+"set-hostname", interactive, func() error { return s.apply(name) })
 }
 
 func (s *Server) setStatic(c *bus.Call) error {
@@ -140,7 +138,7 @@ func (s *Server) setStatic(c *bus.Call) error {
 	if name != "" && !host.ValidName(name) {
 		return bus.Errorf(bus.ErrInvalidArgs, "Invalid static hostname '%s'", name)
 	}
-	return s.change(c, hostAction+"set-static-hostname", interactive, func(context.Context) error {
+	return s.change(c, hostAction+"set-static-hostname", interactive, func() error {
 		content := name
 		if name != "" {
 			content += "\n"
@@ -183,7 +181,7 @@ func (s *Server) setInfo(key, word, action string, valid func(string) bool, prop
 		if !valid(value) {
 			return bus.Errorf(bus.ErrInvalidArgs, "Invalid %s '%s'", word, value)
 		}
-		return s.change(c, hostAction+action, interactive, func(context.Context) error {
+		return s.change(c, hostAction+action, interactive, func() error {
 			// What cannot be read must not be written over with one line.
 			text, err := s.disk.Read(machineInfo)
 			if err == nil {

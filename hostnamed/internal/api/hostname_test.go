@@ -154,7 +154,7 @@ func TestHostnameRefuses(t *testing.T) {
 // Errors of the system are told by their number, and change nothing else.
 func TestHostnameFails(t *testing.T) {
 	r := begin(t, laptop())
-	r.kernel.refuse = os.NewSyscallError("sethostname", unix.EPERM)
+	r.kernel.set(func() { r.kernel.refuse = os.NewSyscallError("sethostname", unix.EPERM) })
 	if e := r.call(hostName, "SetHostname", "foo", false); !strings.HasPrefix(e, "org.freedesktop.DBus.Error.AccessDenied: Failed to set hostname") {
 		t.Errorf("%q", e)
 	}
@@ -204,6 +204,8 @@ func TestHostnamePolkit(t *testing.T) {
 	p := r.bus.Polkit
 	const denied, ask = "org.freedesktop.DBus.Error.AccessDenied", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
 	p.Forget()
+	var calls [][]string
+	var answers, questions []string
 	for _, s := range []struct {
 		method, action string
 		args           []string
@@ -213,25 +215,25 @@ func TestHostnamePolkit(t *testing.T) {
 		{"SetChassis", "set-machine-info", []string{"s:vm", "b:"}}, {"SetDeployment", "set-machine-info", []string{"s:x", "b:"}},
 		{"SetLocation", "set-machine-info", []string{"s:x", "b:"}}, {"GetProductUUID", "get-product-uuid", []string{"b:"}}, {"GetHardwareSerial", "get-hardware-serial", nil},
 	} {
-		for interactive, want := range map[string]string{"false": ask, "true": denied} {
+		for i, want := range []string{ask, denied} {
 			args := slices.Clone(s.args)
-			flags := "0"
 			if n := len(args); n > 0 {
-				args[n-1] += interactive
-				if interactive == "true" {
-					flags = "1"
-				}
-			} else if interactive == "true" {
-				continue
+				args[n-1] += []string{"false", "true"}[i]
+			} else if i == 1 {
+				continue // it has no argument that says whether to ask
 			}
-			got := r.bus.CallAsUser(hostName, hostPath, hostName+"."+s.method, args...)
-			if !strings.HasPrefix(got, want) {
-				t.Errorf("%s %v: %s; want %s", s.method, args, got, want)
-			}
-			if asked := p.Asked(); !slices.Equal(asked, []string{hostName + "." + s.action + " " + flags}) {
-				t.Errorf("%s: polkit was asked %q", s.method, asked)
-			}
+			calls = append(calls, append([]string{hostName, hostPath, hostName + "." + s.method}, args...))
+			answers = append(answers, want)
+			questions = append(questions, fmt.Sprintf("%s.%s %d", hostName, s.action, i))
 		}
+	}
+	for i, got := range r.bus.CallsAsUser(calls...) {
+		if !strings.HasPrefix(got, answers[i]) {
+			t.Errorf("%q: %s; want %s", calls[i], got, answers[i])
+		}
+	}
+	if asked := p.Asked(); !slices.Equal(asked, questions) {
+		t.Errorf("polkit was asked %q; want %q", asked, questions)
 	}
 	if got := r.bus.CallAsUser(hostName, hostPath, hostName+".SetStaticHostname", "s:a b", "b:true"); !strings.HasPrefix(got, "org.freedesktop.DBus.Error.InvalidArgs") || len(p.Asked()) != 0 {
 		t.Errorf("an invalid name: %s", got)

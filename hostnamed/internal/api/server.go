@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	_ "embed"
 	"errors"
 	"log/slog"
@@ -16,7 +15,7 @@ import (
 )
 
 // Names are the bus names.
-var Names = []string{hostName}
+var Names = []string{hostName, timeName, localeName}
 
 const (
 	hostName   = "org.freedesktop.hostname1"
@@ -45,6 +44,8 @@ type Server struct {
 	// mu is held while something is changed: a file is read, changed and written by one
 	// call at a time.
 	mu sync.Mutex
+	// ntp is held while services are switched.
+	ntp sync.Mutex
 }
 
 // New makes the server; root is "/" but in tests.
@@ -52,15 +53,14 @@ func New(root string, kernel Kernel, units Units, log *slog.Logger) *Server {
 	s := &Server{disk: disk.Disk{Root: root}, kernel: kernel, units: units, log: log}
 	s.fixed = sync.OnceValue(s.readFixed)
 	by := bus.FromList(memberList, s.parts())
-	one := func(name string, find func() (any, error)) func(*bus.Call, string) (any, []*bus.Interface, error) {
+	one := func(name string, find func() any) func(*bus.Call, string) (any, []*bus.Interface, error) {
 		list := []*bus.Interface{by[name]}
-		return func(*bus.Call, string) (any, []*bus.Interface, error) {
-			o, err := find()
-			return o, list, err
-		}
+		return func(*bus.Call, string) (any, []*bus.Interface, error) { return find(), list, nil }
 	}
 	s.service = bus.NewService(bus.NewTree(
-		&bus.Node{Path: hostPath, Find: one("hostname1", func() (any, error) { return s.facts(), nil })},
+		&bus.Node{Path: hostPath, Find: one("hostname1", func() any { return s.facts() })},
+		&bus.Node{Path: timePath, Find: one("timedate1", func() any { return s.clock() })},
+		&bus.Node{Path: localePath, Find: one("locale1", func() any { return s.languages() })},
 	), log)
 	return s
 }
@@ -71,19 +71,25 @@ func (s *Server) Service() *bus.Service { return s.service }
 func (s *Server) parts() bus.Parts {
 	p := bus.Parts{Methods: map[string]func(*bus.Call) error{}, Getters: map[string]func(any) (any, error){}}
 	s.hostParts(p)
+	s.timeParts(p)
+	s.localeParts(p)
 	return p
 }
 
 // change is what all setters have in common: polkit's leave, one at a time, and the
 // signals before the answer. Arguments are checked before it.
-func (s *Server) change(c *bus.Call, action string, interactive bool, do func(ctx context.Context) error) error {
+func (s *Server) change(c *bus.Call, action string, interactive bool, do func() error) error {
+	return s.changing(&s.mu, c, action, interactive, do)
+}
+
+func (s *Server) changing(lock *sync.Mutex, c *bus.Call, action string, interactive bool, do func() error) error {
 	return bus.Later(func() error {
 		if err := c.AuthorizeAsking(action, interactive); err != nil {
 			return err
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		err := do(c.Context())
+		lock.Lock()
+		defer lock.Unlock()
+		err := do()
 		s.service.Flush() // also what was changed before an error
 		return err
 	})

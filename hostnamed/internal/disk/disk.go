@@ -29,7 +29,10 @@ func (d Disk) At(p string) string { return filepath.Join(d.Root, p) }
 
 // Read is the content of a file, and "" for one that is not there. A longer one than
 // MaxRead, or one that is no regular file, is an error.
-func (d Disk) Read(p string) (string, error) {
+func (d Disk) Read(p string) (string, error) { return d.ReadUpTo(p, MaxRead) }
+
+// ReadUpTo is Read with another bound, in bytes.
+func (d Disk) ReadUpTo(p string, most int) (string, error) {
 	at, err := d.follow(p)
 	if err != nil {
 		return "", err
@@ -46,14 +49,31 @@ func (d Disk) Read(p string) (string, error) {
 	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
 		return "", fmt.Errorf("%s is no regular file", p)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, MaxRead+1))
+	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
 	if err != nil {
 		return "", err
 	}
-	if len(data) > MaxRead {
-		return "", fmt.Errorf("%s is longer than %d bytes", p, MaxRead)
+	if len(data) > most {
+		return "", fmt.Errorf("%s is longer than %d bytes", p, most)
 	}
 	return string(data), nil
+}
+
+// Start is the beginning of a file, at most so many bytes; none if it cannot be read.
+func (d Disk) Start(p string, most int) []byte {
+	f, err := os.OpenFile(d.At(p), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil
+	}
+	data, err := io.ReadAll(io.LimitReader(f, int64(most)))
+	if err != nil {
+		return nil
+	}
+	return data
 }
 
 // Line is the trimmed content of a file of the kernel, "" if it cannot be read.
@@ -140,6 +160,13 @@ func (d Disk) Remove(p string) error {
 	if err != nil {
 		return err
 	}
+	return remove(at)
+}
+
+// Unlink removes what is at p itself, a link too.
+func (d Disk) Unlink(p string) error { return remove(d.At(p)) }
+
+func remove(at string) error {
 	if err := os.Remove(at); err != nil {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 			return nil

@@ -134,14 +134,26 @@ func (p *Polkit) Asked() []string {
 
 const caller = "testbus-call"
 
-var _ = testkit.Register(caller, func(args []string) {
+// Callers lets a package use CallAsUser: its tests say
+//
+//	var _ = testbus.Callers()
+func Callers() struct{} { return testkit.Register(caller, call) }
+
+func call(args []string) {
 	c, err := dbus.Connect("unix:path=" + args[0])
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+	for line := range strings.SplitSeq(strings.Join(args[1:], "\x00"), "\x00--\x00") {
+		one(c, strings.Split(line, "\x00"))
+	}
+}
+
+// one makes one call and prints one line.
+func one(c *dbus.Conn, words []string) {
 	var values []any
-	for _, a := range args[4:] {
+	for _, a := range words[3:] {
 		kind, text, _ := strings.Cut(a, ":")
 		switch kind {
 		case "s":
@@ -157,19 +169,17 @@ var _ = testkit.Register(caller, func(args []string) {
 			panic("no such kind of argument: " + a)
 		}
 	}
-	call := c.Object(args[1], dbus.ObjectPath(args[2])).Call(args[3], 0, values...)
-	var named dbus.Error
-	switch err := call.Err.(type) {
+	done := c.Object(words[0], dbus.ObjectPath(words[1])).Call(words[2], 0, values...)
+	switch err := done.Err.(type) {
 	case nil:
-		fmt.Println("ok", call.Body)
+		fmt.Println("ok", done.Body)
 	case dbus.Error:
-		named = err
-		fmt.Println(named.Name, named.Body)
+		fmt.Println(err.Name, err.Body)
 	default:
 		fmt.Println(err)
 		os.Exit(1)
 	}
-})
+}
 
 // nobody is a user who is not root.
 const nobody = 65534
@@ -179,7 +189,17 @@ const nobody = 65534
 // and text.
 func (b *Bus) CallAsUser(dest, path, method string, args ...string) string {
 	b.t.Helper()
-	argv := testkit.Command(b.t, caller, append([]string{b.Socket, dest, path, method}, args...)...)
+	return b.CallsAsUser(append([]string{dest, path, method}, args...))[0]
+}
+
+// CallsAsUser does so for several calls, one after the other.
+func (b *Bus) CallsAsUser(calls ...[]string) []string {
+	b.t.Helper()
+	words := append([]string{b.Socket}, calls[0]...)
+	for _, c := range calls[1:] {
+		words = append(append(words, "--"), c...)
+	}
+	argv := testkit.Command(b.t, caller, words...)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	if os.Getuid() == 0 {
 		// The test's own directory is root's alone; the program is handed on.
@@ -194,7 +214,11 @@ func (b *Bus) CallAsUser(dest, path, method string, args ...string) string {
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		b.t.Fatalf("%s as another user: %v\n%s", method, err, out)
+		b.t.Fatalf("%q as another user: %v\n%s", calls, err, out)
 	}
-	return strings.TrimSpace(string(out))
+	answers := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(answers) != len(calls) {
+		b.t.Fatalf("%d calls, and these answers:\n%s", len(calls), out)
+	}
+	return answers
 }
