@@ -224,6 +224,11 @@ func (c *configuration) Load(name string) ([]*unit.Unit, []diag.Diag, error) {
 	return []*unit.Unit{u}, ds, nil
 }
 
+// Needed implements api.Config.
+func (c *configuration) Needed(u *unit.Unit, known func(string) bool) []*unit.Unit {
+	return c.loader().Needed(u, known)
+}
+
 // connection loads the unit of one connection of an Accept=yes socket: foo.socket
 // starts foo@INSTANCE.service (systemd.socket(5), Accept=).
 func (c *configuration) connection(socket *unit.Unit, instance string) (*unit.Unit, error) {
@@ -247,8 +252,27 @@ func (c *configuration) FileState(u *unit.Unit) (enabled string, changed bool) {
 	return fmt.Sprint(state), u.Path != "" && unit.Canonical(now) != unit.Canonical(u)
 }
 
-// Build implements api.Config.
+// Build implements api.Config. What is wrong in drop-ins that apply to the name costs
+// those lines, as for a unit with a file, and not the unit.
 func (c *configuration) Build(name string, lines []ipc.Setting) (*unit.Unit, []diag.Diag, error) {
+	u, ds := c.loader().Transient(name, ownFile(name, lines))
+	u.Path = ""
+	for k := range ds {
+		if ds[k].Pos.File != name && ds[k].Pos.File != "" {
+			ds[k].Severity = min(ds[k].Severity, diag.Warning)
+		}
+	}
+	return u, ds, nil
+}
+
+// buildAlone is the unit that lines make without any drop-ins.
+func (c *configuration) buildAlone(name string, lines []ipc.Setting) []diag.Diag {
+	_, ds := unit.Build(unit.Source{Name: name, Files: []unit.File{ownFile(name, lines)}, HasMain: true, Specifiers: c.cfg.Specifiers})
+	return ds
+}
+
+// ownFile is what a client says of a unit, as if it were a file.
+func ownFile(name string, lines []ipc.Setting) unit.File {
 	f := unit.File{Path: ""}
 	for k, l := range lines {
 		op := unit.Assign
@@ -258,7 +282,5 @@ func (c *configuration) Build(name string, lines []ipc.Setting) (*unit.Unit, []d
 		f.Fragments = append(f.Fragments, unit.Fragment{Section: l.Section, Key: l.Key, Op: op, Text: l.Value,
 			Pos: diag.Pos{File: name, Line: int32(k + 1)}})
 	}
-	u, ds := unit.Build(unit.Source{Name: name, Files: []unit.File{f}, HasMain: true, Specifiers: c.cfg.Specifiers, Keep: true})
-	u.Path = ""
-	return u, ds, nil
+	return f
 }

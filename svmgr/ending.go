@@ -167,6 +167,14 @@ func (m *manager) emergency(e core.Emergency) {
 			break
 		}
 		log.Error("a unit asks for the end", "cause", e.Cause.Sentence(e.Unit))
+		m.mu.Lock()
+		m.exit, m.argument = int(e.Status), ""
+		if kind == core.Reboot && len(e.Argument) <= pid1.MaxArgument {
+			m.argument = e.Argument
+		} else if e.Argument != "" {
+			log.Error("the reboot argument is left out: it is too long, or nothing reboots", "argument", e.Argument)
+		}
+		m.mu.Unlock()
 		if urgency != pid1.Orderly && m.link.init != nil {
 			if err := m.forceEnd(ending{shutdownWords[kind], urgency, m.endArgument(kind)}); err == nil {
 				return

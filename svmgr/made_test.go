@@ -127,3 +127,57 @@ func TestReloadReadsMadeUnits(t *testing.T) {
 		t.Errorf("after a restart it runs %q", command)
 	}
 }
+
+// Drop-ins for the names of transient units apply to them, as with systemd: those of
+// their own, of their prefixes and of their type.
+func TestTransientUnitsTakeDropIns(t *testing.T) {
+	r := begin(t, map[string]string{"first.toml": "[service]\nname = \"first\"\nexec = [\"/bin/sleep\", \"1000\"]\n"})
+	c := r.client()
+	for file, text := range map[string]string{
+		"job-.service.d/10-env.conf":   "[Service]\nEnvironment=PREFIX=yes OWN=no\n[Unit]\nDescription=by drop-in\nWants=friend@%p.service\n",
+		"job-one.service.d/20.conf":    "[Service]\nEnvironment=OWN=yes\nNonsense=1\n",
+		"service.d/10-type.conf":       "[Service]\nEnvironment=TYPE=yes\n",
+		"friend@.service":              "[Service]\nExecStart=/bin/sleep 1000\n[Unit]\nRequires=deeper@%i.service\nAfter=deeper@%i.service\n",
+		"deeper@.service":              "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n",
+		"job-other.service.d/10.conf":  "[Service]\nEnvironment=OTHER=yes\n",
+		"job-.scope.d/nothing-of.conf": "[Scope]\nRuntimeMaxSec=2h\n",
+	} {
+		if err := os.MkdirAll(filepath.Join(r.cfg, "units", filepath.Dir(file)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		r.writeUnit(file, text)
+	}
+	if out, err := r.dynamodctl("run", "--unit", "job-one", "/bin/sleep", "1000").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	s := r.until(c, "job-one.service", "active")
+	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", s.PID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := strings.Split(string(env), "\x00")
+	for _, v := range []string{"PREFIX=yes", "OWN=yes", "TYPE=yes"} {
+		if !slices.Contains(have, v) {
+			t.Errorf("the environment of the transient unit has no %s: %q", v, have)
+		}
+	}
+	if slices.Contains(have, "OTHER=yes") || slices.Contains(have, "OWN=no") {
+		t.Errorf("the environment of the transient unit is %q", have)
+	}
+	r.until(c, "friend@job-one.service", "active")
+	r.until(c, "deeper@job-one.service", "completed")
+	if s.Description != "by drop-in" {
+		t.Errorf("the description is %q; want that of the drop-in", s.Description)
+	}
+	// They survive the manager with it.
+	r.kill()
+	r.start()
+	c = r.client()
+	if now := status(t, c, "job-one.service"); now.PID != s.PID || now.Description != "by drop-in" {
+		t.Errorf("after a crash of the manager: %+v", now)
+	}
+	show, err := call[ipc.ShowResult](t, c, ipc.VerbShow, ipc.ShowArgs{Unit: "job-one.service"})
+	if err != nil || !strings.Contains(fmt.Sprint(show.Settings), "TYPE=yes") {
+		t.Errorf("show says %v, %v", show.Settings, err)
+	}
+}

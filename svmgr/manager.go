@@ -298,7 +298,7 @@ func (m *manager) Lines(q api.LogQuery) api.LogPage {
 	lines := m.output.last(func(l *outputLine) bool {
 		at := l.At.UnixMicro()
 		return q.Match(l.Unit) && (q.Since == 0 || at >= q.Since) && (q.Until == 0 || at <= q.Until) &&
-			(q.Priority == 0 || priority(l) <= q.Priority) && (q.After == "" || l.cursor() > q.After)
+			(q.Priority == 0 || int(l.Level) <= q.Priority) && (q.After == "" || l.cursor() > q.After)
 	}, 0)
 	page := api.LogPage{Lost: m.output.lost()}
 	if limit > 0 && len(lines) > limit {
@@ -312,10 +312,7 @@ func (m *manager) Lines(q api.LogQuery) api.LogPage {
 	for k := range lines {
 		l := &lines[k]
 		page.Lines = append(page.Lines, ipc.LogLine{Cursor: l.cursor(), At: ipc.Stamp{Wall: l.At.UnixMicro()}, Unit: l.Unit,
-			Priority: priority(l), Text: l.Text})
+			Priority: int(l.Level), Facility: int(l.Facility), Identifier: l.Identifier, Fields: l.Fields, Text: l.Text})
 	}
 	return page
 }
-
-// priority: standard error is no error by itself (systemd logs both as info).
-func priority(*outputLine) int { return 6 }

@@ -30,11 +30,7 @@ func (m *manager) SetProperty(name string, settings []ipc.Setting, runtime bool)
 		return nil, nil, err
 	}
 	// The lines by themselves first: nothing is written that would not load.
-	_, ds, err := m.Build(name, lines)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, d := range ds {
+	for _, d := range m.buildAlone(name, lines) {
 		if d.Pos.Line > 0 && d.Severity >= diag.Warning {
 			e := ipc.Errorf("BadUnitSetting", "%s: %s: %s", name, lines[d.Pos.Line-1].Key, d.Message).WithUnit(name)
 			e.Hint = d.Hint

@@ -408,6 +408,11 @@ type LogLine struct {
 	PID      int32  `json:"pid,omitempty"`
 	Priority int    `json:"priority"`
 	Text     string `json:"text"`
+	// Facility is that of syslog(3), Identifier the name before the line, Fields what
+	// LogExtraFields= adds.
+	Facility   int      `json:"facility,omitempty"`
+	Identifier string   `json:"identifier,omitempty"`
+	Fields     []string `json:"fields,omitempty"`
 }
 
 // LogsResult is a page of lines, oldest first.

@@ -84,6 +84,64 @@ func (l *Loader) One(name string) (*unit.Unit, []diag.Diag) {
 	return b.u, diag.Sort(ds)
 }
 
+// Transient builds a unit of a client from its lines and of what drop-ins and .wants
+// directories say of its name, as systemd does ("run-.service.d", "session-.scope.d"):
+// its transient file lies in the search path like any other. The diagnostics are
+// sorted; mistakes in the drop-ins have their files' positions.
+func (l *Loader) Transient(name string, own unit.File) (*unit.Unit, []diag.Diag) {
+	src := unit.Source{Name: name, Specifiers: l.cfg.Specifiers, Files: []unit.File{own}, HasMain: true, Keep: true}
+	b := l.complete(src)
+	for _, p := range b.shared {
+		b.diags = append(b.diags, p.diags...)
+	}
+	return b.u, diag.Sort(b.diags)
+}
+
+// maxNeeded bounds the units that one unit brings with it.
+const maxNeeded = 256
+
+// Needed are the instances and slices that u refers to, and those that they refer to in
+// turn: units that exist only because somebody names them. known ones are left out, with
+// all that is behind them; slices of which no file says anything are, too.
+func (l *Loader) Needed(u *unit.Unit, known func(name string) bool) []*unit.Unit {
+	seen := map[string]bool{u.Name: true}
+	var out []*unit.Unit
+	todo := []*unit.Unit{u}
+	for len(todo) > 0 && len(out) < maxNeeded {
+		names := l.needs(todo[0])
+		todo = todo[1:]
+		for _, name := range names {
+			if seen[name] || known(name) {
+				continue
+			}
+			seen[name] = true
+			n := l.build(name, true).u
+			if n.Load != unit.NotFound && (n.Path != "" || len(n.DropIns) > 0) {
+				out = append(out, n)
+			}
+			todo = append(todo, n)
+		}
+	}
+	return out
+}
+
+// complete adds what directories say of a unit and builds it.
+func (l *Loader) complete(src unit.Source) (b built) {
+	drops, ds := l.dropins(src.Name, src.Aliases)
+	b.diags = append(b.diags, ds...)
+	for _, p := range drops {
+		b.shared = append(b.shared, p)
+		if !p.empty && !p.failed {
+			src.Files = append(src.Files, p.file)
+		}
+	}
+	src.Links, ds = l.links(src.Name, src.Aliases)
+	b.diags = append(b.diags, ds...)
+	u, ds := unit.Build(src)
+	b.u, b.diags = u, append(b.diags, ds...)
+	return b
+}
+
 // canonical is the name of the unit that name stands for.
 func (l *Loader) canonical(name string) string {
 	if n, ok := l.nativeNames[name]; ok {
@@ -183,18 +241,10 @@ func (l *Loader) build(final string, keep bool) built {
 		src.Files, src.HasMain = []unit.File{p.file}, true
 	}
 	src.Files = append(src.Files, l.extraDropins[final]...)
-	drops, ds := l.dropins(final, src.Aliases)
-	b.diags = append(b.diags, ds...)
-	for _, p := range drops {
-		b.shared = append(b.shared, p)
-		if !p.empty && !p.failed {
-			src.Files = append(src.Files, p.file)
-		}
-	}
-	src.Links, ds = l.links(final, src.Aliases)
-	b.diags = append(b.diags, ds...)
-	u, ds := unit.Build(src)
-	b.u, b.diags = u, append(b.diags, ds...)
+	whole := l.complete(src)
+	b.shared, b.diags = append(b.shared, whole.shared...), append(b.diags, whole.diags...)
+	u := whole.u
+	b.u = u
 	if u.Load == unit.Loaded && fatal {
 		u.Load = unit.BadSetting
 	}

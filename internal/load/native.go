@@ -209,6 +209,15 @@ func (l *Loader) service(f tomlFile) []*native {
 			units = append(units, nu)
 		}
 	}
+	for _, key := range append([]string{unit.Disabled.Setting().Native}, unit.Disabled.Setting().NativeAliases...) {
+		table, name, in := strings.Cut(key, ".")
+		if !in {
+			table, name = "", key
+		}
+		if v, _, _ := get(&f.file, table, name); v == "true" {
+			return nil // people and dependencies still can
+		}
+	}
 	start, _, explicit := get(&f.file, "service", "start")
 	if !explicit {
 		start, _, explicit = get(&f.file, "", "start")

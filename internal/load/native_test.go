@@ -56,6 +56,7 @@ func TestBootTargets(t *testing.T) {
 		{"an alias", []string{one, service("a", ""), usr + "x.target", "[Unit]\n", usr + "multi-user.target", "-> x.target"}, "x.target", []string{"a.service"}},
 		{"ignore", []string{one, service("a", "start = \"ignore\"\n"), usr + "multi-user.target", "[Unit]\n"}, "multi-user.target", nil},
 		{"wanted-by", []string{one, service("a", "[install]\nwanted-by = [\"b\"]\n"), svcs + "b.toml", service("b", "")}, "multi-user.target", []string{"b.service"}},
+		{"ignore, by disabled", []string{one, service("a", "disabled = true\n[timer]\non-calendar = \"daily\"\n"), usr + "multi-user.target", "[Unit]\n"}, "multi-user.target", nil},
 		{"timer", []string{one, service("a", "[timer]\non-calendar = \"daily\"\n")}, "multi-user.target", []string{"a.timer"}},
 		{"timer and boot", []string{one, service("a", "start = \"boot\"\n[timer]\non-calendar = \"daily\"\n")}, "multi-user.target", []string{"a.service", "a.timer"}},
 		{"target", []string{svcs + "t.toml", "[service]\nname = \"t\"\ntype = \"target\"\n", one, service("a", "")}, "multi-user.target", []string{"a.service"}},

@@ -215,7 +215,7 @@ func (l *Loader) nativeState(final, name string) FileState {
 	} else if ok && t == volatile {
 		return EnabledRuntime
 	}
-	if n, _ := unitname.Parse(name); n.Type == unitname.Service && unit.StartMode.Of(l.build(name, false).u) != "boot" {
+	if n, _ := unitname.Parse(name); n.Type == unitname.Service && (unit.StartMode.Of(l.build(name, false).u) != "boot" || unit.Disabled.Of(l.build(name, false).u)) {
 		return Disabled
 	}
 	return Static

@@ -98,3 +98,15 @@ func TestEffectsAreTrue(t *testing.T) {
 		}
 	}
 }
+
+// What has no effect says why, in words for people.
+func TestIdleSettingsSayWhy(t *testing.T) {
+	for _, s := range Table() {
+		if (s.Effect == NotYet && s.into == nil) != (s.Why != "") {
+			t.Errorf("%s: effect %q and reason %q do not go together", s.Native, s.Effect, s.Why)
+		}
+		if text, ok := Explain(s.Native); ok && s.Why != "" && !strings.Contains(text, s.Why) {
+			t.Errorf("explain %s does not say why it has no effect", s.Native)
+		}
+	}
+}

@@ -85,6 +85,7 @@ func (s *Setting) explain(b *strings.Builder) {
 	line("Since", s.sinceText())
 	line("Source", s.Source)
 	line("Effect", effectTexts[s.Effect])
+	line("Because", s.Why)
 }
 
 func (s *Setting) typeText() string {
@@ -186,7 +187,7 @@ This page is generated from the settings table in internal/unit
 		if s.Name != "" {
 			fmt.Fprintf(&b, " (`%s=`)", s.Name)
 		}
-		b.WriteByte('\n')
+		fmt.Fprintf(&b, ": %s\n", s.Why)
 	}
 	b.WriteString("\n## Other spellings\n\n| key or directive | is |\n|---|---|\n")
 	var others []string

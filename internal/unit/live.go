@@ -19,7 +19,25 @@ func (s *Setting) Live() bool {
 // attached to it before anything runs in it, controllers are switched on above it.
 var onceMade = []*Setting{Slice.Setting(), Delegate.Setting(), DelegateSubgroup.Setting(),
 	IPAccounting.Setting(), IPAddressAllow.Setting(), IPAddressDeny.Setting(), SocketBindAllow.Setting(), SocketBindDeny.Setting(),
-	RestrictNetworkInterfaces.Setting(), DeviceAllow.Setting(), DevicePolicy.Setting(), IOAccounting.Setting()}
+	RestrictNetworkInterfaces.Setting(), DeviceAllow.Setting(), DevicePolicy.Setting(), IOAccounting.Setting(),
+	DefaultMemoryMin.Setting(), DefaultMemoryLow.Setting(), DefaultStartupMemoryLow.Setting(), DisableControllers.Setting(),
+	BPFProgram.Setting(), IPIngressFilterPath.Setting(), IPEgressFilterPath.Setting(),
+	MemoryPressureWatch.Setting(), MemoryPressureThresholdSec.Setting(), MemoryAccounting.Setting(), TasksAccounting.Setting()}
+
+// LimitsDiffer says that a reload has something to do on the group of a unit that runs:
+// resource control that is live has other values in b than in a.
+func LimitsDiffer(a, b *Unit) bool {
+	differs := func(x, y *Unit) bool {
+		for _, v := range x.vals {
+			s := table[v.id]
+			if s.In == InCgroup && s.Live() && !slices.Equal(Texts(s, v.val), Texts(s, y.Value(s))) {
+				return true
+			}
+		}
+		return false
+	}
+	return differs(a, b) || differs(b, a)
+}
 
 // Changed lists the settings whose values differ between two units, in table order.
 func Changed(a, b *Unit) []*Setting {

@@ -22,6 +22,9 @@ func socketRow(native, name, sig, since, doc string) Setting {
 	return row(InSocket, "systemd.socket(5)", native, name, sig, since, doc)
 }
 
+// idle says why nothing acts on the setting.
+func (s Setting) idle(why string) Setting { s.Why = why; return s }
+
 func (s Setting) by(e Effect) Setting { s.Effect = e; return s }
 
 func (s Setting) deflt(text string) Setting { s.Default = text; return s }

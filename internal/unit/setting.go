@@ -139,6 +139,8 @@ type Setting struct {
 	Source string
 	// Effect says who acts on it.
 	Effect Effect
+	// Why is the reason for an Effect of NotYet, for people: what is missing.
+	Why string
 	// EmptyIsValue says that an empty assignment is a value of its own and not
 	// a return to the default (CapabilityBoundingSet=).
 	EmptyIsValue bool

@@ -25,7 +25,7 @@ var SendSIGKILL = boolean(Setting{Native: "shutdown.send-sigkill", Name: "SendSI
 	Doc: "Kills what has not ended when the stop timeout passes."})
 
 var FinalKillSignal = signal(Setting{Native: "shutdown.final-signal", Name: "FinalKillSignal", Default: "SIGKILL",
-	In: killSections, DBus: "FinalKillSignal", Signature: "i", Since: "240", Effect: NotYet, Source: "systemd.kill(5)",
+	In: killSections, DBus: "FinalKillSignal", Signature: "i", Since: "240", Effect: ByCore, Source: "systemd.kill(5)",
 	Doc: "The signal of the last resort after the stop timeout."})
 
 var WatchdogSignal = signal(Setting{Native: "watchdog.signal", Name: "WatchdogSignal", Default: "SIGABRT",

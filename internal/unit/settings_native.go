@@ -16,7 +16,7 @@ var StartMode = enum(Setting{Native: "service.start", NativeAliases: []string{"s
 	In: anyType, Since: "dynamod", Effect: ByLoader, Source: "dynamod",
 	Doc: "Whether the unit starts at boot, on demand, or is left alone altogether. Unit files start when they are enabled."})
 
-var Disabled = boolean(Setting{Native: "service.disabled", NativeAliases: []string{"disabled"}, In: anyType, Since: "dynamod", Effect: NotYet, Source: "dynamod",
+var Disabled = boolean(Setting{Native: "service.disabled", NativeAliases: []string{"disabled"}, In: anyType, Since: "dynamod", Effect: ByLoader, Source: "dynamod",
 	Doc: "Turns off everything that would start the unit by itself; people and dependencies still can."})
 
 var Protected = boolean(Setting{Native: "service.protected", NativeAliases: []string{"protected"}, In: anyType, Since: "dynamod", Effect: ByCore, Source: "dynamod",
@@ -112,26 +112,26 @@ var ProbeAssertUID = integer(Setting{Native: "probe.assert-uid", Default: "-1", 
 var WatchdogGate = boolean(Setting{Native: "watchdog.gate-hardware", In: InService, Since: "dynamod", Effect: ByWorld, Source: "dynamod",
 	Doc: "Feeds the hardware watchdog only while this service keeps sending WATCHDOG=1."})
 
-var BootSuccess = boolean(Setting{Native: "boot.success", In: anyType, Since: "dynamod", Effect: NotYet, Source: "dynamod",
+var BootSuccess = boolean(Setting{Native: "boot.success", In: anyType, Since: "dynamod", Effect: NotYet, Why: "dynamod-init counts no boots yet; it calls a boot good when no unit has failed", Source: "dynamod",
 	Doc: "Makes the unit one of those that must be up for the boot to count as a success."})
 
-var BootGrace = duration(Setting{Native: "boot.grace", Default: "30s", In: anyType, Since: "dynamod", Effect: NotYet, Source: "dynamod",
+var BootGrace = duration(Setting{Native: "boot.grace", Default: "30s", In: anyType, Since: "dynamod", Effect: NotYet, Why: "dynamod-init counts no boots yet; it calls a boot good when no unit has failed", Source: "dynamod",
 	Doc: "How long the unit must stay up for that."})
 
-var BootDeadline = duration(Setting{Native: "boot.deadline", Default: "infinity", In: anyType, Since: "dynamod", Effect: NotYet, Source: "dynamod",
+var BootDeadline = duration(Setting{Native: "boot.deadline", Default: "infinity", In: anyType, Since: "dynamod", Effect: NotYet, Why: "dynamod-init counts no boots yet; it calls a boot good when no unit has failed", Source: "dynamod",
 	Doc: "How long after boot the unit may take to be up before the boot counts as failed."})
 
-var BootDeadlineAction = enum(Setting{Native: "boot.deadline-action", Default: "none", Enum: []string{"none", "reboot", "emergency"}, In: anyType, Since: "dynamod", Effect: NotYet, Source: "dynamod",
+var BootDeadlineAction = enum(Setting{Native: "boot.deadline-action", Default: "none", Enum: []string{"none", "reboot", "emergency"}, In: anyType, Since: "dynamod", Effect: NotYet, Why: "dynamod-init counts no boots yet; it calls a boot good when no unit has failed", Source: "dynamod",
 	Doc: "What happens when the boot deadline passes."})
 
-var SafeMode = boolean(Setting{Native: "boot.safe-mode", In: anyType, Since: "dynamod", Effect: NotYet, Source: "dynamod",
+var SafeMode = boolean(Setting{Native: "boot.safe-mode", In: anyType, Since: "dynamod", Effect: NotYet, Why: "there is no safe mode yet: the kernel command line has systemd.unit=rescue.target and emergency", Source: "dynamod",
 	Doc: "Starts the unit in safe mode too."})
 
 var Log = str(Setting{Native: "logging.target", NativeAliases: []string{"service.log", "log"}, Default: "logd", In: InExec, Since: "dynamod", Effect: ByWorld, Source: "dynamod",
 	Doc: "Where the output goes: logd, ring, null, console, file:PATH or pipe:SERVICE."})
 
-var LogBufferLines = integer(Setting{Native: "logging.buffer-lines", Default: "1000", Max: 1_000_000, In: InExec, Since: "dynamod", Effect: NotYet, Source: "dynamod",
-	Doc: "How many lines of output are kept in memory."})
+var LogBufferLines = integer(Setting{Native: "logging.buffer-lines", Default: "1000", Max: 1_000_000, In: InExec, Since: "dynamod", Effect: ByWorld, Source: "dynamod",
+	Doc: "How many lines of output are kept in memory; all units together have 8192 lines and 4 MiB."})
 
 var Namespaces = words(Setting{Native: "namespace.enable", Enum: []string{"pid", "mnt", "net", "uts", "ipc", "user", "cgroup", "time"},
 	EnumAliases: map[string]string{"mount": "mnt", "network": "net"},

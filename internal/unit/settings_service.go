@@ -173,9 +173,9 @@ var ReloadSignal = signal(Setting{Native: "service.reload-signal", Name: "Reload
 	Doc: "The signal that asks a notify-reload service to read its configuration again."})
 
 var USBFunctionDescriptors = path(Setting{Native: "service.usb-function-descriptors", Name: "USBFunctionDescriptors",
-	In: InService, DBus: "USBFunctionDescriptors", Signature: "s", Since: "227", Effect: NotYet, Source: "systemd.service(5)",
+	In: InService, DBus: "USBFunctionDescriptors", Signature: "s", Since: "227", Effect: NotYet, Why: "sockets for USB functions are refused (ListenUSBFunction=), for nothing here has such hardware to test with", Source: "systemd.service(5)",
 	Doc: "The file with the USB FunctionFS descriptors that is written to ep0."})
 
 var USBFunctionStrings = path(Setting{Native: "service.usb-function-strings", Name: "USBFunctionStrings",
-	In: InService, DBus: "USBFunctionStrings", Signature: "s", Since: "227", Effect: NotYet, Source: "systemd.service(5)",
+	In: InService, DBus: "USBFunctionStrings", Signature: "s", Since: "227", Effect: NotYet, Why: "sockets for USB functions are refused (ListenUSBFunction=), for nothing here has such hardware to test with", Source: "systemd.service(5)",
 	Doc: "The file with the USB FunctionFS strings that is written to ep0."})

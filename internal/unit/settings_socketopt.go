@@ -39,5 +39,5 @@ var (
 	SmackLabel                = str(socketRow("socket.smack-label", "SmackLabel", "s", "196", "The SMACK label of the file node.").by(ByWorld))
 	SmackLabelIPIn            = str(socketRow("socket.smack-label-ip-in", "SmackLabelIPIn", "s", "196", "The SMACK label of incoming packets.").by(ByWorld))
 	SmackLabelIPOut           = str(socketRow("socket.smack-label-ip-out", "SmackLabelIPOut", "s", "196", "The SMACK label of outgoing packets.").by(ByWorld))
-	SELinuxContextFromNet     = boolean(socketRow("socket.selinux-context-from-net", "SELinuxContextFromNet", "", "217", "Takes the SELinux context of the service from the connection."))
+	SELinuxContextFromNet     = boolean(socketRow("socket.selinux-context-from-net", "SELinuxContextFromNet", "", "217", "Takes the SELinux context of the service from the connection.").idle("the context would be computed by libselinux, which is C"))
 )

@@ -150,7 +150,7 @@ var JobTimeoutAction = enum(Setting{Native: "unit.job-timeout-action", Name: "Jo
 	Doc: "What the system does when a job of this unit times out."})
 
 var JobTimeoutRebootArgument = str(Setting{Native: "unit.job-timeout-reboot-argument", Name: "JobTimeoutRebootArgument",
-	In: InUnit, DBus: "JobTimeoutRebootArgument", Signature: "s", Since: "240", Effect: NotYet, Source: "systemd.unit(5)",
+	In: InUnit, DBus: "JobTimeoutRebootArgument", Signature: "s", Since: "240", Effect: ByCore, Source: "systemd.unit(5)",
 	Doc: "The argument of the reboot system call when JobTimeoutAction= reboots."})
 
 var StartLimitIntervalSec = duration(Setting{Native: "unit.start-limit-interval", Name: "StartLimitIntervalSec", Default: "10s", NativeDefault: "0",
@@ -176,15 +176,15 @@ var SuccessAction = enum(Setting{Native: "unit.success-action", NativeAliases: [
 	Doc: "What the system does when the unit ends with success."})
 
 var FailureActionExitStatus = integer(Setting{Native: "unit.failure-action-exit-status", Name: "FailureActionExitStatus", Min: 0, Max: 255,
-	In: InUnit, DBus: "FailureActionExitStatus", Signature: "i", Since: "240", Effect: NotYet, Source: "systemd.unit(5)",
+	In: InUnit, DBus: "FailureActionExitStatus", Signature: "i", Since: "240", Effect: ByCore, Source: "systemd.unit(5)",
 	Doc: "The exit status of the manager or container when FailureAction= exits."})
 
 var SuccessActionExitStatus = integer(Setting{Native: "unit.success-action-exit-status", Name: "SuccessActionExitStatus", Min: 0, Max: 255,
-	In: InUnit, DBus: "SuccessActionExitStatus", Signature: "i", Since: "240", Effect: NotYet, Source: "systemd.unit(5)",
+	In: InUnit, DBus: "SuccessActionExitStatus", Signature: "i", Since: "240", Effect: ByCore, Source: "systemd.unit(5)",
 	Doc: "The exit status of the manager or container when SuccessAction= exits."})
 
 var RebootArgument = str(Setting{Native: "unit.reboot-argument", Name: "RebootArgument", Aliases: []string{"Service.RebootArgument"},
-	In: InUnit, DBus: "RebootArgument", Signature: "s", Since: "229", Effect: NotYet, Source: "systemd.unit(5)",
+	In: InUnit, DBus: "RebootArgument", Signature: "s", Since: "229", Effect: ByCore, Source: "systemd.unit(5)",
 	Doc: "The argument of the reboot system call when a failure or success action reboots."})
 
 var CollectMode = enum(Setting{Native: "unit.collect-mode", Name: "CollectMode", Default: "inactive", Enum: []string{"inactive", "inactive-or-failed"},

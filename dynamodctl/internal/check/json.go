@@ -76,7 +76,7 @@ func (r *Report) JSON(w io.Writer, strict bool) error {
 		for _, u := range i.Uses {
 			out.Diagnostics = append(out.Diagnostics, jsonFinding{Severity: diag.Note.String(), Code: "no-effect-yet",
 				File: u.Pos.File, Line: u.Pos.Line, Column: u.Pos.Col, Unit: u.Unit, Key: strings.TrimSuffix(i.Name, "="),
-				Message: fmt.Sprintf("%s has no effect yet", i.Name)})
+				Message: fmt.Sprintf("%s has no effect yet: %s", i.Name, i.Setting.Why)})
 		}
 	}
 	e := json.NewEncoder(w)

@@ -83,7 +83,7 @@ func (r *Report) idleText(w io.Writer, o TextOptions) {
 	}
 	if o.Verbose {
 		for _, i := range r.Idle {
-			fmt.Fprintf(w, "%s, which has no effect yet:\n", use(i))
+			fmt.Fprintf(w, "%s, which has no effect yet: %s\n", use(i), i.Setting.Why)
 			for _, u := range i.Uses {
 				fmt.Fprintf(w, "    %s\n", u.Pos)
 			}
@@ -93,7 +93,7 @@ func (r *Report) idleText(w io.Writer, o TextOptions) {
 	const few = 3
 	if len(r.Idle) <= few {
 		for _, i := range r.Idle {
-			fmt.Fprintf(w, "%s, which has no effect yet\n", use(i))
+			fmt.Fprintf(w, "%s, which has no effect yet: %s\n", use(i), i.Setting.Why)
 		}
 		return
 	}

@@ -24,11 +24,14 @@ func Lost(n uint64, o Options) string {
 }
 
 // logLine writes one line. The unit is left out if it is the one that the reader
-// asked for.
+// asked for; SyslogIdentifier= takes its place.
 func (o Options) logLine(w io.Writer, lead string, l *ipc.LogLine, of string) {
 	who := ""
 	if l.Unit != of {
 		who = strings.TrimSuffix(Safe(l.Unit), ".service")
+	}
+	if l.Identifier != "" {
+		who = Safe(l.Identifier)
 	}
 	if l.PID != 0 {
 		who += fmt.Sprintf("[%d]", l.PID)

@@ -380,6 +380,8 @@ func (f *fake) Keep(g *Generation) (uint64, error) {
 	return f.gen, nil
 }
 
+func (f *fake) Needed(*unit.Unit, func(string) bool) []*unit.Unit { return nil }
+
 func (f *fake) Build(name string, settings []ipc.Setting) (*unit.Unit, []diag.Diag, error) {
 	text := name + " | "
 	for _, s := range settings {

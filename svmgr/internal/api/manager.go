@@ -111,7 +111,11 @@ type Config interface {
 	// present one, the one before is kept for rollback. It returns the new
 	// number; an error does not undo anything.
 	Keep(*Generation) (uint64, error)
-	// Build makes a unit of a transient one's settings. It is not given to
+	// Needed are the instances and slices that exist only because u, or one of them,
+	// names them, without those that are known and what is behind those.
+	Needed(u *unit.Unit, known func(name string) bool) []*unit.Unit
+	// Build makes a unit of a transient one's settings and of the drop-ins for its
+	// name. It is not given to
 	// the core and not written to disk.
 	Build(name string, settings []ipc.Setting) (*unit.Unit, []diag.Diag, error)
 	// SetProperty changes settings of a unit: a drop-in is written (to /run

@@ -111,6 +111,9 @@ func (c *call) ensure() error {
 	if err != nil {
 		return err
 	}
+	if us, err = c.withNeeded(us); err != nil {
+		return err
+	}
 	// Who may rule the system is not bounded: others must not be able to use it up
 	// for them.
 	if c.loaded.Add(int32(len(us))) > maxLoaded && !c.decide("", ipc.RightSystem).Allowed {
@@ -126,6 +129,36 @@ func (c *call) ensure() error {
 		err = c.need(c.unit, c.verb.Rights()...) // it was an alias: the gate saw another name
 	}
 	return err
+}
+
+// withNeeded adds the instances and slices that units refer to and that the core does not
+// know yet: Requires=helper@%i.service of an instance means one that nobody has named
+// before.
+func (c *call) withNeeded(us []*unit.Unit) ([]*unit.Unit, error) {
+	known := map[string]bool{}
+	for _, u := range us {
+		known[u.Name] = true
+	}
+	err := c.query(func(v core.View) {
+		for i := range graph.Index(v.Graph().Len()) {
+			if u := v.Graph().Unit(i); u != nil {
+				known[u.Name] = true
+				for _, a := range u.Aliases {
+					known[a] = true
+				}
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range us {
+		for _, n := range c.m.Needed(u, func(name string) bool { return known[name] }) {
+			known[n.Name] = true
+			us = append(us, n)
+		}
+	}
+	return us, nil
 }
 
 // read has the files of a unit read; it returns at least that unit.

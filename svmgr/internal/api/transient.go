@@ -116,11 +116,15 @@ func (c *call) insert(a *ipc.AddArgs) ([]string, error) {
 		}
 		names, made = append(names, name), append(made, u)
 	}
-	if !c.m.Post(core.Loaded{Units: made}) {
+	with, err := c.withNeeded(made)
+	if err != nil {
+		return nil, err
+	}
+	if !c.m.Post(core.Loaded{Units: with}) {
 		return nil, errEnded()
 	}
 	late := ""
-	err := c.query(func(v core.View) {
+	err = c.query(func(v core.View) {
 		for k, name := range names {
 			if w, _ := v.Unit(name); w.Defined != made[k] {
 				late = name // it came up in between

@@ -256,6 +256,7 @@ func TestStageFailures(t *testing.T) {
 		{"numa", unix.EINVAL, func(s *Spec) { s.NUMA = NUMA{Set: true, Mode: 99} }},
 		{"timer-slack", 0, nil},
 		{"personality", 0, nil},
+		{"memory-ksm", 0, nil},
 		{"keyring", 0, nil},
 		{"state-directory", unix.ENOTDIR, func(s *Spec) { s.Dirs = []Dir{{Stage: "state-directory", Path: locked + "/x"}} }},
 		{"credentials", unix.ENOENT, func(s *Spec) {

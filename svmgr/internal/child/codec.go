@@ -80,6 +80,7 @@ func (s *Spec) walk(c *codec) {
 	list(c, &s.Limits, (*codec).limit)
 	c.u8(&s.Keyring)
 	c.num(&s.Personality)
+	c.num(&s.MemoryKSM)
 	c.flag(&s.NoNewPrivs)
 	c.flag(&s.IgnorePipe)
 	c.flag(&s.Ids.SetGroups)

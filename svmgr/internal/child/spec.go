@@ -37,6 +37,7 @@ type Spec struct {
 	Limits      []Limit
 	Keyring     uint8 // KeyringKeep …
 	Personality Int
+	MemoryKSM   Int // PR_SET_MEMORY_MERGE of prctl(2)
 	NoNewPrivs  bool
 	IgnorePipe  bool // SIGPIPE
 	Ids         Ids

@@ -45,6 +45,7 @@ var stages = []stage{
 	{"numa", (*state).numa},
 	{"timer-slack", (*state).timerSlack},
 	{"personality", (*state).personality},
+	{"memory-ksm", (*state).memoryKSM},
 	{"keyring", (*state).keyring},
 	{"directories", (*state).directories},
 	{"credentials", (*state).credentials},
@@ -313,4 +314,15 @@ func index(s string, c byte) int {
 		}
 	}
 	return -1
+}
+
+func (st *state) memoryKSM() error {
+	const setMemoryMerge = 67 // PR_SET_MEMORY_MERGE, not in x/sys; kept over exec since Linux 6.7
+	if !st.spec.MemoryKSM.Set {
+		return nil
+	}
+	if _, _, no := unix.RawSyscall6(unix.SYS_PRCTL, setMemoryMerge, uintptr(st.spec.MemoryKSM.N), 0, 0, 0, 0); no != 0 {
+		return no
+	}
+	return nil
 }

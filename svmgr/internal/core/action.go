@@ -95,6 +95,10 @@ type (
 		Incarnation RunID
 	}
 
+	// Reconfigure puts the limits of To into force on the group of a unit that has those
+	// of From. What the kernel refuses is a warning of the unit.
+	Reconfigure struct{ From, To *unit.Unit }
+
 	// Freeze and Thaw write cgroup.freeze.
 	Freeze struct{ Unit string }
 	Thaw   struct{ Unit string }
@@ -194,6 +198,9 @@ type (
 	Emergency struct {
 		Unit, Action string
 		Cause        Cause
+		// Argument is for reboot(2), Status what the manager exits with.
+		Argument string
+		Status   int32
 	}
 
 	// Stamp persists the last elapse of a Persistent= timer.
@@ -207,6 +214,7 @@ func (Spawn) action()        {}
 func (Signal) action()       {}
 func (KillCgroup) action()   {}
 func (RemoveCgroup) action() {}
+func (Reconfigure) action()  {}
 func (Freeze) action()       {}
 func (Thaw) action()         {}
 func (Adopt) action()        {}

@@ -259,7 +259,8 @@ func (c *Core) restEffects(i graph.Index, from State) {
 		}
 	}
 	if a := unit.SuccessAction.Of(u); a != "" && a != "none" {
-		c.emit(Emergency{Unit: c.g.Name(i), Action: a, Cause: r.cause})
+		c.emit(Emergency{Unit: c.g.Name(i), Action: a, Cause: r.cause, Argument: unit.RebootArgument.Of(u),
+			Status: exitStatus(u, unit.SuccessActionExitStatus, r.cause)})
 	}
 }
 
@@ -275,6 +276,16 @@ func (c *Core) startFailureActions(i graph.Index, cause Cause) {
 		}
 	}
 	if a := unit.FailureAction.Of(u); a != "" && a != "none" {
-		c.emit(Emergency{Unit: c.g.Name(i), Action: a, Cause: cause})
+		c.emit(Emergency{Unit: c.g.Name(i), Action: a, Cause: cause, Argument: unit.RebootArgument.Of(u),
+			Status: exitStatus(u, unit.FailureActionExitStatus, cause)})
 	}
+}
+
+// exitStatus is what the manager exits with when a unit makes it (systemd.unit(5),
+// FailureActionExitStatus=): what the unit says, or the exit status of its main process.
+func exitStatus(u *unit.Unit, key unit.Key[int64], cause Cause) int32 {
+	if key.IsSet(u) {
+		return int32(key.Of(u))
+	}
+	return cause.Code & 255
 }

@@ -8,6 +8,7 @@ import (
 	"dynamod/internal/diag"
 	"dynamod/internal/graph"
 	"dynamod/internal/unit"
+	"dynamod/internal/unitname"
 )
 
 // addUnit brings in one unit that was loaded later or made by a client. A name
@@ -92,6 +93,7 @@ func (c *Core) reloaded(e *Reloaded) {
 	if c.cfg.User {
 		mode = graph.User
 	}
+	before := c.limited()
 	set, vanished := c.keepRunning(e.Set)
 	g, ds := graph.Build(set, graph.Config{Mode: mode})
 	for _, d := range ds {
@@ -100,6 +102,7 @@ func (c *Core) reloaded(e *Reloaded) {
 		}
 	}
 	c.adopt(g, set)
+	c.relimit(before)
 	for _, name := range vanished {
 		if i, ok := c.g.Lookup(name); ok {
 			c.rec(i).gone = true
@@ -109,6 +112,38 @@ func (c *Core) reloaded(e *Reloaded) {
 		}
 	}
 	answer(nil)
+}
+
+// limited are the units that have groups, as their files are in force now. Slices have
+// theirs with what is below them, so that they all count.
+func (c *Core) limited() []*unit.Unit {
+	var out []*unit.Unit
+	for k := range c.recs {
+		i := graph.Index(k)
+		if u := c.g.Unit(i); u != nil && (!c.rec(i).down() || u.Type == unitname.Slice) {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
+// relimit has the limits of a new generation put into force on what runs, as systemd
+// does after a reload: they are files of the unit's group.
+func (c *Core) relimit(before []*unit.Unit) {
+	for _, from := range before {
+		i, ok := c.g.Lookup(from.Name)
+		if !ok || c.g.Name(i) != from.Name {
+			continue
+		}
+		to := c.g.Unit(i)
+		if to == nil || to == from || !unit.LimitsDiffer(from, to) {
+			continue
+		}
+		if r := c.rec(i); r.act != nil && onlyLive(unit.Changed(r.act, to)) {
+			r.act = to
+		}
+		c.emit(Reconfigure{From: from, To: to})
+	}
 }
 
 // keepRunning adds to the new set those units that are not at rest and have no

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,34 @@ func TestReloadChangesOnlyTheNextStart(t *testing.T) {
 	h.advance(time.Second)
 	want(h, "new command", find[Spawn](h, m)[0].Exec.Path, "/bin/new")
 	h.wantResult(h.start("d.service"), "done")
+}
+
+// Limits are files of the group of what runs: a reload puts those of the new files into
+// force, takes back what is there no more (`systemctl revert`), and keeps account of
+// them while other settings wait for the next start.
+func TestReloadChangesLimits(t *testing.T) {
+	h := load(t, "a.service || CPUWeight=50", "b.service || MemoryMax=1M", "rest.service || CPUWeight=50", "same.service || CPUWeight=50", "x.slice || TasksMax=5")
+	for _, n := range []string{"a.service", "b.service", "same.service"} {
+		h.start(n)
+	}
+	changes := func(from int) string {
+		var out []string
+		for _, a := range find[Reconfigure](h, from) {
+			text := func(u *unit.Unit) string {
+				return fmt.Sprint(unit.Texts(unit.CPUWeight.Setting(), u.Value(unit.CPUWeight.Setting())),
+					unit.Texts(unit.MemoryMax.Setting(), u.Value(unit.MemoryMax.Setting())), unit.Texts(unit.TasksMax.Setting(), u.Value(unit.TasksMax.Setting())))
+			}
+			out = append(out, a.To.Name+" "+text(a.From)+"→"+text(a.To))
+		}
+		return strings.Join(out, "; ")
+	}
+	m := h.mark()
+	h.reloadUnits(false, "a.service ||", "b.service || ExecStart=/bin/new; MemoryMax=2M", "rest.service || CPUWeight=60", "same.service || CPUWeight=50", "x.slice || TasksMax=6")
+	want(h, "changes", changes(m), "a.service [50] [infinity] []→[] [infinity] []; b.service [] [1M] []→[] [2M] []; x.slice [] [infinity] [5]→[] [infinity] [6]")
+	want(h, "a.service runs with", h.view("a.service").Unit == h.view("a.service").Defined, true)
+	m = h.mark()
+	h.reloadUnits(false, "a.service ||", "b.service || ExecStart=/bin/new", "rest.service || CPUWeight=60", "same.service || CPUWeight=50", "x.slice || TasksMax=6")
+	want(h, "changes", changes(m), "b.service [] [2M] []→[] [infinity] []")
 }
 
 // A unit whose file is gone goes on, is not restarted, and disappears at its end.

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -329,6 +330,35 @@ func TestFailureActionsOfBlockedUnits(t *testing.T) {
 		}
 		want(h, "emergency", urgent, "w.service emergency")
 	}
+}
+
+// What goes along with an end that a unit asks for: the argument of reboot(2) and the exit
+// status of the manager, by default that of the unit's main process (systemd.unit(5)).
+func TestEmergencyArguments(t *testing.T) {
+	for _, row := range []struct {
+		unit string
+		code int32
+		want string
+	}{
+		{"a.service | FailureAction=reboot; RebootArgument=other |", 7, "reboot other 7"},
+		{"a.service | FailureAction=exit |", 7, "exit  7"},
+		{"a.service | FailureAction=exit; FailureActionExitStatus=3; SuccessActionExitStatus=4 |", 7, "exit  3"},
+		{"a.service | SuccessAction=exit; FailureActionExitStatus=3; SuccessActionExitStatus=4 |", 0, "exit  4"},
+		{"a.service | SuccessAction=exit |", 0, "exit  0"},
+	} {
+		h := load(t, row.unit)
+		h.start("a.service")
+		h.exit("a.service", row.code)
+		got := ""
+		for _, e := range find[Emergency](h, 0) {
+			got += fmt.Sprintf("%s %s %d", e.Action, e.Argument, e.Status)
+		}
+		want(h, row.unit, got, row.want)
+	}
+	h := load(t, "a.service | JobTimeoutSec=5; JobTimeoutAction=reboot; JobTimeoutRebootArgument=late | Type=notify; TimeoutStartSec=infinity")
+	h.start("a.service")
+	h.advance(5 * time.Second)
+	want(h, "the job's argument", fmt.Sprint(len(find[Emergency](h, 0)), " ", find[Emergency](h, 0)[0].Argument), "1 late")
 }
 
 func TestOnFailureJobMode(t *testing.T) {

@@ -309,6 +309,15 @@ func (c *Core) svcSignal(i graph.Index, sub Sub) {
 	}
 	switch sub {
 	case SubStopSigkill, SubFinalSigkill:
+		if sig := int32(unit.FinalKillSignal.Of(r.act)); sig != sigKILL && !c.tooLate() {
+			// Whoever outlives that too is killed after another timeout.
+			if mode != "process" && mode != "none" {
+				mode = "control-group"
+			}
+			c.sendSignal(i, mode, sig, false)
+			c.phase(i, c.stopTimeout(r.act))
+			break
+		}
 		c.sendKill(i, mode)
 		c.phase(i, c.cfg.PostKill)
 	case SubStopWatchdog:
@@ -527,8 +536,14 @@ func (c *Core) forgetRuns(i graph.Index) {
 	p.Main, p.Control, p.Health = 0, 0, 0
 }
 
-// svcKillTimeout: SIGKILL did not empty the group in time: unkillable.
+// svcKillTimeout: SIGKILL did not empty the group in time: unkillable. If it was another
+// signal so far (FinalKillSignal=), SIGKILL comes now.
 func (c *Core) svcKillTimeout(i graph.Index) {
+	if r := c.rec(i); !r.proc.Killed {
+		c.sendKill(i, unit.KillMode.Of(r.act))
+		c.phase(i, c.cfg.PostKill)
+		return
+	}
 	c.rec(i).proc.Unkillable = true
 	c.note(i, Cause{Kind: Unkillable})
 	c.enter(i, Abandoned, SubAbandoned, Cause{Kind: Unkillable})

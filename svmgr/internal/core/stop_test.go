@@ -292,3 +292,38 @@ func TestHooksThatEndLate(t *testing.T) {
 	h.is("b.service", "inactive")
 	h.wantResult(s, "done")
 }
+
+// FinalKillSignal= (systemd.kill(5)) comes where SIGKILL would have; who outlives that too
+// is killed after another stop timeout, and at the end of a shutdown at once.
+func TestFinalKillSignal(t *testing.T) {
+	signals := func(h *harness, from int) (out string) {
+		for _, a := range h.acts[from:] {
+			switch a := a.(type) {
+			case Signal:
+				out += fmt.Sprint(a.Signal, " ")
+			case KillCgroup:
+				out += "kill "
+			}
+		}
+		return out
+	}
+	h := load(t, "a.service || FinalKillSignal=SIGQUIT; TimeoutStopSec=5", "b.service || TimeoutStopSec=5")
+	for _, row := range []struct{ name, want string }{{"a.service", "15 18 3 18 kill "}, {"b.service", "15 18 kill "}} {
+		h.start(row.name)
+		m := h.mark()
+		h.stop(row.name)
+		h.is(row.name, "stopping/stop-sigterm")
+		h.advance(5 * time.Second)
+		h.is(row.name, "stopping/stop-sigkill")
+		h.advance(5 * time.Second)
+		want(h, row.name, signals(h, m), row.want)
+	}
+	h = load(t, "a.service || FinalKillSignal=SIGQUIT; TimeoutStopSec=5")
+	h.start("a.service")
+	h.stop("a.service")
+	h.advance(5 * time.Second)
+	m := h.mark()
+	h.exit("a.service", 0)
+	want(h, "after its end", signals(h, m), "")
+	h.is("a.service", "failed")
+}

@@ -34,7 +34,7 @@ var allEvents = []core.Event{core.Loaded{}, core.Reloaded{}, core.SpawnDone{}, c
 	core.AutomountRequested{}, core.BusNameAcquired{}, core.BusNameLost{}, core.ProbeResult{}, core.ClockJump{},
 	core.ManagerRestored{}, core.Request{}, core.ShutdownRequested{}, core.Tick{}}
 
-var allActions = []core.Action{core.Spawn{}, core.Signal{}, core.KillCgroup{}, core.RemoveCgroup{}, core.Freeze{},
+var allActions = []core.Action{core.Spawn{}, core.Signal{}, core.KillCgroup{}, core.RemoveCgroup{}, core.Reconfigure{}, core.Freeze{},
 	core.Thaw{}, core.Adopt{}, core.Listen{}, core.Unlisten{}, core.Watch{}, core.Unwatch{}, core.Probe{},
 	core.CancelProbe{}, core.Publish{}, core.Reply{}, core.Log{}, core.Deposit{}, core.Withdraw{}, core.HandOver{},
 	core.Emergency{}, core.Stamp{}}

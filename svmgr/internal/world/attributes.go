@@ -92,6 +92,16 @@ func (w *World) attributes(s *child.Spec, u *unit.Unit, x unit.Exec) error {
 	case "shared":
 		s.Keyring = child.KeyringShared
 	}
+	if ksm := unit.MemoryKSM.Of(u); ksm == "yes" || ksm == "no" {
+		if err := ksmOffered(); err != nil {
+			w.warn(u.Name, "MemoryKSM= has no effect: the kernel does not offer it: "+err.Error())
+		} else {
+			s.MemoryKSM = child.Int{Set: true}
+			if ksm == "yes" {
+				s.MemoryKSM.N = 1
+			}
+		}
+	}
 	s.IgnorePipe = unit.IgnoreSIGPIPE.Of(u)
 	if x.Privileged {
 		return nil
@@ -221,4 +231,14 @@ func personality(name string) (int32, error) {
 		return linux32, nil
 	}
 	return 0, fmt.Errorf("personality %s: %w", name, unix.EINVAL)
+}
+
+// ksmOffered asks for the present state, which kernels without CONFIG_KSM and before
+// 6.4 do not know (PR_GET_MEMORY_MERGE of prctl(2)).
+func ksmOffered() error {
+	const getMemoryMerge = 68
+	if _, _, no := unix.RawSyscall6(unix.SYS_PRCTL, getMemoryMerge, 0, 0, 0, 0, 0); no != 0 {
+		return no
+	}
+	return nil
 }

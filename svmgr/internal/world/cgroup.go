@@ -30,6 +30,11 @@ type cgroups struct {
 	on map[string][]string
 	// said are the lacks that were reported, once each.
 	said map[string]bool
+	// timely are the slices by directory whose limits change when the boot ends.
+	timely map[string]*unit.Unit
+	// disabled are the controllers that are not enabled below a directory
+	// (DisableControllers=).
+	disabled map[string][]string
 }
 
 // Sub-groups of a service, made when they are needed. They keep what a hook leaves
@@ -47,6 +52,7 @@ func cgroupOf(pid int) (string, error) { return cgroup.Of(pid) }
 // prepareCgroups finds out what there is, and says once what is missing.
 func (w *World) prepareCgroups() {
 	w.cg.on, w.cg.said = map[string][]string{}, map[string]bool{}
+	w.cg.timely, w.cg.disabled = map[string]*unit.Unit{}, map[string][]string{}
 	root := strings.TrimSuffix(w.cfg.CgroupRoot, "/")
 	if root == "" {
 		return // who configured it so has said why
@@ -157,7 +163,7 @@ func slicesDownTo(slice string) (names []string) {
 // cannot be removed, with its controllers and limits.
 func (w *World) makeGroup(g *group, fresh bool) error {
 	parents, name := w.placeOf(g.u)
-	limits, err := limitsOf(g.u)
+	limits, err := w.limitsNow(g.u, parents)
 	if err != nil {
 		return at("cgroup-limits", err)
 	}
@@ -188,6 +194,9 @@ func (w *World) makeGroup(g *group, fresh bool) error {
 	}
 	if err := w.applyLimits(dir, g.unit, limits); err != nil {
 		return at("cgroup-limits", err)
+	}
+	if err := w.showPressure(dir, g.u); err != nil {
+		return at("cgroup", err)
 	}
 	if err := w.delegate(dir, g.u); err != nil {
 		return at("cgroup-delegate", err)
@@ -254,9 +263,15 @@ func (w *World) disown(dir string) {
 const maxGenerations = 1000
 
 // controllersFor are those that the unit's group must have. Memory and pids are
-// always on where they exist, for status and for OOM reports.
+// on where they exist, for status and for OOM reports, unless the unit does without.
 func (w *World) controllersFor(u *unit.Unit, limits []limit) []string {
-	need := []string{"memory", "pids"}
+	var need []string
+	if unit.MemoryAccounting.Of(u) {
+		need = append(need, "memory")
+	}
+	if unit.TasksAccounting.Of(u) {
+		need = append(need, "pids")
+	}
 	if unit.IOAccounting.Of(u) {
 		need = append(need, "io")
 	}
@@ -278,7 +293,7 @@ func (w *World) controllersFor(u *unit.Unit, limits []limit) []string {
 // the root. A controller that cannot be had is missed where it is needed.
 func (w *World) enable(dir string, need []string) {
 	for _, c := range need {
-		if slices.Contains(w.cg.on[dir], c) || !slices.Contains(w.cg.available, c) {
+		if slices.Contains(w.cg.on[dir], c) || !slices.Contains(w.cg.available, c) || w.isDisabled(dir, c) {
 			continue
 		}
 		if err := cgroup.Enable(dir, c); err != nil {
@@ -290,6 +305,17 @@ func (w *World) enable(dir string, need []string) {
 		}
 		w.cg.on[dir] = append(w.cg.on[dir], c)
 	}
+}
+
+// isDisabled says that a slice at dir or above it does not let a controller be used below
+// it (systemd.resource-control(5), DisableControllers=).
+func (w *World) isDisabled(dir, controller string) bool {
+	for at, list := range w.cg.disabled {
+		if slices.Contains(list, controller) && (dir == at || strings.HasPrefix(dir, at+"/")) {
+			return true
+		}
+	}
+	return false
 }
 
 // enableDown enables controllers in every directory from the root to dir.

@@ -3,6 +3,7 @@ package world
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -13,23 +14,38 @@ import (
 	"dynamod/internal/calendar"
 	"dynamod/internal/sys/cgroup"
 	"dynamod/internal/unit"
+	"dynamod/internal/unitname"
 )
 
 // limit is one line for a control file.
 type limit struct{ controller, file, value string }
 
-// quantities are the settings that are one number in one file.
+// quantities are the settings that are one number in one file. During boot and shutdown
+// the one of startup goes before the other, where it is set.
 var quantities = []struct {
-	key              unit.Key[unit.Quantity]
+	key, startup     unit.Key[unit.Quantity]
 	controller, file string
 }{
-	{unit.MemoryMin, "memory", "memory.min"},
-	{unit.MemoryLow, "memory", "memory.low"},
-	{unit.MemoryHigh, "memory", "memory.high"},
-	{unit.MemoryMax, "memory", "memory.max"},
-	{unit.MemorySwapMax, "memory", "memory.swap.max"},
-	{unit.MemoryZSwapMax, "memory", "memory.zswap.max"},
-	{unit.TasksMax, "pids", "pids.max"},
+	{unit.MemoryMin, never, "memory", "memory.min"},
+	{unit.MemoryLow, unit.StartupMemoryLow, "memory", "memory.low"},
+	{unit.MemoryHigh, unit.StartupMemoryHigh, "memory", "memory.high"},
+	{unit.MemoryMax, unit.StartupMemoryMax, "memory", "memory.max"},
+	{unit.MemorySwapMax, unit.StartupMemorySwapMax, "memory", "memory.swap.max"},
+	{unit.MemoryZSwapMax, unit.StartupMemoryZSwapMax, "memory", "memory.zswap.max"},
+	{unit.TasksMax, never, "pids", "pids.max"},
+}
+
+// never is of a limit that is the same at all times.
+var never unit.Key[unit.Quantity]
+
+// inherited are the settings of slices for what lies below them, where that says
+// nothing itself.
+var inherited = []struct {
+	key, startup, from, fromStartup unit.Key[unit.Quantity]
+	file                            string
+}{
+	{unit.MemoryMin, never, unit.DefaultMemoryMin, never, "memory.min"},
+	{unit.MemoryLow, unit.StartupMemoryLow, unit.DefaultMemoryLow, unit.DefaultStartupMemoryLow, "memory.low"},
 }
 
 // ioRates are the settings of io.max.
@@ -46,18 +62,22 @@ var ioRates = []struct {
 }
 
 // limitsOf lists what the unit's settings ask of its group
-// (systemd.resource-control(5)).
-func limitsOf(u *unit.Unit) (out []limit, err error) {
+// (systemd.resource-control(5)), during boot and shutdown (starting) or in between.
+func limitsOf(u *unit.Unit, starting bool) (out []limit, err error) {
 	add := func(c, f, v string) { out = append(out, limit{c, f, v}) }
 	for _, q := range quantities {
-		if !q.key.IsSet(u) {
+		key := q.key
+		if starting && q.startup != never && q.startup.IsSet(u) {
+			key = q.startup
+		}
+		if !key.IsSet(u) {
 			continue
 		}
 		total := totalMemory
 		if q.controller == "pids" {
 			total = totalTasks
 		}
-		v, err := amount(q.key.Of(u), total)
+		v, err := amount(key.Of(u), total)
 		if err != nil {
 			return nil, err
 		}
@@ -66,8 +86,8 @@ func limitsOf(u *unit.Unit) (out []limit, err error) {
 	if unit.MemoryZSwapWriteback.IsSet(u) && !unit.MemoryZSwapWriteback.Of(u) {
 		add("memory", "memory.zswap.writeback", "0")
 	}
-	if unit.CPUWeight.IsSet(u) {
-		if n := unit.CPUWeight.Of(u); n == 0 {
+	if k := during(u, starting, unit.CPUWeight, unit.StartupCPUWeight); k.IsSet(u) {
+		if n := k.Of(u); n == 0 {
 			add("cpu", "cpu.idle", "1")
 		} else {
 			add("cpu", "cpu.weight", strconv.FormatInt(n, 10))
@@ -81,14 +101,14 @@ func limitsOf(u *unit.Unit) (out []limit, err error) {
 	if v := unit.CPUMax.Of(u); v != "" {
 		add("cpu", "cpu.max", v)
 	}
-	if v := unit.AllowedCPUs.Of(u); len(v) > 0 {
+	if v := during(u, starting, unit.AllowedCPUs, unit.StartupAllowedCPUs).Of(u); len(v) > 0 {
 		add("cpuset", "cpuset.cpus", strings.Join(v, ","))
 	}
-	if v := unit.AllowedMemoryNodes.Of(u); len(v) > 0 {
+	if v := during(u, starting, unit.AllowedMemoryNodes, unit.StartupAllowedMemoryNodes).Of(u); len(v) > 0 {
 		add("cpuset", "cpuset.mems", strings.Join(v, ","))
 	}
-	if unit.IOWeight.IsSet(u) {
-		add("io", "io.weight", "default "+strconv.FormatInt(unit.IOWeight.Of(u), 10))
+	if k := during(u, starting, unit.IOWeight, unit.StartupIOWeight); k.IsSet(u) {
+		add("io", "io.weight", "default "+strconv.FormatInt(k.Of(u), 10))
 	}
 	for _, line := range unit.IODeviceWeight.Of(u) {
 		dev, v, err := deviceLine(line)
@@ -119,6 +139,58 @@ func limitsOf(u *unit.Unit) (out []limit, err error) {
 			return nil, fmt.Errorf("%q: %w", line, unix.EINVAL)
 		}
 		add("io", "io.latency", dev+" target="+strconv.FormatInt(d.Microseconds(), 10))
+	}
+	return out, nil
+}
+
+// during is the setting that holds now: the one for boot and shutdown only then, and only
+// where it is set.
+func during[T any](u *unit.Unit, starting bool, always, startup unit.Key[T]) unit.Key[T] {
+	if starting && startup.IsSet(u) {
+		return startup
+	}
+	return always
+}
+
+// changesWithTime says that the unit has other limits during boot and shutdown.
+func changesWithTime(u *unit.Unit) bool {
+	for _, q := range quantities {
+		if q.startup != never && q.startup.IsSet(u) {
+			return true
+		}
+	}
+	return unit.StartupCPUWeight.IsSet(u) || unit.StartupAllowedCPUs.IsSet(u) || unit.StartupAllowedMemoryNodes.IsSet(u) || unit.StartupIOWeight.IsSet(u)
+}
+
+// inheritedLimits are what the slices above a unit say for those below them, the nearest
+// first (systemd.resource-control(5), DefaultMemoryLow=). above is outermost first.
+func (w *World) inheritedLimits(u *unit.Unit, above []string, starting bool) (out []limit, err error) {
+	if w.cfg.UnitOf == nil {
+		return nil, nil
+	}
+	for _, in := range inherited {
+		if in.key.IsSet(u) || starting && in.startup != never && in.startup.IsSet(u) {
+			continue
+		}
+		for k := len(above) - 1; k >= 0; k-- {
+			s := w.cfg.UnitOf(above[k])
+			if s == nil {
+				continue
+			}
+			key := in.from
+			if starting && in.fromStartup != never && in.fromStartup.IsSet(s) {
+				key = in.fromStartup
+			}
+			if !key.IsSet(s) {
+				continue
+			}
+			v, err := amount(key.Of(s), totalMemory)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, limit{"memory", in.file, v})
+			break
+		}
 	}
 	return out, nil
 }
@@ -242,6 +314,62 @@ func (w *World) applyLimits(dir, unitName string, limits []limit) error {
 	return nil
 }
 
+// limitsNow are the limits that hold now for the group of a unit below some slices.
+func (w *World) limitsNow(u *unit.Unit, above []string) ([]limit, error) {
+	starting := !w.between.Load()
+	limits, err := limitsOf(u, starting)
+	if err != nil {
+		return nil, err
+	}
+	more, err := w.inheritedLimits(u, above, starting)
+	return append(more, limits...), err
+}
+
+// timePasses puts the limits into force that hold between boot and shutdown, or those
+// for them, on all groups that have both (systemd.resource-control(5),
+// StartupCPUWeight=).
+func (w *World) timePasses(between bool) {
+	if w.between.Swap(between) == between || w.cg.root == "" {
+		return
+	}
+	w.reg.mu.Lock()
+	var groups []*group
+	for _, g := range w.reg.current {
+		if g.dir != "" && g.u != nil && changesWithTime(g.u) {
+			groups = append(groups, g)
+		}
+	}
+	w.reg.mu.Unlock()
+	for _, g := range groups {
+		w.pool.do(g.unit, func() { w.relimit(g.dir, g.u, between) })
+	}
+	// Who holds cg.mu may wait for the loop, on whose goroutine this is called.
+	w.pool.do(unitname.RootSlice, func() {
+		w.cg.mu.Lock()
+		timely := maps.Clone(w.cg.timely)
+		w.cg.mu.Unlock()
+		for dir, u := range timely {
+			w.relimit(dir, u, between)
+		}
+	})
+}
+
+func (w *World) relimit(dir string, u *unit.Unit, between bool) {
+	if !cgroup.Valid(dir) {
+		return // it ended meanwhile
+	}
+	change, err := changeBetween(u, !between, u, between)
+	if err == nil {
+		w.cg.mu.Lock()
+		w.enableDown(parentPath(dir), w.controllersFor(u, change))
+		err = w.applyLimits(dir, u.Name, change)
+		w.cg.mu.Unlock()
+	}
+	if err != nil {
+		w.warn(u.Name, "limits that change with the end of the boot or the begin of the shutdown are not in force: "+err.Error())
+	}
+}
+
 // limitSlice applies the limits of a slice to its group. The caller holds cg.mu.
 func (w *World) limitSlice(dir, name string) {
 	if w.cfg.UnitOf == nil {
@@ -251,8 +379,13 @@ func (w *World) limitSlice(dir, name string) {
 	if u == nil {
 		return
 	}
-	limits, err := limitsOf(u)
+	above := slicesDownTo(name)
+	limits, err := w.limitsNow(u, above[:max(len(above)-1, 0)])
 	if err == nil {
+		if changesWithTime(u) {
+			w.cg.timely[dir] = u
+		}
+		w.cg.disabled[dir] = unit.DisableControllers.Of(u)
 		w.enableDown(parentPath(dir), w.controllersFor(u, limits))
 		err = w.applyLimits(dir, name, limits)
 	}

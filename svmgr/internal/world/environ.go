@@ -110,6 +110,7 @@ func (w *World) environ(g *group, a core.Spawn, id identity, extra []string) (*e
 	if hasCredentials(u) {
 		e.set("CREDENTIALS_DIRECTORY", w.credentialsDir(u))
 	}
+	e.add(pressureEnvironment(g.dir, u))
 	e.add(extra)
 	for _, name := range unit.PassEnvironment.Of(u) {
 		if v, ok := os.LookupEnv(name); ok {

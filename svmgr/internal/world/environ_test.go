@@ -135,10 +135,37 @@ func TestCapabilitySet(t *testing.T) {
 func TestLimitsOf(t *testing.T) {
 	u := service(t, "l.service", "ExecStart=/bin/true", "MemoryMax=1G", "MemoryHigh=infinity", "TasksMax=77", "CPUQuota=150%", "CPUWeight=idle",
 		"AllowedCPUs=0-1 3", "IOWeight=50")
-	got, err := limitsOf(u)
+	got, err := limitsOf(u, false)
 	want := []limit{{"memory", "memory.high", "max"}, {"memory", "memory.max", "1073741824"}, {"pids", "pids.max", "77"},
 		{"cpu", "cpu.idle", "1"}, {"cpu", "cpu.max", "150000 100000"}, {"cpuset", "cpuset.cpus", "0-1,3"}, {"io", "io.weight", "default 50"}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("limitsOf = %v, %v; want %v", got, err, want)
+	}
+}
+
+// MemoryPressureWatch= (systemd.resource-control(5)): off is said to the program, auto goes
+// by the accounting, and a kernel without PSI has nothing to watch.
+func TestPressureEnvironment(t *testing.T) {
+	dir := t.TempDir()
+	bare := t.TempDir()
+	if err := os.WriteFile(dir+"/memory.pressure", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const write = "c29tZSAyMDAwMDAgMjAwMDAwMAA=" // "some 200000 2000000\x00"
+	on := []string{"MEMORY_PRESSURE_WATCH=" + dir + "/memory.pressure", "MEMORY_PRESSURE_WRITE=" + write}
+	for _, c := range []struct {
+		dir      string
+		settings []string
+		want     []string
+	}{
+		{dir, nil, on}, {bare, nil, nil}, {"", nil, nil},
+		{dir, []string{"MemoryAccounting=no"}, nil}, {dir, []string{"MemoryAccounting=no", "MemoryPressureWatch=on"}, on},
+		{dir, []string{"MemoryPressureWatch=off"}, []string{"MEMORY_PRESSURE_WATCH=/dev/null"}},
+		{dir, []string{"MemoryPressureWatch=skip"}, nil},
+		{dir, []string{"MemoryPressureThresholdSec=1ms"}, []string{on[0], "MEMORY_PRESSURE_WRITE=c29tZSAxMDAwIDIwMDAwMDAA"}},
+	} {
+		if got := pressureEnvironment(c.dir, service(t, "p.service", append([]string{"ExecStart=/bin/true"}, c.settings...)...)); !slices.Equal(got, c.want) {
+			t.Errorf("%q: %q; want %q", c.settings, got, c.want)
+		}
 	}
 }

@@ -30,7 +30,32 @@ func (w *World) guard(dir string, u *unit.Unit, slices []string) error {
 	if err := w.guardNetwork(dir, u, slices, n); err != nil {
 		return err
 	}
+	if err := guardPinned(dir, u); err != nil {
+		return err
+	}
 	return w.guardFileSystems(dir, u, n)
+}
+
+// guardPinned attaches the programs of others that the unit names
+// (systemd.resource-control(5), BPFProgram= and IPIngressFilterPath=).
+func guardPinned(dir string, u *unit.Unit) error {
+	for _, x := range unit.BPFProgram.Of(u) {
+		kind, path, ok := strings.Cut(x, ":")
+		if !ok {
+			return at("bpf-program", fmt.Errorf("%q is not TYPE:PATH: %w", x, unix.EINVAL))
+		}
+		if err := cgroupbpf.Pinned(dir, kind, path); err != nil {
+			return at("bpf-program", err)
+		}
+	}
+	for kind, paths := range map[string][]string{"ingress": unit.IPIngressFilterPath.Of(u), "egress": unit.IPEgressFilterPath.Of(u)} {
+		for _, path := range paths {
+			if err := cgroupbpf.Pinned(dir, kind, path); err != nil {
+				return at("ip-filter", err)
+			}
+		}
+	}
+	return nil
 }
 
 // wantsGuard names the settings of the unit that need a cgroup and a manager with
@@ -45,6 +70,8 @@ func wantsGuard(u *unit.Unit) (names []string) {
 		{len(unit.IPAddressAllow.Of(u)) > 0, unit.IPAddressAllow.Setting()}, {len(unit.IPAddressDeny.Of(u)) > 0, unit.IPAddressDeny.Setting()},
 		{len(unit.SocketBindAllow.Of(u)) > 0, unit.SocketBindAllow.Setting()}, {len(unit.SocketBindDeny.Of(u)) > 0, unit.SocketBindDeny.Setting()},
 		{len(unit.RestrictNetworkInterfaces.Of(u)) > 0, unit.RestrictNetworkInterfaces.Setting()},
+		{len(unit.BPFProgram.Of(u)) > 0, unit.BPFProgram.Setting()},
+		{len(unit.IPIngressFilterPath.Of(u)) > 0, unit.IPIngressFilterPath.Setting()}, {len(unit.IPEgressFilterPath.Of(u)) > 0, unit.IPEgressFilterPath.Setting()},
 		{len(unit.RestrictFileSystems.Of(u)) > 0, unit.RestrictFileSystems.Setting()},
 	} {
 		if s.set {

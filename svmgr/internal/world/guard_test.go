@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
 	"dynamod/internal/sys/cgroupbpf"
@@ -57,6 +59,43 @@ func TestGuards(t *testing.T) {
 			prove(t, r, a, strings.NewReplacer())
 		})
 	}
+}
+
+// BPFProgram= and IPIngressFilterPath= (systemd.resource-control(5)) attach a program that
+// somebody has pinned; one that is not there fails the start.
+func TestPinnedPrograms(t *testing.T) {
+	needRoot(t)
+	dir := cgroupDir(t)
+	if dir == "" {
+		t.Fatal("there is no cgroup2 directory for the test")
+	}
+	r := newRig(t, func(c *Config) { c.CgroupRoot = dir })
+	for _, settings := range [][]string{{"BPFProgram=bind4:/nonexistent"}, {"BPFProgram=nonsense:/x"}, {"BPFProgram=bind4"}} {
+		failed, _ := r.script("b.service", "true", settings...)
+		if failed == nil || failed.Stage != "bpf-program" {
+			t.Errorf("%q: %+v; want a failure of the stage bpf-program", settings, failed)
+		}
+	}
+	for _, s := range []string{"IPIngressFilterPath=/nonexistent", "IPEgressFilterPath=/nonexistent"} {
+		if failed, _ := r.script("b.service", "true", s); failed == nil || failed.Stage != "ip-filter" {
+			t.Errorf("%s: %+v; want a failure of the stage ip-filter", s, failed)
+		}
+	}
+	bpffs := t.TempDir()
+	if err := unix.Mount("bpf", bpffs, "bpf", 0, ""); err != nil {
+		t.Fatalf("no BPF file system can be mounted: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(bpffs, unix.MNT_DETACH) })
+	no, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.CGroupSockAddr, AttachType: ebpf.AttachCGroupInet4Bind,
+		License: "MIT", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer no.Close()
+	if err := no.Pin(bpffs + "/no"); err != nil {
+		t.Fatal(err)
+	}
+	prove(t, r, attempt{name: "BPFProgram", settings: []string{"BPFProgram=bind4:" + bpffs + "/no"}, denied: bindTo("STREAM", "0"), works: "true"}, strings.NewReplacer())
 }
 
 // The lists of slices hold for the units in them.

@@ -44,13 +44,13 @@ type rig struct {
 	fresh chan struct{}
 }
 
-func (r *rig) Line(_ string, _ core.RunID, stderr bool, p []byte) {
+func (r *rig) Line(x *Line) {
 	mark := "1:"
-	if stderr {
+	if x.Stderr {
 		mark = "2:"
 	}
 	r.mu.Lock()
-	r.lines = append(r.lines, mark+string(p))
+	r.lines = append(r.lines, mark+string(x.Text))
 	r.mu.Unlock()
 	select {
 	case r.fresh <- struct{}{}:

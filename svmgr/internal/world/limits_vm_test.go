@@ -9,6 +9,7 @@ package world
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -85,6 +86,38 @@ var limits = []attempt{
 	{name: "AllowedCPUs", settings: []string{"AllowedCPUs=1"}, denied: "taskset -pc 0 $$", works: "taskset -pc 1 $$ && grep -q '^Cpus_allowed_list:.1$' /proc/self/status"},
 	{name: "AllowedMemoryNodes", settings: []string{"AllowedMemoryNodes=0"}, denied: itsGroup + "! grep -qx 0 $g/cpuset.mems", works: itsGroup + "grep -qx 0 $g/cpuset.mems && " + fill(8)},
 	{name: "IOWeight", settings: []string{"IOWeight=50"}, denied: itsGroup + "! grep -qx 'default 50' $g/io.weight", works: itsGroup + "grep -qx 'default 50' $g/io.weight"},
+}
+
+// The limits of the boot are taken back at its end, from units and from slices, and come
+// again with the shutdown. Controllers that a slice disables are not there below it.
+func TestLimitsOfTheBootInForce(t *testing.T) {
+	top := slice(t, "boot.slice", "StartupMemoryHigh=64M", "DefaultMemoryLow=1M", "DisableControllers=cpu")
+	r := limited(t, top)
+	u := service(t, "b.service", "ExecStart=/bin/sleep 1000", "Slice=boot.slice", "StartupMemoryMax=32M", "MemoryMax=48M", "CPUWeight=50")
+	r.spawn(u)
+	dir := r.CgroupOf("b.service")
+	for _, c := range []struct {
+		when      string
+		do        func()
+		max, high string
+	}{
+		{"boot", func() {}, "33554432", "67108864"},
+		{"in between", func() { r.Perform(core.Publish{What: core.StartupFinished}) }, "50331648", "max"},
+		{"shutdown", func() { r.Handled(core.ShutdownRequested{}) }, "33554432", "67108864"},
+	} {
+		c.do()
+		testkit.Eventually(t, c.when, func() bool {
+			max, _ := os.ReadFile(dir + "/memory.max")
+			high, _ := os.ReadFile(filepath.Dir(dir) + "/memory.high")
+			return strings.TrimSpace(string(max)) == c.max && strings.TrimSpace(string(high)) == c.high
+		})
+	}
+	if low, err := os.ReadFile(dir + "/memory.low"); err != nil || strings.TrimSpace(string(low)) != "1048576" {
+		t.Errorf("memory.low is %q, %v; want that of the slice", low, err)
+	}
+	if _, err := os.Stat(dir + "/cpu.weight"); !os.IsNotExist(err) {
+		t.Errorf("the controller that the slice disables is there: %v", err)
+	}
 }
 
 // forks starts so many processes beside itself, which end with it.

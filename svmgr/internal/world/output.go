@@ -43,6 +43,8 @@ type stream struct {
 	part   []byte
 	// rest says that part continues a line that was cut.
 	rest bool
+	// policy is what the unit says of its lines, nil until the first one comes.
+	policy *LinePolicy
 }
 
 // Part is the beginning of a line that its service has not ended yet, for the program
@@ -193,7 +195,16 @@ func (o *output) emit(s *stream, line []byte) {
 		o.mu.Unlock()
 		return
 	}
-	o.w.cfg.Output.Line(s.unit, s.run, s.stderr, line)
+	if s.policy == nil {
+		s.policy = o.w.linesOf(s.unit)
+	}
+	policy := s.policy
+	if policy == nil {
+		policy = plainLines
+	}
+	if x := (Line{Unit: s.unit, Run: s.run, Stderr: s.stderr, Text: line}); policy.judge(&x) {
+		o.w.cfg.Output.Line(&x)
+	}
 }
 
 // DroppedLines counts the lines of output that had no taker.

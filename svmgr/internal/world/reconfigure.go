@@ -56,12 +56,18 @@ func (l limit) subject() string {
 
 // changeOf lists the lines that lead from one unit's limits to another's. What is
 // taken back comes first, so that cpu.idle and cpu.weight follow each other.
-func changeOf(from, to *unit.Unit) ([]limit, error) {
-	was, err := limitsOf(from)
+func changeOf(from, to *unit.Unit, between bool) ([]limit, error) {
+	return changeBetween(from, between, to, between)
+}
+
+// changeBetween leads from the limits of one unit at one time, between boot and shutdown
+// or not, to those of another one at another.
+func changeBetween(from *unit.Unit, then bool, to *unit.Unit, now bool) ([]limit, error) {
+	was, err := limitsOf(from, !then)
 	if err != nil {
 		was = nil // it was never in force
 	}
-	is, err := limitsOf(to)
+	is, err := limitsOf(to, !now)
 	if err != nil {
 		return nil, err
 	}
@@ -103,15 +109,22 @@ func (w *World) reconfigure(from, to *unit.Unit) error {
 	if !cgroup.Valid(dir) {
 		return nil // there is no group yet; it is made with its limits
 	}
-	change, err := changeOf(from, to)
+	between := w.between.Load()
+	change, err := changeOf(from, to, between)
 	if err != nil {
 		return err
 	}
 	w.cg.mu.Lock()
 	defer w.cg.mu.Unlock()
+	if to.Type == unitname.Slice {
+		delete(w.cg.timely, dir)
+		if changesWithTime(to) {
+			w.cg.timely[dir] = to
+		}
+	}
 	w.enableDown(parentPath(dir), w.controllersFor(to, change))
 	if err := w.applyLimits(dir, to.Name, change); err != nil {
-		if back, e := changeOf(to, from); e == nil {
+		if back, e := changeOf(to, from, between); e == nil {
 			_ = w.applyLimits(dir, to.Name, back) // as far as the kernel lets us
 		}
 		return err

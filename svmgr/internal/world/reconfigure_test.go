@@ -68,9 +68,86 @@ func TestChangeOfLimits(t *testing.T) {
 		{[]string{"IODeviceWeight=" + disk + " 50"}, nil, "io.weight=DEV default"},
 		{[]string{"IOReadBandwidthMax=" + disk + " 1M"}, []string{"IOWriteBandwidthMax=" + disk + " 1M"}, "io.max=DEV rbps=max; io.max=DEV wbps=1000000"},
 	} {
-		got, err := changeOf(cgroupUnit(t, c.from...), cgroupUnit(t, c.to...))
+		got, err := changeOf(cgroupUnit(t, c.from...), cgroupUnit(t, c.to...), true)
 		if err != nil || show(got) != c.want {
 			t.Errorf("changeOf(%q, %q) = %q, %v; want %q", c.from, c.to, show(got), err, c.want)
+		}
+	}
+}
+
+// Limits of boot and shutdown (systemd.resource-control(5), StartupCPUWeight=): they hold
+// only then, and where only they are set the kernel's own value holds in between.
+func TestLimitsOfTheBoot(t *testing.T) {
+	show := func(ls []limit, err error) string {
+		if err != nil {
+			return err.Error()
+		}
+		var out []string
+		for _, l := range ls {
+			out = append(out, l.file+"="+strings.TrimSpace(l.value))
+		}
+		return strings.Join(out, "; ")
+	}
+	for _, c := range []struct {
+		settings                []string
+		starting, between, then string
+	}{
+		{[]string{"CPUWeight=50"}, "cpu.weight=50", "cpu.weight=50", "cpu.weight=50"},
+		{[]string{"CPUWeight=50", "StartupCPUWeight=500"}, "cpu.weight=500", "cpu.weight=50", "cpu.weight=50"},
+		{[]string{"StartupCPUWeight=idle"}, "cpu.idle=1", "", "cpu.idle=0"},
+		{[]string{"StartupIOWeight=7"}, "io.weight=default 7", "", "io.weight=default 100"},
+		{[]string{"StartupAllowedCPUs=0", "AllowedCPUs=1"}, "cpuset.cpus=0", "cpuset.cpus=1", "cpuset.cpus=1"},
+		{[]string{"StartupAllowedMemoryNodes=0"}, "cpuset.mems=0", "", "cpuset.mems="},
+		{[]string{"StartupMemoryLow=1M", "MemoryLow=2M"}, "memory.low=1048576", "memory.low=2097152", "memory.low=2097152"},
+		{[]string{"StartupMemoryHigh=1M"}, "memory.high=1048576", "", "memory.high=max"},
+		{[]string{"StartupMemoryMax=1M"}, "memory.max=1048576", "", "memory.max=max"},
+		{[]string{"StartupMemorySwapMax=1M"}, "memory.swap.max=1048576", "", "memory.swap.max=max"},
+		{[]string{"StartupMemoryZSwapMax=1M"}, "memory.zswap.max=1048576", "", "memory.zswap.max=max"},
+	} {
+		u := cgroupUnit(t, c.settings...)
+		if got := show(limitsOf(u, true)); got != c.starting {
+			t.Errorf("%q during boot: %q; want %q", c.settings, got, c.starting)
+		}
+		if got := show(limitsOf(u, false)); got != c.between {
+			t.Errorf("%q in between: %q; want %q", c.settings, got, c.between)
+		}
+		if got := show(changeBetween(u, false, u, true)); got != c.then {
+			t.Errorf("%q at the end of the boot: %q; want %q", c.settings, got, c.then)
+		}
+		if changesWithTime(u) != (len(c.settings) > 1 || !strings.HasPrefix(c.settings[0], "CPUWeight")) {
+			t.Errorf("%q changes with time: %v", c.settings, changesWithTime(u))
+		}
+	}
+}
+
+// Slices say what holds below them where a unit says nothing: the nearest one counts.
+func TestInheritedLimits(t *testing.T) {
+	units := map[string]*unit.Unit{
+		"a.slice":   service(t, "a.slice", "[Slice]\nDefaultMemoryLow=1M\nDefaultMemoryMin=3M\nDefaultStartupMemoryLow=9M"),
+		"a-b.slice": service(t, "a-b.slice", "[Slice]\nDefaultMemoryLow=2M"),
+	}
+	w := &World{cfg: Config{UnitOf: func(n string) *unit.Unit { return units[n] }}}
+	for _, c := range []struct {
+		settings []string
+		above    []string
+		starting bool
+		want     string
+	}{
+		{nil, nil, false, "[]"},
+		{nil, []string{"a.slice", "a-b.slice"}, false, "[{memory memory.min 3145728} {memory memory.low 2097152}]"},
+		{nil, []string{"a.slice", "a-c.slice"}, false, "[{memory memory.min 3145728} {memory memory.low 1048576}]"},
+		{nil, []string{"a.slice"}, true, "[{memory memory.min 3145728} {memory memory.low 9437184}]"},
+		{[]string{"MemoryLow=5M", "MemoryMin=0"}, []string{"a.slice"}, false, "[]"},
+	} {
+		got, err := w.inheritedLimits(cgroupUnit(t, c.settings...), c.above, c.starting)
+		if err != nil || fmt.Sprint(got) != c.want {
+			t.Errorf("%q below %q: %v, %v; want %s", c.settings, c.above, got, err, c.want)
+		}
+	}
+	w.cg.disabled = map[string][]string{"/r/a.slice": {"cpu"}}
+	for dir, want := range map[string]bool{"/r": false, "/r/a.slice": true, "/r/a.slice/x": true, "/r/a.slicex": false} {
+		if w.isDisabled(dir, "cpu") != want || w.isDisabled(dir, "io") {
+			t.Errorf("%s: cpu is disabled: %v; want %v", dir, !want, want)
 		}
 	}
 }
@@ -94,7 +171,8 @@ func TestLiveSettings(t *testing.T) {
 	dev := someDisk(t)
 	values := map[unit.Kind]string{unit.SizeKind: "4242", unit.WordsKind: "0", unit.PercentKind: "20%", unit.DurationKind: "7ms", unit.LinesKind: dev + " 42"}
 	special := map[string]string{"cgroup.cpu-max": "1000 100000", "cgroup.io-device-latency-target": dev + " 42ms",
-		"cgroup.cpu-quota-period": "50ms", "cgroup.memory-zswap-writeback": "no", "cgroup.cpu-weight": "7", "cgroup.io-weight": "7"}
+		"cgroup.cpu-quota-period": "50ms", "cgroup.memory-zswap-writeback": "no", "cgroup.cpu-weight": "7", "cgroup.io-weight": "7",
+		"cgroup.startup-cpu-weight": "7", "cgroup.startup-io-weight": "7"}
 	for _, s := range unit.Table() {
 		if !s.Live() || s.In != unit.InCgroup || s.Name == "" {
 			continue
@@ -111,8 +189,9 @@ func TestLiveSettings(t *testing.T) {
 		if s.Native == "cgroup.cpu-quota-period" {
 			base = append(base, "CPUQuota=20%")
 		}
-		got, err := changeOf(cgroupUnit(t, base...), cgroupUnit(t, append(slices.Clone(base), s.Name+"="+v)...))
-		was, _ := limitsOf(cgroupUnit(t, base...))
+		between := !strings.HasPrefix(s.Name, "Startup")
+		got, err := changeOf(cgroupUnit(t, base...), cgroupUnit(t, append(slices.Clone(base), s.Name+"="+v)...), between)
+		was, _ := limitsOf(cgroupUnit(t, base...), !between)
 		if err != nil || slices.Equal(got, was) {
 			t.Errorf("%s=%s changes no control file (%v, %v)", s.Name, v, got, err)
 		}

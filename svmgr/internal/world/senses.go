@@ -138,6 +138,8 @@ func (w *World) Handled(ev core.Event) {
 		w.ledger.forget(ev.Run)
 	case core.SpawnFailed:
 		w.ledger.forget(ev.Run)
+	case core.ShutdownRequested:
+		w.timePasses(false)
 	}
 	w.removeAtRest()
 }

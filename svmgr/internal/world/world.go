@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"dynamod/internal/sys/accounts"
@@ -77,6 +78,8 @@ type Config struct {
 	// Record is the file in which processes and groups are written down, so that
 	// TakeOver can find them after the manager was killed; "" for none.
 	Record string
+	// Booted says that a former manager has finished the boot.
+	Booted bool
 	// Keeper keeps descriptors for the next manager; nil for nobody. Kept are those
 	// that it held for this one, which the world takes over.
 	Keeper Keeper
@@ -98,8 +101,8 @@ type Config struct {
 
 // OutputSink takes the standard output and error of services, a line at a time.
 type OutputSink interface {
-	// Line must not block and must not keep p.
-	Line(unit string, run core.RunID, stderr bool, p []byte)
+	// Line must not block and must keep neither the line nor its text.
+	Line(*Line)
 }
 
 // World is the acting half of the manager.
@@ -130,6 +133,8 @@ type World struct {
 	ledger *ledger // nil without Config.Record
 	ends   lastEnds
 	kept   keeping
+	// between is the time between boot and shutdown: Startup…= limits do not hold.
+	between atomic.Bool
 	// tookOver says that a former manager was killed.
 	tookOver bool
 	errands  errands
@@ -199,6 +204,7 @@ func New(cfg Config, post func(core.Event)) (*World, error) {
 	}
 	w := &World{cfg: cfg, post: post, log: cfg.Log, sys: realKernel, accounts: accounts.System,
 		preserve: map[string]*unit.Unit{}, atRest: map[string]*unit.Unit{}, notYet: map[string]bool{}}
+	w.between.Store(cfg.Booted)
 	w.takeKept(cfg.Kept)
 	w.cfg.Directories.defaults(cfg.User)
 	if !cfg.User {
@@ -261,6 +267,14 @@ func (w *World) Perform(a core.Action) {
 		w.performKill(a)
 	case core.RemoveCgroup:
 		w.performRemove(a)
+	case core.Reconfigure:
+		if w.cg.root != "" {
+			w.pool.do(a.To.Name, func() {
+				if err := w.reconfigure(a.From, a.To); err != nil {
+					w.warn(a.To.Name, "limits that its files have now are not in force: "+err.Error())
+				}
+			})
+		}
 	case core.Freeze:
 		w.performFreeze(a.Unit, true)
 	case core.Thaw:
@@ -268,6 +282,9 @@ func (w *World) Perform(a core.Action) {
 	default:
 		if p, ok := a.(core.Publish); ok {
 			w.performPublish(p)
+			if p.What == core.StartupFinished {
+				w.timePasses(true)
+			}
 			if p.What == core.UnitRemoved {
 				w.LetGo(p.Unit)
 			}
