@@ -55,8 +55,11 @@ var facts = map[string]func(*translate.Unit, *Server) any{
 	"Service.CleanResult": of(func(*translate.Unit) string { return "success" }),
 
 	"Service.RestartUSecNext": of(func(u *translate.Unit) uint64 {
-		if u.RestartDelay == math.MaxInt64 {
+		switch {
+		case u.RestartDelay == math.MaxInt64:
 			return never
+		case u.Load == "not-found": // there is no service that would wait
+			return uint64(unit.RestartSec.Of(u.Model).Microseconds())
 		}
 		return translate.Micro(u.RestartDelay)
 	}),
