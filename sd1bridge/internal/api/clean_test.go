@@ -67,8 +67,9 @@ func TestClean(t *testing.T) {
 	if got := clean("a.service", "nonsense"); got != "org.freedesktop.DBus.Error.InvalidArgs" || !there(state) {
 		t.Errorf("nonsense: %q", got)
 	}
-	if got := clean("b.service", "state"); got == "" {
-		t.Error("a unit without directories was cleaned")
+	// What systemctl asks for when it is told nothing.
+	if got := clean("b.service", "cache", "runtime", "fdstore"); got != prefix+"NothingToClean" {
+		t.Errorf("a unit without directories: %q", got)
 	}
 	if got := clean("a.service", "state"); got != "" || there(state) {
 		t.Errorf("state: %q, it is there: %v", got, there(state))
