@@ -17,6 +17,7 @@ import (
 	"dynamod/internal/bus"
 	"dynamod/internal/ipc"
 	"dynamod/logind/internal/api"
+	"dynamod/logind/internal/device"
 	"dynamod/sdnotify"
 )
 
@@ -52,7 +53,18 @@ func run(args []string, log *slog.Logger) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	s := api.New(&manager{*control, log}, api.Options{Root: *root, PerUser: inhibitorsPerUser}, log)
+	passed, err := sdnotify.ListenFDs()
+	if err != nil {
+		return err
+	}
+	kept := map[string]*os.File{}
+	for _, f := range passed {
+		name := f.Name()
+		if kept[name], err = device.Quiet(f); err != nil {
+			return fmt.Errorf("take over %s: %w", name, err)
+		}
+	}
+	s := api.New(&manager{*control, log}, api.Options{Root: *root, PerUser: inhibitorsPerUser, Store: store{}, Kept: kept}, log)
 	if err := s.Prepare(); err != nil {
 		return err
 	}
@@ -63,7 +75,7 @@ func run(args []string, log *slog.Logger) error {
 	})
 	var parts sync.WaitGroup
 	parts.Go(func() {
-		s.Service().Join(bus.Bus{Address: *address, Names: []string{api.Name}, Heard: s.Heard, Joined: func(*bus.Client) { ready() }})
+		s.Service().Join(bus.Bus{Address: *address, Names: []string{api.Name}, Heard: s.Heard, Joined: func(c *bus.Client) { s.Joined(c); ready() }})
 	})
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP)
@@ -78,4 +90,18 @@ func run(args []string, log *slog.Logger) error {
 	s.Close()
 	parts.Wait()
 	return nil
+}
+
+// store is the manager's, which gives the descriptors to the next start. It does not look
+// whether they are good any more: a device that was revoked would seem to be gone.
+type store struct{}
+
+func (store) Keep(name string, f *os.File) error {
+	_, err := sdnotify.NotifyWithFDs("FDSTORE=1\nFDPOLL=0\nFDNAME="+name, int(f.Fd()))
+	return err
+}
+
+func (store) Forget(name string) error {
+	_, err := sdnotify.Notify("FDSTOREREMOVE=1\nFDNAME=" + name)
+	return err
 }

@@ -59,3 +59,9 @@ func TestWorld(t *testing.T) {
 		Env:     []string{"DYNAMOD_TEST_CHILD=" + vm.GuestFile("child"), "DYNAMOD_TEST_IMAGE=" + vm.GuestFile("image")}},
 		"svmgr/internal/world")
 }
+
+// What logind does with terminals and input devices, where both are real.
+func TestLogindDevices(t *testing.T) {
+	vmtest.GoTest(t, vm.Job{Name: "logind-devices", Memory: 512, Limit: 4 * time.Minute, Modules: []string{"evdev", "uinput", "uhid", "hid-generic"}},
+		"logind/internal/device")
+}

@@ -74,7 +74,11 @@ const pauseDelay = 500_000
 
 func limits(s *conf.Settings, perUser int) session.Limits {
 	return session.Limits{Sessions: s.Sessions, Inhibitors: s.Inhibitors, PerUser: perUser, InhibitDelay: s.InhibitDelay, UserStopDelay: s.UserStopDelay,
-		PauseDelay: pauseDelay, AutoVTs: s.AutoVTs, ReserveVT: s.ReserveVT}
+		RemoveIPC: s.RemoveIPC, PauseDelay: pauseDelay, AutoVTs: s.AutoVTs, ReserveVT: s.ReserveVT}
+}
+
+func handling(s *conf.Settings) session.Handling {
+	return session.Handling{Do: s.Do, Ignore: s.Ignore, Holdoff: s.Holdoff, IdleAfter: s.IdleAfter, StopIdle: s.StopIdle, Sleep: s.Sleep}
 }
 
 // Reload reads the settings again (SIGHUP). What exists beyond a new limit stays.
@@ -84,6 +88,7 @@ func (s *Server) Reload() {
 	defer s.mu.Unlock()
 	s.settings = settings
 	s.core.Limits = limits(&settings, s.opts.PerUser)
+	s.core.Handling = handling(&settings)
 	s.reserve()
 	s.log.Info("the settings were read again")
 }

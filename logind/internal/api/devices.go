@@ -23,6 +23,8 @@ type Node interface {
 	// same, or a new one.
 	Mute(*os.File) error
 	Wake(*os.File) (*os.File, error)
+	// Screen says that it has to be woken after Open.
+	Screen() bool
 }
 
 // Hardware is what seats have.
@@ -39,6 +41,13 @@ type Hardware interface {
 	// forgets all that was assigned.
 	Assign(path, seat string) error
 	Flush() error
+	// Sleeps are the ways to sleep that there are now, Sleep is one of them.
+	Sleeps() []string
+	Sleep(verb string) error
+	// RemoveIPC removes a user's IPC objects.
+	RemoveIPC(uid uint32) error
+	// External says that there is power from outside.
+	External() bool
 }
 
 // Terminals are the virtual terminals (device.Terminals).
@@ -66,6 +75,10 @@ func (h machine) Find(id session.DeviceID) (Node, session.DeviceKind, string, er
 func (h machine) Access(seat string, from, to int64) error { return h.m.Access(seat, from, to) }
 func (h machine) Assign(path, seat string) error           { return h.m.Assign(path, seat) }
 func (h machine) Flush() error                             { return h.m.Flush() }
+func (h machine) Sleeps() []string                         { return h.m.Sleeps() }
+func (h machine) Sleep(verb string) error                  { return h.m.Sleep(verb) }
+func (h machine) RemoveIPC(uid uint32) error               { return h.m.RemoveIPC(uid) }
+func (h machine) External() bool                           { return h.m.External() }
 func (h machine) Follow(tell func(session.Event)) (func(), error) {
 	f, err := h.m.Follow(h.log, tell)
 	if err != nil {
@@ -94,19 +107,32 @@ func (s *Server) deviceAct(a session.Action) {
 	case session.Took:
 		t := s.taking
 		s.taking = nil
-		s.taken[handle{a.ID, a.Device}] = t
-		if a.Live {
-			s.wake(t)
-		} else {
+		h := handle{a.ID, a.Device}
+		s.taken[h] = t
+		if !a.Live {
 			s.mute(t)
+		} else if t.node.Screen() {
+			s.wake(h, t)
+		}
+		s.keep(h, t.file)
+	case session.Kept:
+		h := handle{a.ID, a.Device}
+		t := s.restored[h]
+		delete(s.restored, h)
+		s.taken[h] = t
+		if !a.Live {
+			s.mute(t)
+		} else if t.node.Screen() {
+			s.wake(h, t)
 		}
 	case session.Mute:
 		if t := s.taken[handle{a.ID, a.Device}]; t != nil {
 			s.mute(t)
 		}
 	case session.Resume:
-		t := s.taken[handle{a.ID, a.Device}]
-		if t == nil || !s.wake(t) {
+		h := handle{a.ID, a.Device}
+		t := s.taken[h]
+		if t == nil || !s.wake(h, t) {
 			return // it stays paused for its controller
 		}
 		fd, err := unix.FcntlInt(t.file.Fd(), unix.F_DUPFD_CLOEXEC, 3)
@@ -125,6 +151,7 @@ func (s *Server) deviceAct(a session.Action) {
 			s.mute(t) // its holder may keep the descriptor
 			t.file.Close()
 			delete(s.taken, h)
+			s.unkeep(h)
 		}
 	case session.Paused:
 		s.service.EmitTo(a.Client, string(sessionPath(a.ID)), ifacePrefix+"Session", "PauseDevice", a.Device.Major, a.Device.Minor, a.How)
@@ -140,6 +167,18 @@ func (s *Server) deviceAct(a session.Action) {
 		s.quietly("leave a terminal", s.terminals.Leave(a.VT))
 	case session.Prompt:
 		s.later(func() { s.prompt(a.VT) })
+	case session.RemoveIPC:
+		s.later(func() { s.quietly("remove the IPC objects of a user", s.hardware.RemoveIPC(a.UID)) })
+	case session.SaveSchedule:
+		s.saveSchedule()
+	case session.Announce:
+		s.announce(a)
+	case session.Logins:
+		s.openLogins(a.Open)
+	case session.LockAll:
+		s.lockScreens()
+	case session.Note:
+		s.log.Info("a key, the lid or idleness", "setting", a.Setting, "result", a.Text)
 	case session.Access:
 		// The seat's file first: udev looks there when a device comes meanwhile.
 		if seat := s.core.Seats[a.Seat]; seat != nil {
@@ -155,7 +194,7 @@ func (s *Server) mute(t *taken) {
 	}
 }
 
-func (s *Server) wake(t *taken) bool {
+func (s *Server) wake(h handle, t *taken) bool {
 	f, err := t.node.Wake(t.file)
 	if err != nil {
 		s.log.Error("a device does not come back", "err", err)
@@ -164,6 +203,8 @@ func (s *Server) wake(t *taken) bool {
 	if f != t.file {
 		t.file.Close()
 		t.file = f
+		s.unkeep(h)
+		s.keep(h, f)
 	}
 	return true
 }

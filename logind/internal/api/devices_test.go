@@ -68,7 +68,7 @@ func TestDevices(t *testing.T) {
 	r.server.leaving()
 	front(2)
 	front(1)
-	want := []string{"open card0", "wake card0", "open event0", "wake event0", "open event0", "open card0", "mute card0",
+	want := []string{"open card0", "wake card0", "open event0", "open card0", "mute card0",
 		"mute event0", "mute card0", "leave tty1", "show tty2", "access seat0 1000 -1", "show tty1", "access seat0 -1 1000", "wake event0", "open event0", "wake card0"}
 	if got := r.hw.since(mark); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

@@ -112,6 +112,9 @@ func (s *Server) writeSession(x *session.Session) {
 	f.number("REALTIME", x.Created.Wall)
 	f.number("MONOTONIC", x.Created.Mono)
 	f.set("CONTROLLER", x.Controller)
+	if x.Controller != "" {
+		f.set("BUS", s.bus)
+	}
 	var devices []string
 	for _, d := range x.Devices() {
 		devices = append(devices, fmt.Sprintf("%d:%d", d.ID.Major, d.ID.Minor))

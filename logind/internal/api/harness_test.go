@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 
 	"dynamod/internal/bus"
 	"dynamod/internal/testkit"
@@ -93,6 +95,35 @@ type rig struct {
 	conn   *dbus.Conn
 	hw     *fakeHardware
 	vts    *fakeTerminals
+	store  *fakeStore
+}
+
+// fakeStore keeps descriptors as the manager does.
+type fakeStore struct {
+	mu   sync.Mutex
+	kept map[string]*os.File
+}
+
+func (k *fakeStore) Keep(name string, f *os.File) error {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.kept[name] = os.NewFile(uintptr(fd), name)
+	return err
+}
+
+func (k *fakeStore) Forget(name string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.kept, name)
+	return nil
+}
+
+// take is what a service is started with.
+func (k *fakeStore) take() map[string]*os.File {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return maps.Clone(k.kept)
 }
 
 // fakeNode is a device that can be seen to be muted: its file is a pipe, and a mark
@@ -114,6 +145,8 @@ func (n fakeNode) Open() (*os.File, error) {
 	return r, nil
 }
 
+func (n fakeNode) Screen() bool { return n.kind == session.DRM }
+
 func (n fakeNode) Mute(*os.File) error { n.hw.note("mute " + n.name); return nil }
 func (n fakeNode) Wake(f *os.File) (*os.File, error) {
 	n.hw.note("wake " + n.name)
@@ -125,9 +158,10 @@ func (n fakeNode) Wake(f *os.File) (*os.File, error) {
 
 // fakeHardware has a screen and a keyboard on seat0, and a keyboard on seat1.
 type fakeHardware struct {
-	mu    sync.Mutex
-	calls []string
-	tell  func(session.Event)
+	mu     sync.Mutex
+	calls  []string
+	sleeps []string
+	tell   func(session.Event)
 }
 
 func (h *fakeHardware) note(call string) {
@@ -164,6 +198,17 @@ func (h *fakeHardware) Assign(path, seat string) error {
 	return nil
 }
 func (h *fakeHardware) Flush() error { h.note("flush"); return nil }
+func (h *fakeHardware) Sleeps() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.sleeps)
+}
+func (h *fakeHardware) Sleep(verb string) error { h.note("sleep " + verb); return nil }
+func (h *fakeHardware) RemoveIPC(uid uint32) error {
+	h.note(fmt.Sprint("ipc ", uid))
+	return nil
+}
+func (h *fakeHardware) External() bool { return true }
 func (h *fakeHardware) Follow(tell func(session.Event)) (func(), error) {
 	h.tell = tell
 	return func() {}, nil
@@ -220,7 +265,7 @@ const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Con
 // begin starts a message bus and login1 on it, with files of the test's own.
 func begin(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, root: t.TempDir()}
+	r := &rig{t: t, root: t.TempDir(), store: &fakeStore{kept: map[string]*os.File{}}}
 	r.socket = filepath.Join(r.root, "bus")
 	config := filepath.Join(r.root, "bus.conf")
 	for path, text := range map[string]string{config: strings.Replace(busConfig, "%s", r.socket, 1),
@@ -267,8 +312,8 @@ func (r *rig) start() {
 	r.t.Helper()
 	r.units = &fakeUnits{}
 	r.hw = &fakeHardware{}
-	r.vts = &fakeTerminals{hw: r.hw, busy: map[uint32]bool{}}
-	r.server = New(r.units, Options{Root: r.root, PerUser: 3, Hardware: r.hw, Terminals: r.vts}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	r.vts = &fakeTerminals{hw: r.hw, front: 7, busy: map[uint32]bool{}}
+	r.server = New(r.units, Options{Root: r.root, PerUser: 3, Hardware: r.hw, Terminals: r.vts, Store: r.store, Kept: r.store.take()}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	r.units.gone = r.server.unitGone
 	if err := r.server.Prepare(); err != nil {
 		r.t.Fatal(err)
@@ -277,7 +322,7 @@ func (r *rig) start() {
 	ended := make(chan struct{})
 	s := r.server
 	go func() {
-		s.Service().Join(bus.Bus{Address: r.socket, Names: []string{Name}, Heard: s.Heard, Joined: func(*bus.Client) { joined <- true }})
+		s.Service().Join(bus.Bus{Address: r.socket, Names: []string{Name}, Heard: s.Heard, Joined: func(c *bus.Client) { s.Joined(c); joined <- true }})
 		close(ended)
 	}()
 	r.t.Cleanup(func() { s.Close(); <-ended })

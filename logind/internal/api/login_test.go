@@ -67,6 +67,7 @@ func TestLogin(t *testing.T) {
 	if _, err := os.Stat(r.server.fifoPath(c.ID)); err == nil {
 		t.Error("the FIFO is left")
 	}
+	testkit.Eventually(t, "nothing is left in the kernel", func() bool { return slices.Contains(r.hw.since(0), "ipc 1000") })
 	if !r.units.did("stop user@1000.service") || !r.units.did("stop user-runtime-dir@1000.service") {
 		t.Error("the user's units were not stopped")
 	}

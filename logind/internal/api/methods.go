@@ -21,7 +21,7 @@ import (
 var memberList string
 
 func (s *Server) parts() bus.Parts {
-	return bus.Parts{Methods: s.methods(), Getters: s.getters()}
+	return bus.Parts{Methods: s.methods(), Getters: s.getters(), Setters: s.setters()}
 }
 
 // methods are what stands behind the methods.

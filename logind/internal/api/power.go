@@ -2,6 +2,7 @@ package api
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/godbus/dbus/v5"
@@ -25,9 +26,46 @@ var verbs = []struct{ method, verb, action string }{
 	{"Halt", "halt", "halt"},
 	{"Suspend", "suspend", "suspend"},
 	{"Hibernate", "hibernate", "hibernate"},
+	{"HybridSleep", "hybrid-sleep", "hibernate"},
+	{"SuspendThenHibernate", "suspend-then-hibernate", "hibernate"},
+}
+
+// sleepVerb is what "sleep" is on this machine, "" for nothing, and polkit's word for it.
+func (s *Server) sleepVerb() (verb, action string) {
+	s.mu.Lock()
+	s.locked(session.Sleeps{Verbs: s.hardware.Sleeps()})
+	verb = s.core.SleepVerb()
+	s.mu.Unlock()
+	if verb == "suspend" {
+		return verb, "suspend"
+	}
+	return verb, "hibernate"
+}
+
+func (s *Server) sleep(c *bus.Call) error {
+	flags := c.Args[0].(uint64)
+	if flags&^(flagSkipInhibitors|1) != 0 {
+		return bus.Errorf(bus.ErrInvalidArgs, "Invalid flags parameter %#x for Sleep", flags)
+	}
+	verb, action := s.sleepVerb()
+	if verb == "" {
+		return bus.Errorf("org.freedesktop.login1.SleepVerbNotSupported", "None of the configured sleep operations are supported")
+	}
+	return s.power(c, verb, action, flags)
+}
+
+func (s *Server) canSleepAtAll(c *bus.Call) error {
+	verb, action := s.sleepVerb()
+	if verb == "" {
+		return c.Reply("na")
+	}
+	return s.can(c, verb, action)
 }
 
 func (s *Server) powerMethods(m map[string]func(*bus.Call) error) {
+	m["Manager.Sleep"], m["Manager.CanSleep"] = s.sleep, s.canSleepAtAll
+	m["Manager.ScheduleShutdown"], m["Manager.CancelScheduledShutdown"] = s.scheduleShutdown, s.cancelShutdown
+	m["Manager.SetWallMessage"] = s.setWallMessage
 	for _, v := range verbs {
 		m["Manager."+v.method] = func(c *bus.Call) error { return s.power(c, v.verb, v.action, 0) }
 		m["Manager."+v.method+"WithFlags"] = func(c *bus.Call) error {
@@ -68,7 +106,7 @@ func (s *Server) blocked(t *session.Transition) bool {
 }
 
 func (s *Server) supported(t *session.Transition) bool {
-	return t.What() == "shutdown" || s.canSleep(t.Verb)
+	return t.What() == "shutdown" || slices.Contains(s.hardware.Sleeps(), t.Verb)
 }
 
 // power asks polkit for what the verb needs: more when others are logged in, and more

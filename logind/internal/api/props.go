@@ -1,11 +1,13 @@
 package api
 
 import (
+	"math"
 	"slices"
 	"strconv"
 
 	"github.com/godbus/dbus/v5"
 
+	"dynamod/logind/internal/conf"
 	"dynamod/logind/internal/session"
 )
 
@@ -34,7 +36,24 @@ func pendingIs(what string) func(*managerView) bool {
 
 // getters are what stands behind the properties.
 func (s *Server) getters() map[string]func(any) (any, error) {
-	return map[string]func(any) (any, error){
+	m := map[string]func(any) (any, error){
+		"Manager.ScheduledShutdown":         get(func(v *managerView) schedule { return v.scheduled }),
+		"Manager.DesignatedMaintenanceTime": get(func(*managerView) string { return s.config().Maintenance }),
+		"Manager.WallMessage":               get(func(v *managerView) string { return v.wall }),
+		"Manager.EnableWallMessages":        get(func(v *managerView) bool { return v.wallOn }),
+		"Manager.RemoveIPC":                 get(func(*managerView) bool { return s.config().RemoveIPC }),
+		"Manager.LidClosed":                 get(func(v *managerView) bool { return v.lid.Closed }),
+		"Manager.Docked":                    get(func(v *managerView) bool { return v.lid.Docked || v.lid.Displays > 1 }),
+		"Manager.OnExternalPower":           get(func(*managerView) bool { return s.hardware.External() }),
+		"Manager.HoldoffTimeoutUSec":        get(func(*managerView) uint64 { return uint64(s.config().Holdoff) }),
+		"Manager.IdleActionUSec":            get(func(*managerView) uint64 { return uint64(s.config().IdleAfter) }),
+		"Manager.StopIdleSessionUSec": get(func(*managerView) uint64 {
+			if d := s.config().StopIdle; d != 0 {
+				return uint64(d)
+			}
+			return math.MaxUint64
+		}),
+		"Manager.SleepOperation":       get(func(*managerView) []string { return slices.Clone(s.config().Sleep) }),
 		"Manager.BlockInhibited":       get(func(v *managerView) string { return v.inhibited["block"] }),
 		"Manager.BlockWeakInhibited":   get(func(v *managerView) string { return v.inhibited["block-weak"] }),
 		"Manager.DelayInhibited":       get(func(v *managerView) string { return v.inhibited["delay"] }),
@@ -99,7 +118,7 @@ func (s *Server) getters() map[string]func(any) (any, error) {
 		"Session.IdleHint":               get(func(v *sessionView) bool { return v.Idle }),
 		"Session.IdleSinceHint":          get(func(v *sessionView) uint64 { return uint64(v.IdleSince.Wall) }),
 		"Session.IdleSinceHintMonotonic": get(func(v *sessionView) uint64 { return uint64(v.IdleSince.Mono) }),
-		"Session.CanIdle":                get(func(v *sessionView) bool { return canIdle(&v.Session) }),
+		"Session.CanIdle":                get(func(v *sessionView) bool { return v.CanIdle() }),
 		"Session.CanLock":                get(func(v *sessionView) bool { return canLock(&v.Session) }),
 		"Session.LockedHint":             get(func(v *sessionView) bool { return v.Locked }),
 
@@ -133,6 +152,16 @@ func (s *Server) getters() map[string]func(any) (any, error) {
 		"User.IdleSinceHintMonotonic": get(func(v *userView) uint64 { return uint64(v.idle.since.Mono) }),
 		"User.Linger":                 get(func(v *userView) bool { return s.lingers(v.Name) }),
 	}
+	for _, name := range conf.Reactions {
+		m["Manager."+name] = get(func(*managerView) string {
+			c := s.config()
+			if name == "HandleLidSwitchExternalPower" && c.Do[name] == "" {
+				return c.Do["HandleLidSwitch"] // what happens then
+			}
+			return c.Do[name]
+		})
+	}
+	return m
 }
 
 // canLock says that the class of the session has a screen to lock.

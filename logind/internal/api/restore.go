@@ -68,9 +68,10 @@ func (s *Server) takeOver(x session.Session, leader *os.File) {
 	if err != nil || !u.Listed {
 		gid = x.UID
 	}
+	devices := s.keptOf(x.ID)
 	s.mu.Lock()
 	s.arriving = &held{leader: leader, keep: true}
-	s.locked(session.Restore{GID: gid, Session: x})
+	s.locked(session.Restore{GID: gid, Session: x, Devices: devices})
 	s.mu.Unlock()
 	s.followFIFO(x.ID)
 }
@@ -81,12 +82,7 @@ func (s *Server) readSession(id string) (session.Session, bool) {
 	if err != nil {
 		return session.Session{}, false
 	}
-	v := map[string]string{}
-	for line := range strings.Lines(string(data)) {
-		if key, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "="); ok && !strings.HasPrefix(line, "#") {
-			v[key] = unquote(value)
-		}
-	}
+	v := parseState(string(data))
 	number := func(key string) int64 {
 		n, err := strconv.ParseInt(v[key], 10, 64)
 		if err != nil {
@@ -94,11 +90,27 @@ func (s *Server) readSession(id string) (session.Session, bool) {
 		}
 		return n
 	}
-	x := session.Session{ID: id, UID: uint32(number("UID")), User: v["USER"], Leader: int32(number("LEADER")), Audit: uint32(number("AUDIT")),
+	if v["CONTROLLER"] != "" {
+		s.mu.Lock()
+		s.bus = v["BUS"]
+		s.mu.Unlock()
+	}
+	x := session.Session{ID: id, Controller: v["CONTROLLER"], UID: uint32(number("UID")), User: v["USER"], Leader: int32(number("LEADER")), Audit: uint32(number("AUDIT")),
 		Created: session.Now{Wall: number("REALTIME"), Mono: number("MONOTONIC")},
 		Service: v["SERVICE"], Type: v["TYPE"], Original: v["ORIGINAL_TYPE"], Class: v["CLASS"], Desktop: v["DESKTOP"], Seat: v["SEAT"], VTNr: uint32(number("VTNR")), TTY: v["TTY"],
 		Display: v["DISPLAY"], Remote: v["REMOTE"] == "1", RemoteHost: v["REMOTE_HOST"], RemoteUser: v["REMOTE_USER"]}
 	return x, v["UID"] != "" && x.Leader > 0 && x.Class != "" && v["STATE"] != "closing"
+}
+
+// parseState reads what a stateFile has.
+func parseState(text string) map[string]string {
+	v := map[string]string{}
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "="); ok && !strings.HasPrefix(line, "#") {
+			v[key] = unquote(value)
+		}
+	}
+	return v
 }
 
 // unquote is the reverse of what stateFile.set does.

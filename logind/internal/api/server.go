@@ -62,6 +62,10 @@ type Options struct {
 	// Hardware and Terminals are the machine's below Root if nil.
 	Hardware  Hardware
 	Terminals Terminals
+	// Store keeps the descriptors of devices; nil keeps none. Kept are those that a
+	// logind before this one has left, by name.
+	Store Store
+	Kept  map[string]*os.File
 }
 
 // held are the descriptors of a session: its leader's, and the reading end of its FIFO.
@@ -98,9 +102,16 @@ type Server struct {
 	// taken are the devices of sessions, taking is the one that the core is asked about.
 	taken  map[handle]*taken
 	taking *taken
+	// restored are devices that were kept and are not yet their sessions\' again.
+	restored map[handle]*taken
+	// bus is the id of the bus on which controllers have their names.
+	bus string
 	// after is what is to be done when changes of properties have been told.
-	after     []func()
-	vtFailed  error
+	after    []func()
+	vtFailed error
+	// wall is the text of wall messages, wallOn whether there are any.
+	wall      string
+	wallOn    bool
 	hardware  Hardware
 	terminals Terminals
 	unfollow  func()
@@ -118,7 +129,8 @@ func New(units Units, o Options, log *slog.Logger) *Server {
 	_, err := os.Stat(filepath.Join(o.Root, "dev/tty0"))
 	settings := readConfig(o.Root, log)
 	s := &Server{opts: o, settings: settings, log: log, units: units, core: session.New(limits(&settings, o.PerUser), err == nil), waiting: map[uint64]chan answer{},
-		held: map[string]*held{}, locks: map[uint64]*os.File{}, taken: map[handle]*taken{}, hardware: o.Hardware, terminals: o.Terminals}
+		held: map[string]*held{}, locks: map[uint64]*os.File{}, taken: map[handle]*taken{}, restored: map[handle]*taken{}, hardware: o.Hardware, terminals: o.Terminals, wallOn: true}
+	s.core.Handling = handling(&settings)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.service = bus.NewService(s.tree(), log)
 	if s.hardware == nil {
@@ -141,12 +153,21 @@ func (s *Server) Prepare() error {
 			return err
 		}
 	}
+	if s.core.Seats["seat0"].VTs {
+		s.shown() // what is in front decides which devices of before go on
+	}
 	s.restore()
+	s.dropKept()
 	s.mu.Lock()
 	s.writeSeat(s.core.Seats["seat0"])
 	s.mu.Unlock()
 	s.readLinger()
 	s.reserve()
+	s.mu.Lock()
+	s.core.Started(now())
+	s.core.Sleeps = s.hardware.Sleeps()
+	s.mu.Unlock()
+	s.restoreSchedule()
 	stop, err := s.hardware.Follow(s.handle)
 	if err != nil {
 		return err

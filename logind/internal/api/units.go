@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dynamod/internal/bus"
 	"dynamod/logind/internal/session"
 )
 
@@ -166,7 +165,7 @@ func (s *Server) unitGone(unit string) {
 func (s *Server) execute(t session.Transition) {
 	var err error
 	if t.What() == "sleep" {
-		err = s.sleep(t.Verb)
+		err = s.hardware.Sleep(t.Verb)
 	} else if err = s.units.Shutdown(s.ctx, t.Verb); err == nil {
 		return // PrepareForShutdown stays true until the end
 	}
@@ -174,22 +173,6 @@ func (s *Server) execute(t session.Transition) {
 		s.log.Error("a change of power failed", "verb", t.Verb, "err", err)
 	}
 	s.handle(session.PowerDone{})
-}
-
-// sleepWords is what the kernel calls the verbs (power management: sysfs interface).
-var sleepWords = map[string]string{"suspend": "mem", "hibernate": "disk"}
-
-// canSleep says that the kernel knows the state.
-func (s *Server) canSleep(verb string) bool {
-	data, err := os.ReadFile(filepath.Join(s.opts.Root, "sys/power/state"))
-	return err == nil && sleepWords[verb] != "" && strings.Contains(" "+strings.TrimSpace(string(data))+" ", " "+sleepWords[verb]+" ")
-}
-
-func (s *Server) sleep(verb string) error {
-	if !s.canSleep(verb) {
-		return bus.Errorf("org.freedesktop.login1.SleepVerbNotSupported", "Sleep verb '%s' is not supported", verb)
-	}
-	return os.WriteFile(filepath.Join(s.opts.Root, "sys/power/state"), []byte(sleepWords[verb]), 0)
 }
 
 // prepare tells clients of a transition.

@@ -47,6 +47,15 @@ type (
 		sessions   int
 		idle       idle
 		pending    *session.Transition
+		scheduled  schedule
+		lid        session.Lid
+		wall       string
+		wallOn     bool
+	}
+	// schedule is a kind and a time: (st).
+	schedule struct {
+		Kind string
+		At   uint64
 	}
 	idle struct {
 		hint  bool
@@ -71,7 +80,7 @@ func idleOf(list []*session.Session) idle {
 	i.hint = true
 	n := 0
 	for _, x := range list {
-		if x.Stage == session.Closing || !canIdle(x) {
+		if x.Stage == session.Closing || !x.CanIdle() {
 			continue
 		}
 		n++
@@ -87,14 +96,6 @@ func idleOf(list []*session.Session) idle {
 		return idle{}
 	}
 	return i
-}
-
-func canIdle(x *session.Session) bool {
-	switch x.Class {
-	case "background", "background-light", "manager", "manager-early":
-		return false
-	}
-	return true
 }
 
 func (s *Server) viewSession(id string) (*sessionView, bool) {
@@ -135,7 +136,10 @@ func (s *Server) viewUser(uid uint32) (*userView, bool) {
 func (s *Server) viewManager() *managerView {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := &managerView{map[string]string{}, len(s.core.Inhibitors), len(s.core.Sessions), idleOf(s.all()), nil}
+	v := &managerView{map[string]string{}, len(s.core.Inhibitors), len(s.core.Sessions), idleOf(s.all()), nil, schedule{}, s.core.Lid, s.wall, s.wallOn}
+	if n := s.core.Scheduled; n != nil {
+		v.scheduled = schedule{n.Kind, uint64(n.At)}
+	}
 	for _, m := range []string{"block", "block-weak", "delay"} {
 		v.inhibited[m] = s.core.Inhibited(m)
 	}

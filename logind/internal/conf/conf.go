@@ -16,12 +16,23 @@ import (
 
 // Settings are those of logind.conf(5) that are honoured. Times are in microseconds.
 type Settings struct {
-	KillUserProcesses           bool
-	KillOnlyUsers, KillExclude  []string
-	InhibitDelay, UserStopDelay int64
-	Sessions, Inhibitors        int
+	KillUserProcesses, RemoveIPC bool
+	KillOnlyUsers, KillExclude   []string
+	InhibitDelay, UserStopDelay  int64
+	Sessions, Inhibitors         int
 	// AutoVTs is NAutoVTs=; ReserveVT 0 reserves none.
 	AutoVTs, ReserveVT uint32
+	// Do has the words of Reactions, Ignore the …IgnoreInhibited= settings that are on, by
+	// what comes before that ("LidSwitch").
+	Do     map[string]string
+	Ignore map[string]bool
+	// Sleep is SleepOperation=.
+	Sleep []string
+	// Holdoff is HoldoffTimeoutSec=, IdleAfter IdleActionSec=, StopIdle
+	// StopIdleSessionSec=, which is 0 for infinity.
+	Holdoff, IdleAfter, StopIdle int64
+	// Maintenance is DesignatedMaintenanceTime=, "" for none.
+	Maintenance string
 	// RuntimeBytes is RuntimeDirectorySize= in bytes; RuntimePercent, if not 0, is it
 	// as a share of memory. RuntimeInodes 0 means bytes/4096.
 	RuntimeBytes, RuntimePercent, RuntimeInodes uint64
@@ -29,7 +40,11 @@ type Settings struct {
 
 // Defaults are those of logind.conf(5).
 func Defaults() Settings {
-	return Settings{KillExclude: []string{"root"}, InhibitDelay: 5e6, UserStopDelay: 10e6, Sessions: 8192, Inhibitors: 8192, RuntimePercent: 10, AutoVTs: 6, ReserveVT: 6}
+	return Settings{RemoveIPC: true, KillExclude: []string{"root"}, InhibitDelay: 5e6, UserStopDelay: 10e6, Sessions: 8192, Inhibitors: 8192, RuntimePercent: 10, AutoVTs: 6, ReserveVT: 6,
+		Holdoff: 30e6, IdleAfter: 1800e6, Sleep: []string{"suspend-then-hibernate", "suspend", "hibernate"}, Ignore: map[string]bool{"LidSwitch": true},
+		Do: map[string]string{"HandlePowerKey": "poweroff", "HandlePowerKeyLongPress": "ignore", "HandleRebootKey": "reboot", "HandleRebootKeyLongPress": "poweroff",
+			"HandleSuspendKey": "suspend", "HandleSuspendKeyLongPress": "hibernate", "HandleHibernateKey": "hibernate", "HandleHibernateKeyLongPress": "ignore",
+			"HandleLidSwitch": "suspend", "HandleLidSwitchDocked": "ignore", "IdleAction": "ignore"}}
 }
 
 // Kills says that what a session of the user leaves behind is killed.
@@ -56,12 +71,19 @@ func (s *Settings) RuntimeSize(memory uint64) (bytes, inodes uint64) {
 	return bytes, inodes
 }
 
+// Reactions are the settings whose value is something to do.
+var Reactions = []string{"HandlePowerKey", "HandlePowerKeyLongPress", "HandleRebootKey", "HandleRebootKeyLongPress", "HandleSuspendKey",
+	"HandleSuspendKeyLongPress", "HandleHibernateKey", "HandleHibernateKeyLongPress", "HandleLidSwitch", "HandleLidSwitchExternalPower",
+	"HandleLidSwitchDocked", "IdleAction"}
+
+// words are what they may say, sleeps what SleepOperation= may.
+var (
+	words  = []string{"ignore", "poweroff", "reboot", "halt", "kexec", "suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate", "sleep", "lock"}
+	sleeps = []string{"suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate"}
+)
+
 // others are the keys of logind.conf(5) that logind does not act upon yet.
-var others = []string{"SleepOperation", "HandlePowerKey", "HandlePowerKeyLongPress", "HandleRebootKey",
-	"HandleRebootKeyLongPress", "HandleSuspendKey", "HandleSuspendKeyLongPress", "HandleHibernateKey", "HandleHibernateKeyLongPress",
-	"HandleLidSwitch", "HandleLidSwitchExternalPower", "HandleLidSwitchDocked", "HandleSecureAttentionKey", "PowerKeyIgnoreInhibited",
-	"SuspendKeyIgnoreInhibited", "HibernateKeyIgnoreInhibited", "LidSwitchIgnoreInhibited", "RebootKeyIgnoreInhibited", "HoldoffTimeoutSec",
-	"IdleAction", "IdleActionSec", "RemoveIPC", "StopIdleSessionSec", "DesignatedMaintenanceTime"}
+var others = []string{"HandleSecureAttentionKey"}
 
 // MaxFile is how large a file may be, in bytes.
 const MaxFile = 1 << 20
@@ -98,16 +120,49 @@ func (s *Settings) Read(file, text string) (wrong []string) {
 }
 
 func (s *Settings) set(key, value string) error {
+	if source, ok := strings.CutSuffix(key, "IgnoreInhibited"); ok && slices.Contains([]string{"PowerKey", "SuspendKey", "HibernateKey", "LidSwitch", "RebootKey"}, source) {
+		on := false
+		err := boolean(value, &on)
+		if err == nil {
+			s.Ignore[source] = on
+		}
+		return err
+	}
+	if slices.Contains(Reactions, key) {
+		if !slices.Contains(words, value) {
+			return fmt.Errorf("the values are %s", strings.Join(words, ", "))
+		}
+		s.Do[key] = value
+		return nil
+	}
 	switch key {
 	case "KillUserProcesses":
-		switch strings.ToLower(value) {
-		case "yes", "y", "true", "t", "on", "1":
-			s.KillUserProcesses = true
-		case "no", "n", "false", "f", "off", "0":
-			s.KillUserProcesses = false
-		default:
-			return errors.New("the values are yes and no")
+		return boolean(value, &s.KillUserProcesses)
+	case "RemoveIPC":
+		return boolean(value, &s.RemoveIPC)
+	case "SleepOperation":
+		list := strings.Fields(value)
+		for _, w := range list {
+			if !slices.Contains(sleeps, w) {
+				return fmt.Errorf("the values are %s", strings.Join(sleeps, ", "))
+			}
 		}
+		s.Sleep = list
+	case "HoldoffTimeoutSec":
+		return span(value, &s.Holdoff)
+	case "IdleActionSec":
+		return span(value, &s.IdleAfter)
+	case "StopIdleSessionSec":
+		if value == "infinity" {
+			s.StopIdle = 0
+			return nil
+		}
+		return span(value, &s.StopIdle)
+	case "DesignatedMaintenanceTime":
+		if _, err := calendar.Parse(value); err != nil && value != "" {
+			return err
+		}
+		s.Maintenance = value
 	case "KillOnlyUsers":
 		s.KillOnlyUsers = strings.Fields(value)
 	case "KillExcludeUsers":
@@ -172,6 +227,18 @@ func count(value string, out *int) error {
 		return errors.New("it is a number from 1 to 1M")
 	}
 	*out = int(n)
+	return nil
+}
+
+func boolean(value string, out *bool) error {
+	switch strings.ToLower(value) {
+	case "yes", "y", "true", "t", "on", "1":
+		*out = true
+	case "no", "n", "false", "f", "off", "0":
+		*out = false
+	default:
+		return errors.New("the values are yes and no")
+	}
 	return nil
 }
 

@@ -126,6 +126,29 @@ func openQuietly(path string) (*os.File, error) {
 	return f, nil
 }
 
+// Quiet takes a descriptor that was kept over a restart from Go's poller, and leaves it as
+// its other holders know it: not blocking.
+func Quiet(f *os.File) (*os.File, error) {
+	defer f.Close()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var out *os.File
+	err2 := raw.Control(func(p uintptr) {
+		var fd int
+		if fd, err = unix.FcntlInt(p, unix.F_DUPFD_CLOEXEC, 3); err != nil {
+			return
+		}
+		// NewFile looks at the flag, to decide whether the poller takes it.
+		if err = unix.SetNonblock(fd, false); err == nil {
+			out = os.NewFile(uintptr(fd), f.Name())
+			err = unix.SetNonblock(fd, true)
+		}
+	})
+	return out, errors.Join(err, err2)
+}
+
 func (n Node) open() (*os.File, error) {
 	f, err := openQuietly(n.Path)
 	if err != nil {
@@ -180,6 +203,10 @@ func (n Node) Wake(f *os.File) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// Screen says that the device works after Open only once it was woken: nobody else may be
+// its master then.
+func (n Node) Screen() bool { return n.Kind == session.DRM && !n.render }
 
 // Access lets a user have the devices of a seat for whoever sits there, and the one from
 // before no longer; -1 is nobody. With from -2 every user named in a list loses it.

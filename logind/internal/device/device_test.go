@@ -1,11 +1,13 @@
 package device
 
 import (
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,7 +108,11 @@ func TestFollow(t *testing.T) {
 	char(t, root, "226:0", "drm", "dri/card0", "G:seat\nG:master-of-seat\nQ:seat\nQ:master-of-seat\nV:1\n")
 	char(t, root, "226:1", "drm", "dri/card1", "G:seat\nV:1\n") // once, not now
 	var told []session.Event
-	f := &Follower{m: New(root), log: slog.New(slog.DiscardHandler), tell: func(e session.Event) { told = append(told, e) }, known: map[string]bool{}}
+	f := newFollower(New(root), slog.New(slog.DiscardHandler), func(e session.Event) {
+		if _, ok := e.(session.Lid); !ok {
+			told = append(told, e)
+		}
+	})
 	f.Scan()
 	expect := func(want ...session.Event) {
 		t.Helper()
@@ -207,5 +213,75 @@ func TestAssign(t *testing.T) {
 	}
 	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the rule is left: %v", err)
+	}
+}
+
+// What is around the machine is told once, and when it changes.
+func TestAround(t *testing.T) {
+	root := t.TempDir()
+	tree(t, root, map[string]string{"sys/class/drm/card0-eDP-1/status": "connected\n", "sys/class/drm/card0-HDMI-1/status": "disconnected\n",
+		"sys/class/power_supply/BAT0/type": "Battery\n", "sys/class/power_supply/BAT0/status": "Discharging\n",
+		"sys/class/power_supply/mouse/type": "Battery\n", "sys/class/power_supply/mouse/scope": "Device\n", "sys/class/power_supply/mouse/status": "Discharging\n",
+		"sys/class/power_supply/ADP1/type": "Mains\n", "sys/class/power_supply/ADP1/online": "0\n"})
+	var told []session.Event
+	f := newFollower(New(root), slog.New(slog.DiscardHandler), func(e session.Event) { told = append(told, e) })
+	expect := func(want ...session.Event) {
+		t.Helper()
+		if !reflect.DeepEqual(told, want) {
+			t.Errorf("got %+v, want %+v", told, want)
+		}
+		told = nil
+	}
+	f.Scan()
+	expect(session.Lid{Displays: 1})
+	f.Event(uevent.Event{Action: "change", DevPath: "/devices/ADP1", Props: map[string]string{"SUBSYSTEM": "power_supply"}})
+	expect()
+	tree(t, root, map[string]string{"sys/class/power_supply/ADP1/online": "1\n", "sys/class/drm/card0-HDMI-1/status": "connected\n"})
+	f.Event(uevent.Event{Action: "change", DevPath: "/devices/ADP1", Props: map[string]string{"SUBSYSTEM": "power_supply"}})
+	expect(session.Lid{Displays: 2, External: true})
+	// The events of a box with a lid: closed, opened; a key that repeats.
+	b := &switchBox{}
+	f.boxes["/devices/lid"] = b
+	event := func(kind, code uint16, value int32) []byte {
+		raw := make([]byte, inputEventSize)
+		binary.NativeEndian.PutUint16(raw[inputEventSize-8:], kind)
+		binary.NativeEndian.PutUint16(raw[inputEventSize-6:], code)
+		binary.NativeEndian.PutUint32(raw[inputEventSize-4:], uint32(value))
+		return raw
+	}
+	f.take(b, slices.Concat(event(5, 0, 1), event(0, 0, 0), event(1, 116, 1), event(1, 116, 2), event(1, 30, 1)))
+	expect(session.Sleeps{}, session.Lid{Closed: true, Displays: 2, External: true}, session.Sleeps{}, session.Key{Name: "power", Down: true})
+}
+
+// The machine says what it can do, not what its kernel could do elsewhere.
+func TestSleeps(t *testing.T) {
+	root := t.TempDir()
+	m := New(root)
+	check := func(want ...string) {
+		t.Helper()
+		if got := m.Sleeps(); !reflect.DeepEqual(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	check()
+	tree(t, root, map[string]string{"sys/power/state": "freeze mem disk\n", "sys/power/disk": "[disabled]\n"})
+	check("suspend")
+	tree(t, root, map[string]string{"sys/power/disk": "[platform] shutdown suspend\n", "sys/power/resume": "0:0\n", "sys/class/rtc/rtc0/wakealarm": "",
+		"proc/swaps": "Filename Type Size Used Priority\n/dev/vda2 partition 2000 100 -2\n/dev/zram0 partition 90000 0 5\n", "proc/meminfo": "MemTotal: 9 kB\nActive(anon):  1900 kB\n"})
+	check("suspend")
+	tree(t, root, map[string]string{"sys/power/resume": "254:2\n"})
+	check("suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate")
+	if err := m.Sleep("hybrid-sleep"); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{"sys/power/disk": "suspend", "sys/power/state": "disk"} {
+		if data, err := os.ReadFile(filepath.Join(root, file)); err != nil || !strings.HasPrefix(string(data), want) {
+			t.Errorf("%s: %q, %v", file, data, err)
+		}
+	}
+	tree(t, root, map[string]string{"proc/meminfo": "Active(anon):  1901 kB\n", "sys/power/state": "freeze mem disk\n"})
+	check("suspend")
+	if err := m.Sleep("hibernate"); !errors.Is(err, ErrCannotSleep) {
+		t.Errorf("hibernation without room: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"sync"
 
 	"dynamod/internal/sys/uevent"
 	"dynamod/logind/internal/session"
@@ -17,6 +18,16 @@ type Follower struct {
 	tell  func(session.Event)
 	ears  *uevent.Listener
 	known map[string]bool
+
+	work sync.WaitGroup
+	mu   sync.Mutex
+	// boxes are the devices whose keys and switches are heard, lid what was told last.
+	boxes map[string]*switchBox
+	lid   session.Lid
+}
+
+func newFollower(m *Machine, log *slog.Logger, tell func(session.Event)) *Follower {
+	return &Follower{m: m, log: log, tell: tell, known: map[string]bool{}, boxes: map[string]*switchBox{}, lid: session.Lid{Displays: -1}}
 }
 
 // Follow opens udev's socket. Run tells of what is there, and then of every change.
@@ -25,14 +36,22 @@ func (m *Machine) Follow(log *slog.Logger, tell func(session.Event)) (*Follower,
 	if err != nil {
 		return nil, err
 	}
-	return &Follower{m: m, log: log, tell: tell, ears: ears, known: map[string]bool{}}, nil
+	f := newFollower(m, log, tell)
+	f.ears = ears
+	return f, nil
 }
 
-// Close ends Run.
+// Close ends Run, and all that it has begun. Call it once Run has been called.
 func (f *Follower) Close() { f.ears.Close() }
 
 // Run follows until Close.
 func (f *Follower) Run() {
+	defer func() {
+		for _, b := range f.boxes {
+			b.file.Close()
+		}
+		f.work.Wait()
+	}()
 	f.Scan()
 	for {
 		e, _, dropped, err := f.ears.Next()
@@ -66,6 +85,22 @@ func (f *Follower) Scan() {
 	if err != nil {
 		f.log.Error("the devices of seats are not known", "err", err)
 	}
+	switches := map[string]bool{}
+	err = f.m.db.Tagged(powerTag, func(path string, dev uevent.Device) {
+		if dev.Has(powerTag) {
+			switches[path] = true
+			f.listen(path, &dev)
+		}
+	})
+	if err != nil {
+		f.log.Error("the keys of the machine are not known", "err", err)
+	}
+	for path := range f.boxes {
+		if !switches[path] {
+			f.forget(path)
+		}
+	}
+	f.around()
 	for path := range f.known {
 		if !found[path] {
 			f.tell(session.Detached{Path: path})
@@ -80,6 +115,15 @@ func (f *Follower) Event(e uevent.Event) {
 	if old := e.Props["DEVPATH_OLD"]; e.Action == "move" && f.known[old] {
 		delete(f.known, old)
 		f.tell(session.Detached{Path: old})
+	}
+	switch {
+	case e.Action == "remove":
+		f.forget(e.DevPath)
+	case dev.Has(powerTag):
+		f.listen(e.DevPath, &dev)
+	}
+	if sub := e.Props["SUBSYSTEM"]; sub == "power_supply" || sub == "drm" || dev.Has(powerTag) {
+		f.around()
 	}
 	switch {
 	case e.Action == "remove":

@@ -162,6 +162,23 @@ func (c *Core) takeDevice(e TakeDevice) {
 	c.changed(ASession, s.ID)
 }
 
+// restoreDevices takes over descriptors that were kept. Whether they work is not known:
+// in the background they are muted now; in front, screens are made to work again, and
+// input is believed to.
+func (c *Core) restoreDevices(s *Session, list []Device) {
+	for _, d := range list {
+		if len(s.devices) >= maxDevices || s.devices[d.ID] != nil {
+			continue
+		}
+		if s.devices == nil {
+			s.devices = map[DeviceID]*Device{}
+		}
+		kept := &Device{ID: d.ID, Kind: d.Kind, Live: c.inFront(s)}
+		s.devices[d.ID] = kept
+		c.do(Kept{s.ID, d.ID, kept.Live})
+	}
+}
+
 // inFront says that the devices of a session may work.
 func (c *Core) inFront(s *Session) bool {
 	seat := c.Seats[s.Seat]
@@ -369,10 +386,11 @@ func (c *Core) vtShown(vt uint32) {
 		return
 	}
 	seat.leaving = false
-	again := seat.VT == vt
+	// At the start of logind nobody has switched to it.
+	switched := seat.VT != vt && seat.VT != 0
 	seat.VT = vt
 	c.activate("seat0")
-	if !again && seat.Active == "" && c.prompts(vt) {
+	if switched && seat.Active == "" && c.prompts(vt) {
 		c.do(Prompt{vt})
 	}
 }
@@ -399,7 +417,7 @@ func (c *Core) takeControl(e TakeControl) {
 	}
 	if s.Controller != "" {
 		c.dropAll(s) // the terminal stays as it is
-	} else if c.hasVT(s) {
+	} else if c.hasVT(s) && !c.drawn(s) {
 		c.do(TakeVT{s.VTNr, s.UID})
 	}
 	s.Controller = e.Client
@@ -412,6 +430,12 @@ func (c *Core) hasVT(s *Session) bool {
 	return seat != nil && seat.VTs && s.VTNr > 0
 }
 
+// drawn says that another session on the same terminal is controlled: a greeter and who
+// logs in there.
+func (c *Core) drawn(s *Session) bool {
+	return slices.ContainsFunc(c.OnSeat(s.Seat), func(o *Session) bool { return o != s && o.VTNr == s.VTNr && o.Controller != "" })
+}
+
 // uncontrol takes from the controller of a session what it has.
 func (c *Core) uncontrol(s *Session) {
 	if s.Controller == "" {
@@ -420,8 +444,7 @@ func (c *Core) uncontrol(s *Session) {
 	c.dropAll(s)
 	s.Controller = ""
 	if c.hasVT(s) {
-		// Another session on the same terminal may have it in control.
-		if !slices.ContainsFunc(c.OnSeat(s.Seat), func(o *Session) bool { return o.VTNr == s.VTNr && o.Controller != "" }) {
+		if !c.drawn(s) {
 			c.do(GiveVT{s.VTNr})
 		}
 	}

@@ -109,3 +109,28 @@ func TestPolitePause(t *testing.T) {
 		t.Error("the seat or its session stays without a master")
 	}
 }
+
+// What was kept over a restart of logind goes on in front, and is muted elsewhere.
+func TestRestoredDevices(t *testing.T) {
+	c := New(Limits{Sessions: 8, AutoVTs: 6}, true)
+	do := func(e Event) (out []string) {
+		for _, a := range c.Handle(Now{}, e) {
+			switch a := a.(type) {
+			case Kept, TakeVT, Mute, Resume, Drop, GiveVT, Prompt:
+				out = append(out, fmt.Sprintf("%T%v", a, a)[len("session."):])
+			}
+		}
+		return out
+	}
+	expect(t, do(VTShown{1}))
+	for k, id := range []string{"a", "b"} {
+		got := do(Restore{Session: Session{ID: id, UID: 1000, Leader: 1, Class: "user", Type: "wayland", Original: "tty", Seat: "seat0", VTNr: uint32(k + 1), Controller: ":1." + id},
+			Devices: []Device{{ID: DeviceID{13, 64}, Kind: Input}}})
+		expect(t, got, fmt.Sprintf("TakeVT{%d 1000}", k+1), fmt.Sprintf("Kept{%s {13 64} %v}", id, k == 0))
+	}
+	if c.Sessions["a"].Type != "wayland" {
+		t.Error("the type that the controller has said is lost")
+	}
+	expect(t, do(ClientGone{":1.b"}), "Drop{b {13 64}}", "GiveVT{2}")
+	expect(t, do(VTShown{2}), "Mute{a {13 64}}")
+}

@@ -15,9 +15,11 @@ type (
 		Session Session
 	}
 	// Restore makes a session known that was there before this process.
+	// Devices are those whose descriptors were kept.
 	Restore struct {
 		GID     uint32
 		Session Session
+		Devices []Device
 	}
 	// Opened tells that the units of a session are there, or why not.
 	Opened struct {
@@ -116,6 +118,21 @@ type (
 	}
 	// PowerDone tells that the transition was carried out, or failed.
 	PowerDone struct{}
+	// Schedule asks for a shutdown at a time; Ignore passes block inhibitors.
+	// CancelSchedule is answered with Live if there was one.
+	Schedule struct {
+		Request  uint64
+		Shutdown Scheduled
+		Ignore   bool
+	}
+	CancelSchedule struct{ Request uint64 }
+	// Key tells of one of the machine's keys: power, reboot, suspend or hibernate.
+	Key struct {
+		Name string
+		Down bool
+	}
+	// Sleeps tells which ways to sleep the machine has.
+	Sleeps struct{ Verbs []string }
 	// Tick tells that Deadline has come.
 	Tick struct{}
 )
@@ -150,6 +167,11 @@ func (Inhibit) event()        {}
 func (InhibitorGone) event()  {}
 func (Power) event()          {}
 func (PowerDone) event()      {}
+func (Schedule) event()       {}
+func (CancelSchedule) event() {}
+func (Key) event()            {}
+func (Lid) event()            {}
+func (Sleeps) event()         {}
 func (Tick) event()           {}
 
 type (
@@ -168,6 +190,13 @@ type (
 	}
 	// Took keeps the descriptor of a device, as live or muted.
 	Took struct {
+		ID     string
+		Device DeviceID
+		Live   bool
+	}
+	// Kept is Took for a descriptor from before a restart, of which it is not known
+	// whether it works.
+	Kept struct {
 		ID     string
 		Device DeviceID
 		Live   bool
@@ -244,6 +273,23 @@ type (
 		Transition Transition
 		Begin      bool
 	}
+	// RemoveIPC removes what a user who has logged out has left in the kernel.
+	RemoveIPC struct{ UID uint32 }
+	// SaveSchedule writes down what Core.Scheduled is.
+	SaveSchedule struct{}
+	// Announce tells everybody on a terminal of a shutdown in Left microseconds, or
+	// that it is cancelled.
+	Announce struct {
+		Shutdown  Scheduled
+		Left      int64
+		Cancelled bool
+	}
+	// Logins lets users log in, or not (/run/nologin).
+	Logins struct{ Open bool }
+	// LockAll asks all sessions to lock their screens.
+	LockAll struct{}
+	// Note is what a key, the lid or idleness led to, for the log.
+	Note struct{ Setting, Text string }
 	// Execute carries a transition out.
 	Execute struct{ Transition Transition }
 )
@@ -258,27 +304,34 @@ const (
 	ASeat
 )
 
-func (Refuse) action()    {}
-func (Grant) action()     {}
-func (Took) action()      {}
-func (Mute) action()      {}
-func (Resume) action()    {}
-func (Drop) action()      {}
-func (Paused) action()    {}
-func (ShowVT) action()    {}
-func (TakeVT) action()    {}
-func (GiveVT) action()    {}
-func (LeaveVT) action()   {}
-func (Prompt) action()    {}
-func (Access) action()    {}
-func (OpenUser) action()  {}
-func (Open) action()      {}
-func (CloseUser) action() {}
-func (StopScope) action() {}
-func (Abandon) action()   {}
-func (Forget) action()    {}
-func (Appeared) action()  {}
-func (Vanished) action()  {}
-func (Changed) action()   {}
-func (Prepare) action()   {}
-func (Execute) action()   {}
+func (Refuse) action()       {}
+func (Grant) action()        {}
+func (Took) action()         {}
+func (Kept) action()         {}
+func (Mute) action()         {}
+func (Resume) action()       {}
+func (Drop) action()         {}
+func (Paused) action()       {}
+func (ShowVT) action()       {}
+func (TakeVT) action()       {}
+func (GiveVT) action()       {}
+func (LeaveVT) action()      {}
+func (Prompt) action()       {}
+func (Access) action()       {}
+func (OpenUser) action()     {}
+func (Open) action()         {}
+func (CloseUser) action()    {}
+func (StopScope) action()    {}
+func (Abandon) action()      {}
+func (Forget) action()       {}
+func (Appeared) action()     {}
+func (Vanished) action()     {}
+func (Changed) action()      {}
+func (Prepare) action()      {}
+func (RemoveIPC) action()    {}
+func (SaveSchedule) action() {}
+func (Announce) action()     {}
+func (Logins) action()       {}
+func (LockAll) action()      {}
+func (Note) action()         {}
+func (Execute) action()      {}

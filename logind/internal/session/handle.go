@@ -10,6 +10,7 @@ import (
 const (
 	ErrNoSession    = "org.freedesktop.login1.NoSuchSession"
 	ErrNoSeat       = "org.freedesktop.login1.NoSuchSeat"
+	ErrBlocked      = "org.freedesktop.login1.BlockedByInhibitorLock"
 	ErrProgress     = "org.freedesktop.login1.OperationInProgress"
 	errInvalid      = "org.freedesktop.DBus.Error.InvalidArgs"
 	errLimits       = "org.freedesktop.DBus.Error.LimitsExceeded"
@@ -110,6 +111,16 @@ func (c *Core) Handle(now Now, e Event) []Action {
 		c.power(e)
 	case PowerDone:
 		c.powerDone()
+	case Schedule:
+		c.schedule(e)
+	case CancelSchedule:
+		c.cancelSchedule(e)
+	case Key:
+		c.key(e)
+	case Lid:
+		c.setLid(e)
+	case Sleeps:
+		c.Sleeps = e.Verbs
 	case Tick:
 		c.tick()
 	default:
@@ -212,14 +223,15 @@ func (c *Core) create(e Create) {
 		c.grant(&s)
 		return
 	}
-	c.begin(u)
+	c.beginUser(u)
 	if u.Ready && !u.Stopping {
 		c.open(&s)
 	}
 	c.changed(AUser, uidText(s.UID), "Sessions", "State", "Display")
 }
 
-// restore takes over a session that runs: its user's units and its scope are there.
+// restore takes over a session that runs: its user's units and its scope are there. Its
+// controller is believed to be there too, until ClientGone says otherwise.
 func (c *Core) restore(e Restore) {
 	s := e.Session
 	if c.Sessions[s.ID] != nil {
@@ -228,8 +240,10 @@ func (c *Core) restore(e Restore) {
 	if s.Original == "" {
 		s.Original = s.Type
 	}
-	s.Type = s.Original // its controller has to take control anew
-	s.Stage, s.scoped, s.IdleSince = Running, s.HasScope(), c.now
+	if s.Controller == "" {
+		s.Type = s.Original
+	}
+	s.Stage, s.scoped, s.IdleSince, s.devices = Running, s.HasScope(), c.now, nil
 	c.Sessions[s.ID] = &s
 	u := c.Users[s.UID]
 	if u == nil {
@@ -238,13 +252,19 @@ func (c *Core) restore(e Restore) {
 		c.do(Appeared{AUser, uidText(s.UID)})
 	}
 	c.do(Appeared{ASession, s.ID})
+	if s.Controller != "" && c.hasVT(&s) && !c.drawn(&s) {
+		c.do(TakeVT{s.VTNr, s.UID})
+	}
 	c.activate(s.Seat)
+	if s.Controller != "" {
+		c.restoreDevices(&s, e.Devices)
+	}
 	c.changed(AUser, uidText(s.UID))
 	c.collect(u)
 }
 
-// begin starts a user's units, now or after they have stopped.
-func (c *Core) begin(u *User) {
+// beginUser starts a user's units, now or after they have stopped.
+func (c *Core) beginUser(u *User) {
 	if !u.Started && !u.Stopping {
 		u.Started = true
 		c.do(OpenUser{u.UID})
@@ -392,7 +412,7 @@ func (c *Core) userClosed(uid uint32) {
 	}
 	u.Stopping, u.Started, u.Ready = false, false, false
 	if u.Linger || slices.ContainsFunc(c.Of(uid), (*Session).pins) {
-		c.begin(u) // somebody came while it was closing
+		c.beginUser(u) // somebody came while it was closing
 		return
 	}
 	// What was left running at logout may go on (KillUserProcesses=no).
@@ -401,10 +421,20 @@ func (c *Core) userClosed(uid uint32) {
 			c.ended(s.ID, true)
 		}
 	}
+	if c.Limits.RemoveIPC && uid >= firstUser && uid != nobodyID {
+		c.do(RemoveIPC{uid})
+	}
 	if c.Users[uid] == u {
 		c.collect(u)
 	}
 }
+
+// firstUser is the first number of a person (login.defs(5), UID_MIN), nobodyID that of
+// nobody; objects of system users are their services'.
+const (
+	firstUser = 1000
+	nobodyID  = 65534
+)
 
 func (c *Core) setLinger(e SetLinger) {
 	u := c.Users[e.UID]
@@ -418,7 +448,7 @@ func (c *Core) setLinger(e SetLinger) {
 	}
 	u.Linger = e.Linger
 	if e.Linger {
-		c.begin(u)
+		c.beginUser(u)
 	}
 	c.collect(u)
 	if c.Users[e.UID] == u {
@@ -499,6 +529,17 @@ func (c *Core) Deadline() int64 {
 			at(seat.until)
 		}
 	}
+	for _, since := range c.pressed {
+		at(since + longPress)
+	}
+	if c.Lid.Closed && c.now.Mono < c.holdoff {
+		at(c.holdoff)
+	}
+	at(c.scheduleDeadline())
+	at(c.idleDue())
+	for _, s := range c.Sessions {
+		at(c.stopDue(s))
+	}
 	return d
 }
 
@@ -518,5 +559,12 @@ func (c *Core) tick() {
 	for _, id := range c.SeatIDs() {
 		c.switched(id)
 	}
+	c.keysTick()
+	if c.holdoff != 0 && c.now.Mono >= c.holdoff {
+		c.holdoff = 0
+		c.lid()
+	}
+	c.scheduleTick()
+	c.idleTick()
 	c.powerTick()
 }

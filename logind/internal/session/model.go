@@ -16,6 +16,8 @@ type Limits struct {
 	PerUser int
 	// InhibitDelay is InhibitDelayMaxSec=, UserStopDelay is UserStopDelaySec=.
 	InhibitDelay, UserStopDelay int64
+	// RemoveIPC is RemoveIPC=.
+	RemoveIPC bool
 	// PauseDelay is how long a controller has to pause its devices on a seat without
 	// terminals.
 	PauseDelay int64
@@ -134,18 +136,29 @@ type Core struct {
 	Inhibitors map[uint64]*Inhibitor
 	// Pending is the power transition that waits for delays or runs; nil for none.
 	Pending *Transition
+	// Scheduled is the shutdown to come, nil for none.
+	Scheduled *Scheduled
+	// Handling is what keys, lid and idleness do; Sleeps how the machine can sleep.
+	Handling Handling
+	Sleeps   []string
+	Lid      Lid
 
-	machine   map[string]Attached
-	counter   uint64 // of sessions without audit id
-	inhibited uint64 // last id of an inhibitor
-	out       []Action
-	now       Now
+	closed  bool             // logins are refused
+	pressed map[string]int64 // since when keys are down
+	// holdoff is until when the lid is not looked at, idleFrom from when idleness
+	// counts, both since boot.
+	holdoff, idleFrom int64
+	machine           map[string]Attached
+	counter           uint64 // of sessions without audit id
+	inhibited         uint64 // last id of an inhibitor
+	out               []Action
+	now               Now
 }
 
 // New has seat0, which always exists.
 func New(l Limits, vts bool) *Core {
 	return &Core{Limits: l, Sessions: map[string]*Session{}, Users: map[uint32]*User{}, Inhibitors: map[uint64]*Inhibitor{},
-		Seats: map[string]*Seat{"seat0": {ID: "seat0", VTs: vts, owner: -1}}, machine: map[string]Attached{}}
+		Seats: map[string]*Seat{"seat0": {ID: "seat0", VTs: vts, owner: -1}}, machine: map[string]Attached{}, pressed: map[string]int64{}}
 }
 
 // Sorted are the sessions that pass, the oldest first.

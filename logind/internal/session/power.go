@@ -133,6 +133,9 @@ func (c *Core) inhibitorGone(id uint64) {
 		return
 	}
 	delete(c.Inhibitors, id)
+	if slices.Contains(i.What, "idle") {
+		c.idleFrom = c.now.Mono // the time counts from here (logind.conf(5), IdleAction=)
+	}
 	c.toldInhibited(i.Mode)
 	c.powerTick()
 }
@@ -144,12 +147,18 @@ func (c *Core) power(e Power) {
 		return
 	}
 	if b := c.Blocker(t.What(), t.UID); b != nil && !t.Ignore {
-		c.refuse(e.Request, "org.freedesktop.login1.BlockedByInhibitorLock", "Operation denied due to active block inhibitor")
+		c.refuse(e.Request, ErrBlocked, "Operation denied due to active block inhibitor")
 		return
 	}
+	c.do(Grant{Request: e.Request})
+	c.begin(&t)
+}
+
+// begin begins a transition that nobody is in the way of.
+func (c *Core) begin(t *Transition) {
 	t.until, t.running = c.now.Mono+c.Limits.InhibitDelay, false
-	c.Pending = &t
-	c.do(Grant{Request: e.Request}, Prepare{t, true})
+	c.Pending = t
+	c.do(Prepare{*t, true})
 	c.powerTick()
 }
 
@@ -177,4 +186,12 @@ func (c *Core) powerDone() {
 	t := *c.Pending
 	c.Pending = nil
 	c.do(Prepare{t, false})
+	c.logins(true) // a shutdown that failed
+	if t.What() == "sleep" {
+		// Screens and docks are found again after the lid is (HoldoffTimeoutSec=).
+		c.holdoff, c.idleFrom = c.now.Mono+c.Handling.Holdoff, c.now.Mono
+	}
 }
+
+// Started is the moment from which on the lid is looked at.
+func (c *Core) Started(now Now) { c.holdoff = now.Mono + c.Handling.Holdoff }

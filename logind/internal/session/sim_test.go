@@ -29,6 +29,8 @@ type world struct {
 	taken map[handle]bool
 	vts   map[uint32]bool
 	owner map[string]int64
+	// closed says that logins are refused, begun that something began in this event.
+	closed, begun bool
 }
 
 type handle struct {
@@ -39,6 +41,7 @@ type handle struct {
 func (w *world) handle(e Event) {
 	w.now.Mono++
 	w.now.Wall++
+	w.begun = false
 	for _, a := range w.c.Handle(w.now, e) {
 		switch a := a.(type) {
 		case Refuse:
@@ -65,7 +68,15 @@ func (w *world) handle(e Event) {
 				w.t.Fatalf("%s vanishes without having been", key)
 			}
 			delete(w.visible, key)
+		case Logins:
+			if a.Open != w.closed {
+				w.t.Fatalf("logins become open=%v and were closed=%v", a.Open, w.closed)
+			}
+			w.closed = !a.Open
+		case LockAll:
+			w.begun = true
 		case Prepare:
+			w.begun = w.begun || a.Begin
 			if a.Begin == (w.prepared != "") {
 				w.t.Fatalf("Prepare %v while %q is prepared", a.Begin, w.prepared)
 			}
@@ -84,6 +95,12 @@ func (w *world) handle(e Event) {
 			h := handle{a.ID, a.Device}
 			if _, there := w.taken[h]; there {
 				w.t.Fatalf("%v is taken twice", h)
+			}
+			w.taken[h] = a.Live
+		case Kept:
+			h := handle{a.ID, a.Device}
+			if _, there := w.taken[h]; there {
+				w.t.Fatalf("%v is kept twice", h)
 			}
 			w.taken[h] = a.Live
 		case Mute:
@@ -268,6 +285,12 @@ func (w *world) check() {
 			w.t.Fatalf("user %d is about to be stopped with session %s", s.UID, id)
 		}
 	}
+	if c.Scheduled != nil && c.Scheduled.At < w.now.Wall-recheck {
+		w.t.Fatalf("%v is overdue", c.Scheduled)
+	}
+	if w.closed && (c.Scheduled == nil || c.Scheduled.At-w.now.Wall > closing) && c.Pending == nil {
+		w.t.Fatalf("logins are refused for nothing")
+	}
 	if len(c.Sessions) > c.Limits.Sessions || len(c.Inhibitors) > c.Limits.Inhibitors {
 		w.t.Fatalf("%d sessions, %d inhibitors", len(c.Sessions), len(c.Inhibitors))
 	}
@@ -290,6 +313,11 @@ func TestHistories(t *testing.T) {
 		w := &world{t: t, c: New(l, rapid.Bool().Draw(t, "vts")), waiting: map[uint64]bool{}, scopes: map[string]bool{},
 			held: map[string]bool{}, users: map[uint32]bool{}, visible: map[string]bool{},
 			taken: map[handle]bool{}, vts: map[uint32]bool{}, owner: map[string]int64{}}
+		w.c.Sleeps = []string{"suspend"}
+		w.c.Handling = Handling{Do: map[string]string{"HandlePowerKey": "poweroff", "HandlePowerKeyLongPress": rapid.SampledFrom([]string{"ignore", "lock"}).Draw(t, "long"),
+			"HandleLidSwitch": "sleep", "HandleLidSwitchDocked": "ignore", "IdleAction": rapid.SampledFrom([]string{"ignore", "suspend"}).Draw(t, "idle action")},
+			Ignore: map[string]bool{"LidSwitch": true}, Holdoff: 10, IdleAfter: 40, StopIdle: int64(rapid.IntRange(0, 1).Draw(t, "stop")) * 90, Sleep: []string{"suspend"}}
+		w.c.Started(w.now)
 		some := func(name string) string {
 			ids := []string{"nobody"}
 			for _, s := range w.c.Sorted(func(*Session) bool { return true }) {
@@ -299,7 +327,7 @@ func TestHistories(t *testing.T) {
 		}
 		uid := func() uint32 { return uint32(rapid.IntRange(0, 3).Draw(t, "uid")) }
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
-			switch rapid.IntRange(0, 18).Draw(t, "what") {
+			switch rapid.IntRange(0, 21).Draw(t, "what") {
 			case 0, 1, 2:
 				s := Session{UID: uid(), Leader: int32(rapid.IntRange(0, 9).Draw(t, "leader")), Audit: uint32(rapid.IntRange(0, 3).Draw(t, "audit")),
 					Class: rapid.SampledFrom(append(classes, "", "other")).Draw(t, "class"), Type: rapid.SampledFrom(types).Draw(t, "type"),
@@ -353,8 +381,37 @@ func TestHistories(t *testing.T) {
 					id := some("switch")
 					w.ask(func(r uint64) Event { return Switch{r, id} })
 				}
+			case 19:
+				if rapid.IntRange(0, 3).Draw(t, "cancel") == 0 {
+					w.ask(func(r uint64) Event { return CancelSchedule{r} })
+				} else {
+					n := Scheduled{Kind: rapid.SampledFrom([]string{"poweroff", "dry-reboot", "suspend"}).Draw(t, "kind"), UID: uid(),
+						At: w.now.Wall + minute*int64(rapid.IntRange(-1, 12).Draw(t, "minutes"))}
+					w.ask(func(r uint64) Event { return Schedule{Request: r, Shutdown: n} })
+				}
+			case 20:
+				low, high := false, false
+				for _, i := range w.c.Inhibitors {
+					low = low || i.Mode != "delay" && slices.Contains(i.What, "handle-power-key")
+					high = high || i.Mode != "delay" && slices.Contains(i.What, "shutdown")
+				}
+				w.handle(Key{"power", rapid.Bool().Draw(t, "down")})
+				if w.begun && (low || high) {
+					w.t.Fatalf("the power key acts although it is inhibited: %v %v", low, high)
+				}
+			case 21:
+				low := false
+				for _, i := range w.c.Inhibitors {
+					low = low || i.Mode != "delay" && slices.Contains(i.What, "handle-lid-switch")
+				}
+				w.handle(Lid{Closed: rapid.Bool().Draw(t, "closed"), Docked: rapid.Bool().Draw(t, "docked"), Displays: 1})
+				if w.begun && (low || w.c.Lid.Docked) {
+					w.t.Fatalf("the lid acts: inhibited %v, docked %v", low, w.c.Lid.Docked)
+				}
 			case 13:
-				switch rapid.IntRange(0, 5).Draw(t, "other") {
+				switch rapid.IntRange(0, 6).Draw(t, "other") {
+				case 6:
+					w.handle(SetIdle{some("idles"), rapid.Bool().Draw(t, "idle")})
 				case 4:
 					w.handle(SetType{some("typed"), ":1.1", rapid.SampledFrom(append(types, "tv")).Draw(t, "new type")})
 				case 5:
@@ -365,7 +422,10 @@ func TestHistories(t *testing.T) {
 						if w.c.Users[uid] == nil {
 							w.users[uid] = true
 						}
-						w.handle(Restore{Session: Session{ID: id, UID: uid, Leader: 1, Class: "user", Type: "tty"}})
+						w.handle(Restore{Session: Session{ID: id, UID: uid, Leader: 1, Class: "user", Type: "wayland", Original: "tty",
+							Seat: rapid.SampledFrom([]string{"", "seat0"}).Draw(t, "restored at"), VTNr: uint32(rapid.IntRange(1, 3).Draw(t, "restored on")),
+							Controller: rapid.SampledFrom([]string{"", ":1.1"}).Draw(t, "controlled")},
+							Devices: []Device{{ID: DeviceID{226, 0}}, {ID: DeviceID{226, 1}, Kind: Input}}})
 					}
 				case 0:
 					w.handle(TakeControl{some("control"), rapid.SampledFrom([]string{":1.1", ":1.2"}).Draw(t, "client"), rapid.Bool().Draw(t, "force")})
@@ -374,8 +434,7 @@ func TestHistories(t *testing.T) {
 				case 2:
 					w.handle(SetLinger{UID: uid(), Linger: rapid.Bool().Draw(t, "linger")})
 				case 3:
-					w.now.Mono += 30
-					w.handle(Tick{})
+					w.tick()
 				}
 			}
 		}
@@ -383,10 +442,26 @@ func TestHistories(t *testing.T) {
 	})
 }
 
+// tick lets the time pass until something is due, or a little.
+func (w *world) tick() {
+	wait := int64(30)
+	if d := w.c.Deadline(); d > w.now.Mono {
+		wait = d - w.now.Mono
+	}
+	w.now.Mono += wait
+	w.now.Wall += wait
+	w.handle(Tick{})
+}
+
 // finish lets everybody leave and everything happen.
 func (w *world) finish() {
 	for uid := range uint32(4) {
 		w.handle(SetLinger{UID: uid})
+	}
+	w.ask(func(r uint64) Event { return CancelSchedule{r} })
+	w.c.Handling = Handling{}
+	for _, name := range []string{"power", "reboot"} {
+		w.handle(Key{name, false})
 	}
 	for _, path := range []string{"/a", "/b", "/c"} {
 		w.handle(Detached{Path: path})
@@ -396,9 +471,8 @@ func (w *world) finish() {
 			w.act(0, false)
 			continue
 		}
-		if d := w.c.Deadline(); d != 0 {
-			w.now.Mono = max(w.now.Mono, d)
-			w.handle(Tick{})
+		if w.c.Deadline() != 0 {
+			w.tick()
 			continue
 		}
 		if all := w.c.Sorted(func(*Session) bool { return true }); len(all) > 0 {

@@ -1,0 +1,111 @@
+package api
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"dynamod/internal/bus"
+	"dynamod/internal/sys/pidfd"
+	"dynamod/internal/testkit"
+	"dynamod/logind/internal/session"
+)
+
+func TestKeptNames(t *testing.T) {
+	h := handle{"c1", session.DeviceID{Major: 226, Minor: 1}}
+	if got, ok := parseKept(h.keptName()); !ok || got != h {
+		t.Errorf("%s is %v, %v", h.keptName(), got, ok)
+	}
+	for _, bad := range []string{"", "session-", "session--device-1-2", "session-a-device-1", "session-a-device-1-2-3", "session-a-device-01-2", "x-a-device-1-2"} {
+		if h, ok := parseKept(bad); ok {
+			t.Errorf("%q is %v", bad, h)
+		}
+	}
+}
+
+// A compositor goes on over a restart of logind, if it is on the bus that it was on; what
+// was kept for nobody is let go.
+func TestControlIsRestored(t *testing.T) {
+	r := begin(t)
+	var id string
+	if err := r.conn.BusObject().Call("org.freedesktop.DBus.GetId", 0).Store(&id); err != nil {
+		t.Fatal(err)
+	}
+	r.server.Close()
+	for _, busID := range []string{id, "another"} {
+		kept := map[string]*os.File{}
+		for _, name := range []string{"session-r1-device-226-0", "session-r1-device-13-64", "session-gone-device-13-64", "garbage"} {
+			f, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Close()
+			kept[name] = f
+			if err := r.store.Keep(name, f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		hw := &fakeHardware{}
+		vts := &fakeTerminals{hw: hw, front: 1}
+		units := &fakeUnits{}
+		s := New(units, Options{Root: r.root, PerUser: 3, Hardware: hw, Terminals: vts, Store: r.store, Kept: kept}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		units.gone = s.unitGone
+		leader := r.leader()
+		fd, err := pidfd.Open(leader.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// pam_systemd holds the FIFO.
+		if err := unix.Mkfifo(s.fifoPath("r1"), 0o600); err != nil && err != unix.EEXIST {
+			t.Fatal(err)
+		}
+		fifo, err := os.OpenFile(s.fifoPath("r1"), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer fifo.Close()
+		s.shown()
+		s.bus = busID
+		s.takeOver(session.Session{ID: "r1", UID: 1000, User: "ada", Leader: int32(leader.Process.Pid), Class: "user", Type: "wayland", Original: "tty",
+			Seat: "seat0", VTNr: 1, Controller: r.conn.Names()[0]}, os.NewFile(uintptr(fd), "leader"))
+		s.dropKept()
+		// The screen is made ours again; the keyboard works as it did.
+		if got, want := hw.since(0), []string{"take tty1 1000", "access seat0 -1 1000", "wake card0"}; !reflect.DeepEqual(got[:2], want[:2]) || !slices.Contains(got, "wake card0") || slices.Contains(got, "mute event0") {
+			t.Errorf("%q", got)
+		}
+		left := r.store.take()
+		if len(left) != 2 || left["session-r1-device-226-0"] == nil || left["session-r1-device-13-64"] == nil {
+			t.Errorf("kept are %v", left)
+		}
+		joined := make(chan bool, 1)
+		ended := make(chan struct{})
+		go func() {
+			s.Service().Join(bus.Bus{Address: r.socket, Names: []string{Name}, Heard: s.Heard, Joined: func(c *bus.Client) { s.Joined(c); joined <- true }})
+			close(ended)
+		}()
+		testkit.Receive(t, joined, "login1 joins the bus")
+		if busID == id {
+			// What the controller alone may do, it may.
+			c := r.conn.Object(Name, sessionPath("r1"))
+			if err := c.Call(ifacePrefix+"Session.ReleaseDevice", 0, uint32(13), uint32(64)).Err; err != nil {
+				t.Errorf("the controller is not in control: %v", err)
+			}
+			if text := r.read("sessions/r1"); !strings.Contains(text, "BUS="+id+"\n") || !strings.Contains(text, "TYPE=wayland\n") {
+				t.Errorf("the session's file:\n%s", text)
+			}
+		} else {
+			testkit.Eventually(t, "a name of another bus controls nothing", func() bool {
+				text := r.read("sessions/r1")
+				return !strings.Contains(text, "CONTROLLER=") && len(r.store.take()) == 0
+			})
+		}
+		s.Close()
+		<-ended
+	}
+}
