@@ -31,9 +31,11 @@ type Message struct {
 	// Status is STATUS=, a line of valid UTF-8; nil when absent.
 	Status *string
 	// Errno, BusError and ExitStatus tell people about a failure.
-	Errno      int
-	BusError   string
-	ExitStatus *uint8
+	Errno    int
+	BusError string
+	// VarlinkError is the error of a Varlink call, from systemd 257 on.
+	VarlinkError string
+	ExitStatus   *uint8
 	// MainPID is MAINPID=, 0 when absent.
 	MainPID int
 	// Watchdog is WATCHDOG=1, WatchdogTrigger is WATCHDOG=trigger.
@@ -140,6 +142,11 @@ func (m *Message) assign(key, value string) bool {
 			return false
 		}
 		m.Errno = int(n)
+	case "VARLINKERROR":
+		if !utf8.ValidString(value) {
+			return false
+		}
+		m.VarlinkError = value
 	case "BUSERROR":
 		if !utf8.ValidString(value) {
 			return false
@@ -253,6 +260,7 @@ func (m *Message) String() string {
 	}
 	flag(m.Errno != 0, "ERRNO", strconv.Itoa(m.Errno))
 	flag(m.BusError != "", "BUSERROR", m.BusError)
+	flag(m.VarlinkError != "", "VARLINKERROR", m.VarlinkError)
 	if m.ExitStatus != nil {
 		line("EXIT_STATUS", strconv.Itoa(int(*m.ExitStatus)))
 	}

@@ -26,7 +26,7 @@ func TestParse(t *testing.T) {
 		{"last of two", "STATUS=a\nSTATUS=b\nMAINPID=1\nMAINPID=x", Message{Status: ptr("b"), MainPID: 1, Bad: []string{"MAINPID"}}},
 		{"reload", "RELOADING=1\nMONOTONIC_USEC=1500", Message{Reloading: true, Monotonic: 1500 * time.Microsecond}},
 		{"stopping", "STOPPING=1", Message{Stopping: true}},
-		{"failure", "ERRNO=2\nBUSERROR=org.x.Y\nEXIT_STATUS=7", Message{Errno: 2, BusError: "org.x.Y", ExitStatus: ptr[uint8](7)}},
+		{"failure", "ERRNO=2\nBUSERROR=org.x.Y\nVARLINKERROR=org.x.Z\nEXIT_STATUS=7", Message{Errno: 2, BusError: "org.x.Y", VarlinkError: "org.x.Z", ExitStatus: ptr[uint8](7)}},
 		{"exit status 0", "EXIT_STATUS=0", Message{ExitStatus: ptr[uint8](0)}},
 		{"exit status 256", "EXIT_STATUS=256", Message{Bad: []string{"EXIT_STATUS"}}},
 		{"pid 0", "MAINPID=0", Message{Bad: []string{"MAINPID"}}},

@@ -128,6 +128,14 @@ func TestSetProperty(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(r.run, "units.control", "web.service.d", "50-TasksMax.conf")); err != nil {
 		t.Error(err)
 	}
+	// Units that are always there have no file, and take drop-ins all the same.
+	if _, err := call[ipc.Done](t, c, ipc.VerbSetProperty, ipc.SetPropertyArgs{Unit: "-.slice", Runtime: true,
+		Settings: []ipc.Setting{{Section: "Slice", Key: "CPUWeight", Value: "90"}}}); err != nil {
+		t.Errorf("-.slice: %v", err)
+	}
+	if got := shown("-.slice", "CPUWeight"); got != "90" {
+		t.Errorf("CPUWeight of -.slice is %q", got)
+	}
 	// It is still so after a reload: the drop-ins are configuration.
 	if _, err := call[ipc.ReloadResult](t, c, ipc.VerbDaemonReload, ipc.ReloadArgs{}); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 
 	"dynamod/internal/ipc"
 	"dynamod/internal/sys/cgroup"
+	"dynamod/internal/unit"
 	"dynamod/svmgr/internal/api"
 	"dynamod/svmgr/internal/core"
 	"dynamod/svmgr/internal/loop"
@@ -253,6 +254,12 @@ func (m *manager) Hold(name string, pids []int32) error {
 
 // LetGo implements api.World.
 func (m *manager) LetGo(name string) { m.world.LetGo(name) }
+
+// Clean implements api.World.
+func (m *manager) Clean(u *unit.Unit, what []string) error { return m.world.Clean(u, what) }
+
+// Reconfigure implements api.World.
+func (m *manager) Reconfigure(from, to *unit.Unit) error { return m.world.Reconfigure(from, to) }
 
 // Attach implements api.World.
 func (m *manager) Attach(name, subgroup string, pids []int32) error {

@@ -43,7 +43,7 @@ func (m *manager) SetProperty(name string, settings []ipc.Setting, runtime bool)
 	m.changingFiles.Lock()
 	defer m.changingFiles.Unlock()
 	before, _ := m.loader().One(name)
-	if before.Load != unit.Loaded || before.Path == "" {
+	if before.Load != unit.Loaded || before.Path == "" && !before.Perpetual {
 		return m.setTransient(name, lines)
 	}
 	dir := m.control[0]

@@ -108,10 +108,11 @@ func (p *Property) value(object any) (dbus.Variant, error) {
 	if err != nil {
 		return dbus.Variant{}, err
 	}
-	if got := dbus.SignatureOf(v).String(); got != p.Type {
+	sig := dbus.SignatureOf(v)
+	if got := sig.String(); got != p.Type {
 		panic(fmt.Sprintf("property %s has a value of signature %q; want %q", p.Name, got, p.Type))
 	}
-	return dbus.MakeVariant(v), nil
+	return dbus.MakeVariantWithSignature(v, sig), nil
 }
 
 // change is what is to be told of one object's interface.

@@ -288,14 +288,15 @@ func (s *stream) send(msg *dbus.Message, reply chan<- *message) (uint32, error) 
 		return 0, s.failed
 	}
 	s.out.Reset()
-	// How many descriptors belong to it stands in the header, or the other side takes
-	// none of them (D-Bus specification, "Header Fields").
-	if n, err := msg.CountFds(); err != nil {
-		return 0, fmt.Errorf("encode message: %w", err)
-	} else if n > 0 {
-		msg.Headers[dbus.FieldUnixFDs] = dbus.MakeVariant(uint32(n))
-	}
 	fds, err := msg.EncodeToWithFDs(&s.out, native)
+	if err == nil && len(fds) > 0 {
+		// How many descriptors belong to it stands in the header, or the other side
+		// takes none of them (D-Bus specification, "Header Fields"). Most messages have
+		// none, and counting first costs as much as the message.
+		msg.Headers[dbus.FieldUnixFDs] = dbus.MakeVariant(uint32(len(fds)))
+		s.out.Reset()
+		fds, err = msg.EncodeToWithFDs(&s.out, native)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("encode message: %w", err)
 	}

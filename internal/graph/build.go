@@ -19,7 +19,7 @@ func Build(set *unit.Set, cfg Config) (*Graph, []diag.Diag) {
 		traits: make([]traits, 0, n+16),
 		byName: make(map[string]Index, n+n/4+16),
 		mounts: map[string]Index{},
-		below:  map[Index][]string{},
+		below:  map[Index][]pathNeed{},
 	}
 	for _, u := range set.Units {
 		if u.Load != unit.Merged {

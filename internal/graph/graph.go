@@ -19,7 +19,7 @@ type Graph struct {
 	mounts map[string]Index
 	// below are the paths that units asked mounts for, by unit: only those need
 	// another look when a mount point appears.
-	below map[Index][]string
+	below map[Index][]pathNeed
 	// free are the indices of removed units.
 	free []Index
 	// born are the units that intern made since Add began: they need their own

@@ -36,8 +36,8 @@ func (e *emitter) below(path string, rel Rel, r rule) {
 	if !strings.HasPrefix(path, "/") {
 		return
 	}
-	if !slices.Contains(e.g.below[e.i], path) {
-		e.g.below[e.i] = append(e.g.below[e.i], path)
+	if need := (pathNeed{path, rel.Has(Requires)}); !slices.Contains(e.g.below[e.i], need) {
+		e.g.below[e.i] = append(e.g.below[e.i], need)
 	}
 	at := func(prefix string) {
 		i, ok := e.g.mounts[prefix]
@@ -60,13 +60,32 @@ func (e *emitter) below(path string, rel Rel, r rule) {
 	}
 }
 
+// pathNeed is a path that a unit needs mounts for: it requires them, or only wants them.
+type pathNeed struct {
+	path     string
+	required bool
+}
+
+// MountsFor are the paths that unit i needs mounts for, those that were implied as
+// well: what it requires and what it wants (systemd.unit(5), RequiresMountsFor=).
+func (g *Graph) MountsFor(i Index) (requires, wants []string) {
+	for _, p := range g.below[i] {
+		if p.required {
+			requires = append(requires, p.path)
+		} else {
+			wants = append(wants, p.path)
+		}
+	}
+	return requires, wants
+}
+
 // belowMount are the units that asked for a path at or below a mount point, in
 // order.
 func (g *Graph) belowMount(point string) []Index {
 	var out []Index
 	for i, paths := range g.below {
 		for _, p := range paths {
-			if rest, ok := strings.CutPrefix(p, point); ok && (rest == "" || rest[0] == '/' || point == "/") {
+			if rest, ok := strings.CutPrefix(p.path, point); ok && (rest == "" || rest[0] == '/' || point == "/") {
 				out = append(out, i)
 				break
 			}

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"path"
@@ -85,33 +86,50 @@ type work struct {
 
 // Run does verb to all units, or to none of them if one cannot be done.
 func Run(verb Verb, names []string, o Options) (*Result, error) {
-	w, err := begin(o)
+	return run(o, func(w *work) error {
+		do, ok := map[Verb]func(string) error{Enable: w.enable, Disable: w.disable, Mask: w.mask, Unmask: w.unmask, SetDefault: w.setDefault}[verb]
+		if !ok {
+			panic("no such verb: " + string(verb))
+		}
+		return w.each(names, do)
+	})
+}
+
+// run opens the tree, has changes planned and carries all of them out, or none if one
+// cannot be done.
+func run(o Options, plan func(*work) error) (*Result, error) {
+	o.Root = cmp.Or(o.Root, "/")
+	t, err := tree.Open(tree.Options{Root: o.Root, User: o.User})
 	if err != nil {
 		return nil, err
 	}
-	defer w.disk.close()
+	d, err := openDisk(o.Root)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	w := &work{o: o, dirs: dirsOf(o), tree: t, disk: d, seen: map[string]bool{}, res: Result{Changes: []Change{}}}
+	if err := plan(w); err != nil {
+		return nil, err
+	}
+	if o.DryRun {
+		return &w.res, nil
+	}
+	return &w.res, d.apply(w.res.Changes)
+}
+
+// each does the same with all units, by their full names.
+func (w *work) each(names []string, do func(full string) error) error {
 	for _, name := range names {
 		full, err := unitname.Mangle(name, unitname.Service)
 		if err != nil {
-			return nil, refuse("", "%s is no unit name", diag.Clip(name))
+			return refuse("", "%s is no unit name", diag.Clip(name))
 		}
-		switch verb {
-		case Enable:
-			err = w.enable(full)
-		case Disable:
-			err = w.disable(full)
-		case Mask:
-			err = w.mask(full)
-		case Unmask:
-			err = w.unmask(full)
-		case SetDefault:
-			err = w.setDefault(full)
-		}
-		if err != nil {
-			return nil, err
+		if err := do(full); err != nil {
+			return err
 		}
 	}
-	return w.finish()
+	return nil
 }
 
 func (w *work) note(format string, args ...any) {

@@ -29,37 +29,36 @@ func RunLink(files []string, enable bool, o Options) (*Result, error) {
 			loose = append(loose, filepath.Join("/", o.Root, f))
 		}
 	}
-	w, err := begin(o)
-	if err != nil {
-		return nil, err
-	}
-	defer w.disk.close()
-	w.elsewhere = map[string]string{}
-	for _, f := range files {
-		name := path.Base(f)
-		if slices.Contains(loose, filepath.Join("/", o.Root, f)) {
-			if _, kind, err := w.disk.look(f); err != nil || kind == 0 {
-				return nil, &NoUnitError{Err: refuse("", "Unit %s does not exist", f)}
+	return run(o, func(w *work) error {
+		w.elsewhere = map[string]string{}
+		for _, f := range files {
+			name := path.Base(f)
+			if slices.Contains(loose, filepath.Join("/", o.Root, f)) {
+				if _, kind, err := w.disk.look(f); err != nil || kind == 0 {
+					return &NoUnitError{Err: refuse("", "Unit %s does not exist", f)}
+				}
+				if err := w.link(path.Join(w.dirs.base(), name), f, false); err != nil {
+					return err
+				}
+				w.elsewhere[name] = f
 			}
-			if err := w.link(path.Join(w.dirs.base(), name), f, false); err != nil {
-				return nil, err
-			}
-			w.elsewhere[name] = f
 		}
-	}
-	if enable {
+		if !enable {
+			return nil
+		}
 		if len(loose) > 0 {
+			var err error
 			if w.tree, err = tree.Open(tree.Options{Root: w.o.Root, User: o.User, Loose: loose}); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		for _, f := range files {
 			if err := w.enable(path.Base(f)); err != nil {
-				return nil, err
+				return err
 			}
 		}
-	}
-	return w.finish()
+		return nil
+	})
 }
 
 // target is the file that links to a unit lead to.
@@ -76,54 +75,37 @@ func RunAddDependency(names []string, target, kind string, o Options) (*Result, 
 	if !ok {
 		return nil, refuse("Wants or Requires", "%s is no dependency that can be added", diag.Clip(kind))
 	}
-	w, err := begin(o)
-	if err != nil {
-		return nil, err
-	}
-	defer w.disk.close()
-	for _, n := range append([]string{target}, names...) {
-		full, err := unitname.Mangle(n, unitname.Service)
-		if err != nil {
-			return nil, refuse("", "%s is no unit name", diag.Clip(n))
+	return run(o, func(w *work) error {
+		usable := func(full string) (*unit.Unit, error) {
+			u, err := w.find(full)
+			switch {
+			case err != nil:
+				return nil, err
+			case u.Load == unit.Masked:
+				return nil, refuse("unmask it first", "Unit %s is masked", full)
+			case u.Path == "":
+				return nil, refuse("", "%s has no file to link to", full)
+			}
+			return u, nil
 		}
-		u, err := w.find(full)
-		switch {
-		case err != nil:
-			return nil, err
-		case u.Load == unit.Masked:
-			return nil, refuse("unmask it first", "Unit %s is masked", full)
-		case u.Path == "":
-			return nil, refuse("", "%s has no file to link to", full)
+		if err := w.each([]string{target}, func(full string) error { _, err := usable(full); return err }); err != nil {
+			return err
 		}
-		if n == target && full == target {
-			continue
-		}
-		if err := w.link(path.Join(w.dirs.base(), target+suffix, full), u.Path, true); err != nil {
-			return nil, err
-		}
-	}
-	return w.finish()
+		return w.each(names, func(full string) error {
+			u, err := usable(full)
+			if err != nil {
+				return err
+			}
+			return w.link(path.Join(w.dirs.base(), target+suffix, full), u.Path, true)
+		})
+	})
 }
 
 // RunRevert takes back what was changed on this machine: drop-ins, masks, and files
 // that stand before a vendor's (systemctl(1), revert). A unit that is only here stays,
 // and so do links to files elsewhere.
 func RunRevert(names []string, o Options) (*Result, error) {
-	w, err := begin(o)
-	if err != nil {
-		return nil, err
-	}
-	defer w.disk.close()
-	for _, n := range names {
-		full, err := unitname.Mangle(n, unitname.Service)
-		if err != nil {
-			return nil, refuse("", "%s is no unit name", diag.Clip(n))
-		}
-		if err := w.revert(full); err != nil {
-			return nil, err
-		}
-	}
-	return w.finish()
+	return run(o, func(w *work) error { return w.each(names, w.revert) })
 }
 
 func (w *work) revert(name string) error {

@@ -1,6 +1,8 @@
 package install
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -121,7 +123,47 @@ func TestPresetsOf(t *testing.T) {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
 	}
-	if got, err := Presetting("on.service", Options{Root: root, User: true}); err != nil || got != PresetDisable {
+	if got, err := (&Presetting{Root: root, User: true}).Of("on.service"); err != nil || got != PresetDisable {
 		t.Errorf("a user's unit is %s, %v", got, err)
 	}
+}
+
+// What presets say is kept, and read again when a file changes or comes.
+func TestPresettingFollowsTheFiles(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "etc/systemd/system-preset")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := &Presetting{Root: root}
+	says := func(when string, want Preset) {
+		t.Helper()
+		for range 2 {
+			if got, err := p.Of("a.service"); err != nil || got != want {
+				t.Errorf("%s: %q (%v), want %q", when, got, err, want)
+			}
+		}
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says("without files", PresetEnable)
+	write("50-a.preset", "disable a.service\n")
+	says("with a file", PresetDisable)
+	rules := p.rules
+	says("with the same file", PresetDisable)
+	if p.rules != rules {
+		t.Error("nothing changed, and the files were read again")
+	}
+	write("50-a.preset", "ignore a.service and more\nenable a.service\n")
+	says("changed in place", PresetEnable)
+	write("10-a.preset", "disable a.*\n")
+	says("with another file", PresetDisable)
+	if err := os.Remove(filepath.Join(dir, "10-a.preset")); err != nil {
+		t.Fatal(err)
+	}
+	says("and without it", PresetEnable)
 }

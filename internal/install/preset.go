@@ -6,11 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"dynamod/internal/diag"
-	"dynamod/internal/tree"
 	"dynamod/internal/unit"
 	"dynamod/internal/unitname"
 )
@@ -58,20 +60,16 @@ func ReadPresets(root string, user bool) (p *Presets, notes []string, err error)
 		return nil, nil, err
 	}
 	defer r.Close()
-	sub := "system-preset"
-	if user {
-		sub = "user-preset"
-	}
 	files := map[string]string{}
 	d := &disk{root: r, own: cmp.Or(root, "/") == "/"}
-	for _, base := range []string{"/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd"} {
-		entries, err := d.list(path.Join(base, sub))
+	for _, dir := range presetDirs(user) {
+		entries, err := d.list(dir)
 		if err != nil {
 			return nil, nil, err
 		}
 		for _, e := range entries {
 			if _, hidden := files[e.Name()]; !hidden && strings.HasSuffix(e.Name(), ".preset") {
-				files[e.Name()] = path.Join(base, sub, e.Name())
+				files[e.Name()] = path.Join(dir, e.Name())
 			}
 		}
 	}
@@ -89,6 +87,18 @@ func ReadPresets(root string, user bool) (p *Presets, notes []string, err error)
 		notes = append(notes, p.parse(files[n], text)...)
 	}
 	return p, notes, nil
+}
+
+// presetDirs are the directories of preset files, the most important first.
+func presetDirs(user bool) (dirs []string) {
+	sub := "system-preset"
+	if user {
+		sub = "user-preset"
+	}
+	for _, base := range []string{"/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd"} {
+		dirs = append(dirs, path.Join(base, sub))
+	}
+	return dirs
 }
 
 // parse adds the rules of one file.
@@ -138,30 +148,18 @@ func (p *Presets) Of(name string) (what Preset, instances []string) {
 // RunPreset enables and disables units as the presets have it: those named, or with
 // no names all that have an [Install] section.
 func RunPreset(names []string, m PresetMode, o Options) (*Result, error) {
-	w, err := begin(o)
-	if err != nil {
-		return nil, err
-	}
-	defer w.disk.close()
-	p, notes, err := ReadPresets(w.o.Root, o.User)
-	if err != nil {
-		return nil, err
-	}
-	w.res.Notes = notes
-	all := len(names) == 0
-	if all {
-		names = w.tree.Names()
-	}
-	for _, name := range names {
-		full, err := unitname.Mangle(name, unitname.Service)
+	return run(o, func(w *work) error {
+		p, notes, err := ReadPresets(w.o.Root, o.User)
 		if err != nil {
-			return nil, refuse("", "%s is no unit name", diag.Clip(name))
+			return err
 		}
-		if err := w.preset(full, m, p, all); err != nil {
-			return nil, err
+		w.res.Notes = notes
+		all := len(names) == 0
+		if all {
+			names = w.tree.Names()
 		}
-	}
-	return w.finish()
+		return w.each(names, func(full string) error { return w.preset(full, m, p, all) })
+	})
 }
 
 func (w *work) preset(name string, m PresetMode, p *Presets, all bool) error {
@@ -235,34 +233,67 @@ func (d *disk) read(p string, limit int64) (string, error) {
 	return string(b[:n]), nil
 }
 
-// Presetting says what the presets of a tree have for a unit file.
-func Presetting(name string, o Options) (Preset, error) {
-	p, _, err := ReadPresets(o.Root, o.User)
-	if err != nil {
-		return "", err
+// Presetting says what the presets of a tree have for unit files. It keeps the rules
+// while the files that they are from and their directories are as they were. It may be
+// used by several goroutines.
+type Presetting struct {
+	Root string
+	User bool
+
+	mu    sync.Mutex
+	rules *Presets
+	seen  map[string]seenFile
+}
+
+type seenFile struct {
+	at   time.Time
+	size int64
+	info fs.FileInfo
+}
+
+// Of is what the presets have for a unit file.
+func (p *Presetting) Of(name string) (Preset, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rules == nil || !p.same() {
+		seen := map[string]seenFile{} // before they are read: what changes meanwhile differs
+		dirs := presetDirs(p.User)
+		for _, d := range dirs {
+			p.note(seen, d)
+			list, err := os.ReadDir(filepath.Join(cmp.Or(p.Root, "/"), d))
+			if err != nil {
+				continue // ReadPresets says why, if it matters
+			}
+			for _, e := range list {
+				p.note(seen, path.Join(d, e.Name()))
+			}
+		}
+		rules, _, err := ReadPresets(p.Root, p.User)
+		if err != nil {
+			return "", err
+		}
+		p.rules, p.seen = rules, seen
 	}
-	what, _ := p.Of(name)
+	what, _ := p.rules.Of(name)
 	return what, nil
 }
 
-// begin opens the tree for one run.
-func begin(o Options) (*work, error) {
-	o.Root = cmp.Or(o.Root, "/")
-	t, err := tree.Open(tree.Options{Root: o.Root, User: o.User})
-	if err != nil {
-		return nil, err
+func (p *Presetting) note(seen map[string]seenFile, name string) {
+	if st, err := os.Stat(filepath.Join(cmp.Or(p.Root, "/"), name)); err == nil {
+		seen[name] = seenFile{st.ModTime(), st.Size(), st}
+	} else {
+		seen[name] = seenFile{}
 	}
-	d, err := openDisk(o.Root)
-	if err != nil {
-		return nil, err
-	}
-	return &work{o: o, dirs: dirsOf(o), tree: t, disk: d, seen: map[string]bool{}, res: Result{Changes: []Change{}}}, nil
 }
 
-// finish carries the changes out, but for a dry run.
-func (w *work) finish() (*Result, error) {
-	if w.o.DryRun {
-		return &w.res, nil
+func (p *Presetting) same() bool {
+	now := map[string]seenFile{}
+	for name, was := range p.seen {
+		p.note(now, name)
+		is := now[name]
+		if !is.at.Equal(was.at) || is.size != was.size || (is.info == nil) != (was.info == nil) || is.info != nil && !os.SameFile(is.info, was.info) {
+			return false
+		}
 	}
-	return &w.res, w.disk.apply(w.res.Changes)
+	return true
 }

@@ -189,6 +189,14 @@ type SetPropertyArgs struct {
 	Runtime bool `json:"runtime,omitempty"`
 }
 
+// CleanArgs remove what a unit has left behind.
+type CleanArgs struct {
+	Unit string `json:"unit"`
+	// What are configuration, state, cache, logs and runtime (systemctl(1), --what=);
+	// nothing means cache and runtime.
+	What []string `json:"what,omitempty"`
+}
+
 // AddArgs make a transient unit of any kind, and others that come with it.
 type AddArgs struct {
 	Unit     string    `json:"unit"`

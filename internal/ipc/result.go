@@ -219,6 +219,29 @@ type Facts struct {
 	Invocation string `json:"invocation,omitempty"`
 	// MainStart is when the main process was begun.
 	MainStart Stamp `json:"main_start"`
+	// Trigger is the unit that caused the present activation.
+	Trigger string `json:"trigger,omitempty"`
+	// RestartDelay is what an automatic restart would wait for now.
+	RestartDelay int64 `json:"restart_delay_usec,omitempty"`
+	// Connections are those that instances of a socket serve, Accepted all that there
+	// were, Refused those beyond its limits.
+	Connections uint32 `json:"connections,omitempty"`
+	Accepted    uint64 `json:"accepted,omitempty"`
+	Refused     uint64 `json:"refused,omitempty"`
+	// Errno, BusError and VarlinkError are what the service said in ERRNO=, BUSERROR=
+	// and VARLINKERROR=.
+	Errno        int32  `json:"status_errno,omitempty"`
+	BusError     string `json:"status_bus_error,omitempty"`
+	VarlinkError string `json:"status_varlink_error,omitempty"`
+	// ReloadFailed says that the last reload failed.
+	ReloadFailed bool `json:"reload_failed,omitempty"`
+	// Watchdog is the period that the service asked for in WATCHDOG_USEC=, -1 for
+	// none, 0 for that of its settings.
+	Watchdog int64 `json:"watchdog_usec,omitempty"`
+	// RequiresMountsFor and WantsMountsFor are the paths that it needs mounts for,
+	// those that were implied as well.
+	RequiresMountsFor []string `json:"requires_mounts_for,omitempty"`
+	WantsMountsFor    []string `json:"wants_mounts_for,omitempty"`
 }
 
 // Relation is one edge to another unit, in the words of D-Bus: "RequiredBy".

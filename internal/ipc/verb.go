@@ -48,6 +48,7 @@ const (
 	VerbRemove       Verb = "remove"
 	VerbDeleteAll    Verb = "delete-all"
 	VerbSetProperty  Verb = "set-property"
+	VerbClean        Verb = "clean"
 	VerbNotify       Verb = "notify"
 	VerbBusName      Verb = "bus-name"
 	VerbEnvironment  Verb = "environment"
@@ -138,6 +139,7 @@ var verbs = withRequired([]verb{
 	{VerbRemove, system, of[JobArgs], of[JobResult], "stop a transient unit and forget it", nil},
 	{VerbDeleteAll, system, of[ManyArgs], of[ManyResult], "stop and forget many transient units", nil},
 	{VerbSetProperty, system, of[SetPropertyArgs], of[Done], "change settings of a unit", nil},
+	{VerbClean, system, of[CleanArgs], of[Done], "remove the directories of a unit at rest: state, cache, logs, runtime, configuration", nil},
 	{VerbNotify, system, of[NotifyArgs], of[Done], "report readiness and the like for a unit", nil},
 	{VerbBusName, system, of[BusNameArgs], of[Done], "a bus name got or lost its owner (for the bridge)", nil},
 	{VerbEnvironment, query, of[NoArgs], of[EnvironmentResult], "the variables that services get from the manager", nil},

@@ -86,7 +86,7 @@ func Build(src Source) (*Unit, []diag.Diag) {
 	if !src.HasMain && !existsWithoutFile(n.Type) {
 		u.Load = NotFound
 	}
-	u.Perpetual = src.Name == "-.slice" || src.Name == "-.mount" || src.Name == "init.scope"
+	u.Perpetual = src.Name == "-.slice" || src.Name == "system.slice" || src.Name == "-.mount" || src.Name == "init.scope"
 	if u.Name == "init.scope" && u.Load == NotFound {
 		u.Load = Loaded
 	}

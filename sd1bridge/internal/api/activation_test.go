@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -105,5 +106,13 @@ func TestActivation(t *testing.T) {
 	testkit.Eventually(t, "good.service is ready", func() bool {
 		v, err := c.Object(Name, "/org/freedesktop/systemd1/unit/good_2eservice").GetProperty(prefix + "Unit.ActiveState")
 		return err == nil && v.Value() == "active"
+	}) // The environment for what the bus starts is the manager's (dbus-daemon(1)).
+	if err := c.BusObject().Call(busName+".UpdateActivationEnvironment", 0, map[string]string{"SD1_TEST": "a b"}).Err; err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "the manager has the variable", func() bool {
+		v, err := c.Object(Name, "/org/freedesktop/systemd1").GetProperty(prefix + "Manager.Environment")
+		list, _ := v.Value().([]string)
+		return err == nil && slices.Contains(list, "SD1_TEST=a b")
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"dynamod/internal/bus"
-	"dynamod/internal/install"
 	"dynamod/internal/load"
 	"dynamod/internal/unit"
 	"dynamod/internal/unitname"
@@ -90,7 +89,7 @@ func (s *Server) presetting(u *translate.Unit) string {
 	if u.Fragment() == "" || u.Load != "loaded" || u.Transient() || u.Enabled == "generated" {
 		return ""
 	}
-	p, err := install.Presetting(u.Name, install.Options{Root: s.opts.Root, User: s.opts.User})
+	p, err := s.presets.Of(u.Name)
 	if err != nil {
 		s.log.Warn("the presets cannot be read", "err", err)
 		return ""

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 }
 
 // built is a directory with the manager and its helper.
-func built(t *testing.T) string {
+func built(t testing.TB) string {
 	t.Helper()
 	programs.Do(func() {
 		if programs.dir, programs.err = os.MkdirTemp("", "sd1bridge"); programs.err != nil {
@@ -66,16 +66,18 @@ type both struct {
 	control string
 	socket  string
 	units   string
+	// said are the refusals in the bridge's log.
+	said *refusals
 }
 
-func start(t *testing.T, files map[string]string) *both {
+func start(t testing.TB, files map[string]string) *both {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "sd1") // short: the names of sockets are
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	b := &both{socket: filepath.Join(dir, "private"), units: filepath.Join(dir, "cfg/units")}
+	b := &both{said: &refusals{}, socket: filepath.Join(dir, "private"), units: filepath.Join(dir, "cfg/units")}
 	if err := os.MkdirAll(b.units, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +108,7 @@ func start(t *testing.T, files map[string]string) *both {
 		}
 		return err == nil
 	})
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.NewTextHandler(b.said, nil))
 	b.server = New(upstream.New(control, log), Options{Root: "/", Version: "test"}, log)
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup

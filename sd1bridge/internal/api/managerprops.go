@@ -32,7 +32,7 @@ func (s *Server) wall(mono uint64) uint64 {
 	return uint64(int64(mono) + i.Started.Wall - i.Started.Mono)
 }
 
-func fixed[T any](v T) func(*Server) (any, error) {
+func fixed(v any) func(*Server) (any, error) {
 	return func(*Server) (any, error) { return v, nil }
 }
 
@@ -54,7 +54,12 @@ func byDefault(section, property string) func(*Server) (any, error) {
 	row := settingOf(section, property)
 	types := map[string]string{"Service": "x.service", "Timer": "x.timer", "Unit": "x.service"}
 	return func(s *Server) (any, error) {
-		u, _ := unit.Build(unit.Source{Name: types[section]})
+		src := unit.Source{Name: types[section]}
+		if section == "Service" { // one with a command: without any it is a oneshot
+			src.HasMain = true
+			src.Files = []unit.File{{Fragments: []unit.Fragment{{Section: "Service", Key: "ExecStart", Text: "/bin/true"}}}}
+		}
+		u, _ := unit.Build(src)
 		v, ok := translate.Setting(u, row, row.Signature, s.machine)
 		if !ok {
 			panic("the default of " + property + " has no value")
@@ -130,6 +135,17 @@ var managerProperties = map[string]func(*Server) (any, error){
 	"DefaultMemoryPressureWatch":    byDefault("Service", "MemoryPressureWatch"),
 	"TimerSlackNSec":                func(*Server) (any, error) { return timerSlack(), nil },
 	"ControlGroup":                  func(s *Server) (any, error) { return s.rootGroup(), nil },
+}
+
+// Facts of a manager that has nothing to set them by: no confirmation of starts, no
+// soft reboot, no accounting of cgroup v1.
+func init() {
+	for name, v := range map[string]any{"ConfirmSpawn": false, "SoftRebootsCount": uint32(0), "DefaultBlockIOAccounting": false,
+		"DefaultDeviceTimeoutUSec": deviceTimeout} {
+		managerProperties[name] = fixed(v)
+	}
+	managerProperties["DefaultMemoryPressureThresholdUSec"] = byDefault("Service", "MemoryPressureThresholdUSec")
+	managerProperties["Tainted"] = func(s *Server) (any, error) { return taints(s.opts.Root), nil }
 }
 
 func init() {

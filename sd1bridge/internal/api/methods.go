@@ -41,6 +41,7 @@ var rights = map[string]string{
 	"Start": manageUnits, "Stop": manageUnits, "Reload.Unit": manageUnits, "Restart": manageUnits, "TryRestart": manageUnits,
 	"ReloadOrRestart": manageUnits, "ReloadOrTryRestart": manageUnits, "EnqueueJob": manageUnits, "Kill": manageUnits, "QueueSignal": manageUnits,
 	"Freeze": manageUnits, "Thaw": manageUnits, "ResetFailed.Unit": manageUnits, "SetProperties": manageUnits, "Cancel": manageUnits,
+	"CleanUnit": manageUnits, "Clean": manageUnits,
 	"Reload": reload, "Reexecute": reload,
 	"SetEnvironment": environment, "UnsetEnvironment": environment, "UnsetAndSetEnvironment": environment,
 	"PowerOff": onlyRoot, "Reboot": onlyRoot, "Halt": onlyRoot, "KExec": onlyRoot, "SoftReboot": onlyRoot, "Exit": onlyRoot,

@@ -2,8 +2,10 @@ package api
 
 import (
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/godbus/dbus/v5"
@@ -140,6 +142,7 @@ var managerMethods = map[string]func(*Server, *bus.Call) error{
 	},
 	"FreezeUnit":      func(s *Server, c *bus.Call) error { return s.freeze(c, ipc.VerbFreeze, c.Args[0].(string)) },
 	"ThawUnit":        func(s *Server, c *bus.Call) error { return s.freeze(c, ipc.VerbThaw, c.Args[0].(string)) },
+	"CleanUnit":       func(s *Server, c *bus.Call) error { return s.clean(c, c.Args[0].(string), c.Args[1].([]string)) },
 	"ResetFailedUnit": func(s *Server, c *bus.Call) error { return s.reset(c, c.Args[0].(string)) },
 	"ResetFailed": func(s *Server, c *bus.Call) error {
 		ctx, cancel := s.ctx(c)
@@ -206,6 +209,7 @@ var unitMethods = map[string]func(*Server, *bus.Call, string) error{
 	"Freeze":      func(s *Server, c *bus.Call, name string) error { return s.freeze(c, ipc.VerbFreeze, name) },
 	"Thaw":        func(s *Server, c *bus.Call, name string) error { return s.freeze(c, ipc.VerbThaw, name) },
 	"ResetFailed": func(s *Server, c *bus.Call, name string) error { return s.reset(c, name) },
+	"Clean":       func(s *Server, c *bus.Call, name string) error { return s.clean(c, name, c.Args[0].([]string)) },
 }
 
 var jobMethods = map[string]func(*Server, *bus.Call, ipc.Job) error{
@@ -257,6 +261,43 @@ func (s *Server) freeze(c *bus.Call, v ipc.Verb, name string) error {
 		return err
 	}
 	return s.asSystemd(s.ask(c, v, &ipc.UnitArgs{Unit: name}, nil), ipc.VerbStop, name)
+}
+
+// clean removes what a unit left behind. No words mean what the next start makes again,
+// and "all" everything (systemctl(1), clean).
+func (s *Server) clean(c *bus.Call, name string, mask []string) error {
+	if err := validName(name); err != nil {
+		return err
+	}
+	ctx, cancel := s.ctx(c)
+	u, err := s.up.Quick(ctx, name)
+	cancel()
+	if err != nil {
+		return named(err)
+	}
+	can := cleanable(u)
+	var what []string
+	for _, w := range mask {
+		switch {
+		case w == "all":
+			what = append(what, can...)
+		case slices.Contains([]string{"runtime", "state", "cache", "logs", "configuration", "fdstore"}, w):
+			what = append(what, w) // systemctl asks for the descriptor store by default; no unit has that in CanClean
+		default:
+			return bus.Errorf(bus.ErrInvalidArgs, "Invalid resource type: %s", w)
+		}
+	}
+	if len(mask) == 0 {
+		what = []string{"cache", "runtime"}
+	}
+	if what = slices.DeleteFunc(what, func(w string) bool { return !slices.Contains(can, w) }); len(what) == 0 {
+		return bus.Errorf(prefix+"NothingToClean", "No matching resources found.")
+	}
+	err = s.ask(c, ipc.VerbClean, &ipc.CleanArgs{Unit: name, What: what}, nil)
+	if e := (&bus.Error{}); errors.As(err, &e) && e.Name == bus.ErrFailed && u.Active != "inactive" && u.Active != "failed" {
+		return bus.Errorf(prefix+"UnitBusy", "%s", e.Text)
+	}
+	return err
 }
 
 func (s *Server) reset(c *bus.Call, name string) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dynamod/internal/bus"
+	"dynamod/internal/install"
 	"dynamod/internal/ipc"
 	"dynamod/internal/unitname"
 	"dynamod/sd1bridge/internal/translate"
@@ -42,6 +43,7 @@ type Server struct {
 	stdio   stdio
 	first   sync.Once // to hear the manager
 	names   onBus
+	presets install.Presetting
 	// busComes is what Wake gives out.
 	busComes chan struct{}
 	// activations has a place for each one that is under way.
@@ -62,6 +64,7 @@ type Server struct {
 func New(up *upstream.Manager, opts Options, log *slog.Logger) *Server {
 	s := &Server{up: up, log: log, opts: opts, machine: machine(), subscribers: map[string]bool{},
 		activations: make(chan struct{}, maxActivations), busComes: make(chan struct{}, 1)}
+	s.presets.Root, s.presets.User = opts.Root, opts.User
 	s.names.wanted = map[string]string{}
 	s.tables = s.build()
 	s.jobs.announced, s.refs.held = map[uint32]bool{}, map[string]map[string]int{}

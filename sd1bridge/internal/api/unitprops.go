@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,7 +44,7 @@ func init() {
 	unitProperties = map[string]func(*translate.Unit, *Server) any{
 		"Unit.Id":           of(func(u *translate.Unit) string { return u.Name }),
 		"Unit.Names":        of((*translate.Unit).Names),
-		"Unit.Following":    of(func(u *translate.Unit) string { return u.Following }),
+		"Unit.Following":    of(following),
 		"Unit.LoadState":    of(func(u *translate.Unit) string { return u.Load }),
 		"Unit.ActiveState":  of(func(u *translate.Unit) string { return u.Active }),
 		"Unit.SubState":     of(func(u *translate.Unit) string { return u.Sub }),
@@ -52,7 +53,7 @@ func init() {
 		"Unit.FragmentPath": of((*translate.Unit).Fragment),
 		"Unit.DropInPaths":  of((*translate.Unit).DropIns),
 		"Unit.Perpetual":    of(func(u *translate.Unit) bool { return u.Perpetual }),
-		"Unit.Transient":    of((*translate.Unit).Transient),
+		"Unit.Transient":    of(func(u *translate.Unit) bool { return u.Transient() || u.Name == "init.scope" }), // nobody wrote a file for it
 		"Unit.UnitFileState": of(func(u *translate.Unit) string {
 			if u.Enabled == "not-found" {
 				return ""
@@ -62,16 +63,18 @@ func init() {
 		"Unit.UnitFilePreset":   func(u *translate.Unit, s *Server) any { return s.presetting(u) },
 		"Unit.NeedDaemonReload": of(func(u *translate.Unit) bool { return u.NeedsReload }),
 		"Unit.InvocationID":     of((*translate.Unit).InvocationID),
-		"Unit.CanStart":         of(func(u *translate.Unit) bool { return loaded(u) && !unit.RefuseManualStart.Of(u.Model) }),
-		"Unit.CanStop":          of(func(u *translate.Unit) bool { return loaded(u) && !u.Perpetual && !unit.RefuseManualStop.Of(u.Model) }),
-		"Unit.CanIsolate":       of(func(u *translate.Unit) bool { return loaded(u) && unit.AllowIsolate.Of(u.Model) }),
-		"Unit.CanReload":        of(canReload),
+		"Unit.CanStart":         of(func(u *translate.Unit) bool { return loaded(u) && startable(u) && !unit.RefuseManualStart.Of(u.Model) }),
+		"Unit.CanStop": of(func(u *translate.Unit) bool {
+			return stoppable(u) && !u.Perpetual && !unit.RefuseManualStop.Of(u.Model)
+		}),
+		"Unit.CanIsolate": of(func(u *translate.Unit) bool { return loaded(u) && unit.AllowIsolate.Of(u.Model) }),
+		"Unit.CanReload":  of(canReload),
 		"Unit.CanFreeze": of(func(u *translate.Unit) bool {
 			return slices.Contains([]string{"service", "scope", "slice"}, u.Type) && !u.Perpetual
 		}),
 		"Unit.LoadError":       of(loadError),
-		"Unit.ConditionResult": of(func(u *translate.Unit) bool { return u.InactiveExit.Wall != 0 && u.Why.Kind != "condition" }),
-		"Unit.AssertResult":    of(func(u *translate.Unit) bool { return u.InactiveExit.Wall != 0 && u.Why.Kind != "assert" }),
+		"Unit.ConditionResult": of(func(u *translate.Unit) bool { return tried(u) && u.Why.Kind != "condition" }),
+		"Unit.AssertResult":    of(func(u *translate.Unit) bool { return tried(u) && u.Why.Kind != "assert" }),
 		"Unit.Job": func(u *translate.Unit, _ *Server) any {
 			if u.Job == 0 {
 				return jobRef{0, "/"}
@@ -169,14 +172,8 @@ func init() {
 			}
 			return out
 		}),
-		"Socket.Listen": of(func(u *translate.Unit) []translate.Pair {
-			out := []translate.Pair{}
-			for _, l := range unit.Listens.Of(u.Model) {
-				out = append(out, translate.Pair{A: l.Kind, B: l.Address})
-			}
-			return out
-		}),
 	}
+	maps.Copy(unitProperties, facts)
 }
 
 func word(s, or string) string {
@@ -339,7 +336,12 @@ func groupSum(file, key string) func(*translate.Unit, *Server) any {
 }
 
 func groupSet(file string) func(*translate.Unit, *Server) any {
-	return of(func(u *translate.Unit) []byte { return translate.Bits(groupFile(u, file)) })
+	return of(func(u *translate.Unit) []byte {
+		if u.Name == "-.slice" {
+			return []byte{} // the whole machine is no limit
+		}
+		return translate.Bits(groupFile(u, file))
+	})
 }
 
 // effective is the smallest limit of the unit's group and of those above it.
@@ -425,6 +427,12 @@ var special = map[string]string{"-.mount": "Root Mount", "-.slice": "Root Slice"
 func describe(u *translate.Unit) string {
 	n, err := unitname.Parse(u.Name)
 	switch {
+	case err == nil && u.Type == "device" && u.Fragment() == "" && strings.HasPrefix(u.Description, "/sys/"):
+		// The kernel's name for it; what the unit is called after says more.
+		if p, err := unitname.UnescapePath(n.Prefix); err == nil {
+			return p
+		}
+		return u.Description
 	case u.Description != "":
 		return u.Description
 	case special[u.Name] != "":
@@ -465,6 +473,18 @@ func owner(u *translate.Unit) (uid, gid uint32) {
 		return none, none
 	}
 	return st.Uid, st.Gid
+}
+
+// following is the unit that stands for the same device: that of its directory below
+// /sys.
+func following(u *translate.Unit) string {
+	if u.Type != "device" || u.Active != "active" {
+		return u.Following
+	}
+	if name, err := unitname.FromPath(sysPath(u), unitname.Device); err == nil && name != u.Name {
+		return name
+	}
+	return ""
 }
 
 // sysPath is the directory of a device below /sys.

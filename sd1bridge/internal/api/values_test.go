@@ -33,7 +33,7 @@ func testServer() *Server {
 func TestEveryPropertyHasAValue(t *testing.T) {
 	s := testServer()
 	n := 0
-	for _, typ := range []string{"service", "socket", "timer", "path", "mount", "automount", "slice", "scope", "device", "target"} {
+	for _, typ := range []string{"service", "socket", "timer", "path", "mount", "automount", "slice", "scope", "device", "target", "swap"} {
 		o := bare("x." + typ)
 		for _, m := range members() {
 			if m.kind != "property" || m.iface != "Unit" && m.iface != string(typ[0]-'a'+'A')+typ[1:] {

@@ -36,7 +36,23 @@ func derived(u *unit.Unit, s *unit.Setting, sig string, m Machine) (any, bool) {
 		}
 		return Setting(u, row, sig, m)
 	}
+	// A unit that was not found is as it was before any file was read: nothing that
+	// follows from its commands has been worked out.
+	if u.Load == unit.NotFound && u.Type == unitname.Service {
+		switch s.DBus {
+		case "Type", "OOMPolicy":
+			return "", sig == "s"
+		case "StandardOutput":
+			return "inherit", sig == "s"
+		case "TimeoutStartUSec":
+			return uint64(90_000_000), sig == "t" // DefaultTimeoutStartSec=
+		}
+	}
 	switch s.DBus {
+	case "StandardOutput":
+		if u.Name == "-.mount" { // nothing is ever run to mount it
+			return "null", sig == "s"
+		}
 	case "RestartKillSignal":
 		return from("KillSignal") // systemd.kill(5)
 	case "TimeoutAbortUSec":

@@ -5,11 +5,13 @@ import (
 	"encoding/hex"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"dynamod/internal/sandbox"
+	"dynamod/internal/sandbox/seccomp"
 	"dynamod/internal/unit"
 )
 
@@ -243,6 +245,9 @@ func fromStrings(u *unit.Unit, s *unit.Setting, v []string, sig string) (any, bo
 	case "b": // Delegate=: no, yes or controllers
 		return len(v) > 0 && v[0] != "no", true
 	case "(bas)":
+		if s.DBus == "SystemCallFilter" && len(v) > 0 {
+			return calls(v)
+		}
 		f := Filter{true, []string{}}
 		for i, w := range v {
 			rest, deny := strings.CutPrefix(w, "~")
@@ -318,6 +323,36 @@ func fromStrings(u *unit.Unit, s *unit.Setting, v []string, sig string) (any, bo
 		return z, ok
 	}
 	return nil, false
+}
+
+// calls are the system calls that a filter comes to, its groups resolved, with the
+// answer of those that have one of their own.
+func calls(words []string) (any, bool) {
+	s := seccomp.Settings{Filter: words, ErrnoOf: func(name string) (int, bool) { n, ok := errnos[name]; return int(n), ok }}
+	list, deny, _, err := s.Calls()
+	if err != nil {
+		return Filter{!strings.HasPrefix(words[0], "~"), append([]string{}, words...)}, true
+	}
+	f := Filter{!deny, []string{}}
+	for name, action := range list {
+		switch {
+		case action == 0:
+		case action == seccomp.Kill:
+			name += ":kill"
+		default:
+			n := int64(action & 0xffff)
+			text := strconv.FormatInt(n, 10)
+			for e, number := range errnos {
+				if number == n {
+					text = e
+				}
+			}
+			name += ":" + text
+		}
+		f.Words = append(f.Words, name)
+	}
+	slices.Sort(f.Words)
+	return f, true
 }
 
 // masks are lists of words that are one number on the bus.

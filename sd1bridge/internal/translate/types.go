@@ -46,6 +46,12 @@ type Filter struct {
 	Words []string
 }
 
+// Link is (sst): a directory of a unit, the link that leads to it, flags.
+type Link struct {
+	Directory, Link string
+	Flags           uint64
+}
+
 // Bind is a(ssbt), one bind mount with its flags of mount(2).
 type Bind struct {
 	Source, Target string

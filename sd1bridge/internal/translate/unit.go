@@ -37,6 +37,9 @@ func NewUnit(f ipc.Facts, settings []ipc.Setting, relations []ipc.Relation) *Uni
 		main.Fragments = append(main.Fragments, g)
 	}
 	u.Model, _ = unit.Build(unit.Source{Name: f.Name, Files: []unit.File{main}, HasMain: true, Aliases: f.Aliases})
+	if f.Load == "not-found" {
+		u.Model.Load = unit.NotFound
+	}
 	for _, r := range relations {
 		u.Relations[r.Relation] = append(u.Relations[r.Relation], r.Unit)
 	}

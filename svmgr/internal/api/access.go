@@ -125,6 +125,8 @@ func (c *call) nameIn(args any) (string, error) {
 		name = a.Unit
 	case *ipc.SetPropertyArgs:
 		name = a.Unit
+	case *ipc.CleanArgs:
+		name = a.Unit
 	case *ipc.NotifyArgs:
 		name = a.Unit
 	case *ipc.CancelArgs:

@@ -47,6 +47,8 @@ func argsOn(v ipc.Verb, name string) any {
 		return &ipc.AttachArgs{Unit: name, PIDs: []int32{1234}}
 	case ipc.VerbAbandon:
 		return &ipc.UnitArgs{Unit: name}
+	case ipc.VerbClean:
+		return &ipc.CleanArgs{Unit: name}
 	case ipc.VerbSetProperty:
 		return &ipc.SetPropertyArgs{Unit: name, Settings: []ipc.Setting{{Section: "Unit", Key: "Description", Value: "x"}}}
 	case ipc.VerbNotify:

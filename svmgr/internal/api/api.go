@@ -119,6 +119,7 @@ func init() {
 		ipc.VerbAbandon:      with(onUnit, (*call).abandon),
 		ipc.VerbRemove:       with(onUnit, (*call).remove),
 		ipc.VerbSetProperty:  with(onUnit, (*call).setProperty),
+		ipc.VerbClean:        with(onUnit, (*call).clean),
 		ipc.VerbNotify:       with(onUnit, (*call).notify),
 		ipc.VerbBusName:      with(onManager, (*call).busName),
 		ipc.VerbEnvironment:  with(onManager, (*call).environment),

@@ -326,6 +326,16 @@ func (f *fake) Attach(name, sub string, pids []int32) error {
 	return f.refuse
 }
 
+func (f *fake) Clean(u *unit.Unit, what []string) error {
+	f.note("clean %s %v", u.Name, what)
+	return f.refuse
+}
+
+func (f *fake) Reconfigure(from, to *unit.Unit) error {
+	f.note("reconfigure %s %v -> %v", to.Name, unit.CPUWeight.Of(from), unit.CPUWeight.Of(to))
+	return f.refuse
+}
+
 func (f *fake) note(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

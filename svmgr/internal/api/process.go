@@ -39,6 +39,40 @@ func (c *call) freeze(*ipc.UnitArgs) (any, error) {
 	return nil, c.simple(core.Request{Verb: coreVerbs[c.verb]})
 }
 
+// leftovers are what clean can remove, in the words of systemctl(1), --what=.
+var leftovers = []string{"configuration", "state", "cache", "logs", "runtime"}
+
+// clean removes what a unit that is at rest has left behind.
+func (c *call) clean(a *ipc.CleanArgs) (any, error) {
+	what := a.What
+	if len(what) == 0 {
+		what = []string{"cache", "runtime"} // what the next start makes again
+	}
+	for _, w := range what {
+		if !slices.Contains(leftovers, w) {
+			return nil, ipc.Errorf("InvalidArgs", "clean: %q is none of %s", w, strings.Join(leftovers, ", "))
+		}
+	}
+	if err := c.ensure(); err != nil {
+		return nil, err
+	}
+	var u core.UnitView
+	if err := c.look(func(_ core.View, w core.UnitView) { u = w }); err != nil {
+		return nil, err
+	}
+	d := asDefined(&u)
+	switch {
+	case d == nil || d.Load != unit.Loaded:
+		return nil, ipc.Errorf("BadUnitSetting", "%s has no files that say what to remove", c.unit).WithUnit(c.unit)
+	case u.Active != graph.Inactive && u.Active != graph.Failed || u.Job != 0:
+		return nil, ipc.Errorf("Busy", "%s is not at rest; stop it first", c.unit).WithUnit(c.unit)
+	}
+	if err := c.m.Clean(d, what); err != nil {
+		return nil, ipc.Errorf("Refused", "clean %s: %v", c.unit, err).WithUnit(c.unit)
+	}
+	return nil, nil
+}
+
 // simple puts a request to the core that is answered at once.
 func (c *call) simple(r core.Request) error {
 	_, err := c.ask(func(id core.RequestID) core.Event {

@@ -48,6 +48,31 @@ func TestDaemonReload(t *testing.T) {
 	f.refused("NotSupported", ipc.VerbDaemonReload, &ipc.ReloadArgs{})
 }
 
+// Limits that are new count for what runs, as systemd has it; nothing else does, and no
+// limits of a unit that must be restarted anyway.
+func TestLimitsAreReloaded(t *testing.T) {
+	f := newFake(t, "", web...)
+	f.disk["web.service"] = "web.service |Description=A web server;[Service];CPUWeight=50"
+	do[*ipc.ReloadResult](f, ipc.VerbDaemonReload, &ipc.ReloadArgs{})
+	f.start("web", "extra")
+	weight := func() string {
+		for _, s := range do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "web.service"}).Settings {
+			if s.Key == "CPUWeight" {
+				return s.Value
+			}
+		}
+		return "none"
+	}
+	want(t, "at first", weight(), "50")
+	f.disk["web.service"] = "web.service |Description=A web server"
+	want(t, "taken back", reload(do[*ipc.ReloadResult](f, ipc.VerbDaemonReload, &ipc.ReloadArgs{})), "9 true + [] - [] ~ [web.service] ! [] x []")
+	want(t, "it runs without", weight(), "none")
+	want(t, "no restart is wanted", line(do[*ipc.Status](f, ipc.VerbStatus, &ipc.UnitArgs{Unit: "web"}).NeedsRestart), "false")
+	f.disk["web.service"] = "web.service |Description=A web server;[Service];Environment=A=b;CPUWeight=70"
+	want(t, "with more", reload(do[*ipc.ReloadResult](f, ipc.VerbDaemonReload, &ipc.ReloadArgs{})), "10 true + [] - [] ~ [] ! [web.service] x []")
+	want(t, "it runs as before", weight(), "none")
+}
+
 func TestTransientUnits(t *testing.T) {
 	f := newFake(t, "", web...)
 	set := []ipc.Setting{{Section: "Unit", Key: "Description", Value: "mine"}}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -29,10 +30,16 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 	if a.After == "" {
 		res.Facts = &ipc.Facts{Status: s, Perpetual: u.Unit != nil && u.Unit.Perpetual}
 		res.Facts.Group, res.Facts.Invocation, res.Facts.MainStart = c.m.RunOf(c.unit)
+		c.further(res.Facts, &u)
 	}
 	written := directives(u.Unit)
 	var near []ipc.Relation
-	if err := c.query(func(v core.View) { near = c.relations(v) }); err != nil {
+	if err := c.query(func(v core.View) {
+		near = c.relations(v)
+		if i, ok := v.Graph().Lookup(c.unit); ok && res.Facts != nil {
+			res.Facts.RequiresMountsFor, res.Facts.WantsMountsFor = v.Graph().MountsFor(i)
+		}
+	}); err != nil {
 		return nil, err
 	}
 	from := min(a.Offset(), len(written)+len(near))
@@ -47,6 +54,24 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 		res.More = nextPage(to)
 	}
 	return res, nil
+}
+
+// further adds what only clients of systemd ask for. Lists of paths come from files,
+// which bound them.
+func (c *call) further(f *ipc.Facts, u *core.UnitView) {
+	f.Trigger = ""
+	if c.sees(u.Trigger) {
+		f.Trigger = u.Trigger
+	}
+	f.RestartDelay = u.NextDelay.Microseconds()
+	if u.NextDelay == unit.Forever {
+		f.RestartDelay = math.MaxInt64
+	}
+	f.Connections, f.Accepted, f.Refused = u.Connections, u.Accepted, u.Refused
+	f.Errno, f.BusError, f.VarlinkError, f.ReloadFailed = u.Errno, u.BusError, u.VarlinkError, u.ReloadFailed
+	if f.Watchdog = u.Watchdog.Microseconds(); u.Watchdog < 0 {
+		f.Watchdog = -1
+	}
 }
 
 // relations are all edges of the unit to units that the caller may see.

@@ -256,8 +256,11 @@ type Notification struct {
 	Ready, Reloading, Stopping bool
 	Status                     string
 	// Errno, BusError, ExitStatus are kept for people.
-	Errno      int32
-	ExitStatus string
+	Errno    int32
+	BusError string
+	// VarlinkError is VARLINKERROR=.
+	VarlinkError string
+	ExitStatus   string
 	// MainPID asks for another main process; the world verifies it and
 	// answers the Adopt action.
 	MainPID int32

@@ -43,13 +43,18 @@ func (c *Core) addUnit(u *unit.Unit) graph.Index {
 // but such as may change while it runs.
 func (c *Core) changeLive(i graph.Index, u *unit.Unit) {
 	r := c.rec(i)
-	if changed := unit.Changed(c.g.Unit(i), u); len(changed) == 0 || !onlyLive(changed) {
+	changed := unit.Changed(c.g.Unit(i), u)
+	// After a reload the definition is new already, and what runs is not.
+	stale := r.act != nil && len(unit.Changed(r.act, u)) > 0
+	if len(changed) == 0 && !stale || !onlyLive(changed) {
 		return
 	}
-	if r.act != nil && onlyLive(unit.Changed(r.act, u)) {
+	if stale && onlyLive(unit.Changed(r.act, u)) {
 		r.act = u
 	}
-	c.g.Redefine(i, u)
+	if len(changed) > 0 {
+		c.g.Redefine(i, u)
+	}
 	c.emit(Publish{What: StatusChanged, Unit: u.Name})
 }
 

@@ -30,6 +30,10 @@ func (c *Core) notified(ev *Notified) {
 		p.Status = n.Status
 		c.emit(Publish{What: StatusChanged, Unit: name})
 	}
+	if n.Errno != 0 || n.BusError != "" || n.VarlinkError != "" {
+		p.Errno, p.BusError, p.VarlinkError = n.Errno, n.BusError, n.VarlinkError
+		c.emit(Publish{What: StatusChanged, Unit: name})
+	}
 	c.storeFDs(i, n)
 	if n.MainPID != 0 && p.Adopt == 0 {
 		p.Adopt, p.AdoptPID = c.newRun(i, runAdopt, RoleMain, StageStart), n.MainPID

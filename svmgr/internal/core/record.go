@@ -116,13 +116,16 @@ type proc struct {
 	// Watchdog is the period in force, 0 for none.
 	Watchdog time.Duration
 	// Reload handshake.
-	ReloadSent  time.Duration
-	ReloadSeen  bool
-	ReloadFail  bool
-	Health      RunID
-	HealthFails uint32
-	Status      string
-	Trigger     string
+	ReloadSent   time.Duration
+	ReloadSeen   bool
+	ReloadFail   bool
+	Health       RunID
+	HealthFails  uint32
+	Status       string
+	Errno        int32  `json:",omitempty"`
+	BusError     string `json:",omitempty"`
+	VarlinkError string `json:",omitempty"`
+	Trigger      string
 	// FDs are the names in the descriptor store, in order.
 	FDs []string
 }
@@ -149,8 +152,11 @@ type trigger struct {
 	Stamped int64
 	Fired   uint32
 	// Done marks one-shot monotonic entries that have elapsed.
-	Done     uint64
+	Done uint64
+	// Accepted counts the connections that instances were started for, Refused
+	// those beyond MaxConnections= and MaxConnectionsPerSource=.
 	Accepted uint64
+	Refused  uint64 `json:",omitempty"`
 }
 
 // history survives activations.

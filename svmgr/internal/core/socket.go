@@ -245,11 +245,13 @@ func (c *Core) accepted(e *Accepted) {
 	}
 	if limit := unit.MaxConnections.Of(r.act); limit > 0 && int64(r.conns) >= int64(limit) {
 		c.emit(Log{Level: LevelWarning, Unit: name, Note: "too many connections (MaxConnections=): one refused"})
+		t.Refused++
 		c.emit(Withdraw{Unit: e.Instance.Name})
 		return
 	}
 	if limit := unit.MaxConnectionsPerSource.Of(r.act); limit > 0 && e.Source != "" && int64(c.peers(i, e.Source)) >= int64(limit) {
 		c.emit(Log{Level: LevelWarning, Unit: name, Note: "too many connections from " + e.Source + ": one refused"})
+		t.Refused++
 		c.emit(Withdraw{Unit: e.Instance.Name})
 		return
 	}

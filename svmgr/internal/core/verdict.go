@@ -27,7 +27,7 @@ func (c *Core) verdict(i graph.Index) {
 		}
 		c.again(i, u, p, result)
 	case p.Skip:
-		c.enter(i, Skipped, SubDead, Cause{Kind: ConditionUnmet, Detail: "ExecCondition="})
+		c.enter(i, Skipped, SubDead, Cause{Kind: ConditionUnmet, Detail: byExecCondition})
 	case result.Kind != NoCause:
 		if !r.stopped && c.shutdown == nil {
 			d := Decision{At: c.now, Cause: result}
@@ -370,6 +370,9 @@ func (c *Core) armBudgetReset(i graph.Index) {
 
 func (c *Core) cancelBudgetReset(i graph.Index) { c.disarm(i, dlBudget) }
 
+// byExecCondition is the detail of a start that ExecCondition= asked to skip.
+const byExecCondition = "ExecCondition="
+
 // resultWord is systemd's Result property.
 func resultWord(x Cause) string {
 	switch x.Kind {
@@ -393,7 +396,10 @@ func resultWord(x Cause) string {
 	case WatchdogTimeout, OutOfMemory, StartLimitHit, ProtocolError, TriggerLimitHit:
 		return x.Kind.String()
 	case ConditionUnmet:
-		return "exec-condition"
+		if x.Detail == byExecCondition {
+			return "exec-condition"
+		}
+		return "success" // a Condition…= that does not hold is no failure (systemd.unit(5))
 	case HealthFailed, BudgetExhausted, SupervisorGaveUp, ManagerLostTrack, OrderingCycle:
 		return x.Kind.String() // systemd has no word for them
 	}

@@ -6,6 +6,7 @@ import (
 
 	"dynamod/internal/graph"
 	"dynamod/internal/unit"
+	"dynamod/internal/unitname"
 )
 
 // View answers questions about the present without copying it.
@@ -50,6 +51,22 @@ type UnitView struct {
 	Gone, Ephemeral bool
 	// Supervisor is "" for what no supervisor restarts.
 	Supervisor string
+	// Trigger is the unit that caused the present activation, "" for none.
+	Trigger string
+	// NextDelay is what an automatic restart would wait for now.
+	NextDelay time.Duration
+	// Connections are those that instances of a socket with Accept=yes serve,
+	// Accepted all that there were, Refused those beyond MaxConnections=.
+	Connections       uint32
+	Accepted, Refused uint64
+	// Errno, BusError and VarlinkError are what the service said in ERRNO=, BUSERROR=
+	// and VARLINKERROR=.
+	Errno                  int32
+	BusError, VarlinkError string
+	// ReloadFailed says that the last reload of this activation failed.
+	ReloadFailed bool
+	// Watchdog is the period in force, 0 for that of the settings.
+	Watchdog time.Duration
 }
 
 // SupervisorView is one node of the supervision tree.
@@ -106,12 +123,23 @@ func (v View) unit(i graph.Index) UnitView {
 	if r.proc != nil {
 		u.Main, u.Control, u.Incarnation = r.proc.Main, r.proc.Control, r.proc.Inc
 		u.Status, u.Stored = r.proc.Status, len(r.proc.FDs)
+		u.Trigger, u.Errno, u.BusError, u.VarlinkError = r.proc.Trigger, r.proc.Errno, r.proc.BusError, r.proc.VarlinkError
+		u.ReloadFailed, u.Watchdog = r.proc.ReloadFail, r.proc.Watchdog
 	}
+	if u.Unit != nil && u.Unit.Type == unitname.Service {
+		streak := uint32(0)
+		if r.hist != nil {
+			streak = r.hist.Streak
+		}
+		u.NextDelay = restartDelay(u.Unit, streak)
+	}
+	u.Connections = uint32(max(r.conns, 0))
 	if r.hist != nil {
 		u.Restarts = r.hist.Restarts
 	}
 	if r.trig != nil {
 		u.NextElapse, u.LastElapse = r.trig.Next, r.trig.Last
+		u.Accepted, u.Refused = r.trig.Accepted, r.trig.Refused
 		if r.trig.Last == (Time{}) && r.trig.Stamped > 1 {
 			u.LastElapse.Wall = r.trig.Stamped
 		}

@@ -187,7 +187,7 @@ func (w *World) tell(ev core.Notified) {
 // notification is a message in the core's terms.
 func notification(m *sdnotify.Message) core.Notification {
 	n := core.Notification{
-		Ready: m.Ready, Reloading: m.Reloading, Stopping: m.Stopping, Errno: int32(m.Errno), MainPID: int32(m.MainPID),
+		Ready: m.Ready, Reloading: m.Reloading, Stopping: m.Stopping, Errno: int32(m.Errno), BusError: printable(m.BusError), VarlinkError: printable(m.VarlinkError), MainPID: int32(m.MainPID),
 		Watchdog: m.Watchdog, WatchdogTrigger: m.WatchdogTrigger, WatchdogPeriod: m.WatchdogPeriod,
 		ExtendTimeout: m.ExtendTimeout, ReloadStamp: m.Monotonic, FDName: m.FDName, FDRemove: m.FDStoreRemove, FDNoPoll: m.NoPoll,
 	}
