@@ -51,7 +51,7 @@ func (r *running) reexec(c *ipc.Client) *ipc.Client {
 func TestReexec(t *testing.T) {
 	r := begin(t, map[string]string{
 		"quiet.toml":   "[service]\nname = \"quiet\"\nexec = [\"/bin/sleep\", \"1000\"]\n",
-		"count.toml":   "[service]\nname = \"count\"\nexec = [\"/bin/sh\", \"-c\", \"i=0; while :; do printf %d $i; i=$((i+1)); sleep 0.001; echo .; done\"]\n",
+		"count.toml":   "[service]\nname = \"count\"\nexec = [\"/bin/sh\", \"-c\", \"i=0; while :; do printf %d $i; i=$((i+1)); sleep 0.001; echo .; done\"]\n[logging]\nbuffer-lines = 8192\n",
 		"waiting.toml": "[service]\nname = \"waiting\"\nexec = [\"/bin/sleep\", \"1000\"]\nstart = \"manual\"\n[readiness]\ntype = \"notify\"\ntimeout = \"600s\"\n",
 		"code.toml":    "[service]\nname = \"code\"\nexec = [\"/bin/sh\", \"-c\", \"read x; exit 7\"]\nstart = \"manual\"\n[restart]\npolicy = \"never\"\n",
 	})
@@ -259,7 +259,7 @@ func TestReexecRefused(t *testing.T) {
 // Under dynamod-init the manager is killed and replaced by turns. Init keeps what would
 // be lost, and the service lives through all of it.
 func TestUnderInit(t *testing.T) {
-	r := prepare(t, map[string]string{"count.toml": "[service]\nname = \"count\"\nexec = [\"/bin/sh\", \"-c\", \"i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done\"]\n"})
+	r := prepare(t, map[string]string{"count.toml": "[service]\nname = \"count\"\nexec = [\"/bin/sh\", \"-c\", \"i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done\"]\n[logging]\nbuffer-lines = 8192\n"})
 	r.writeUnit("one.socket", "[Socket]\nListenStream="+filepath.Join(r.run, "one")+"\n")
 	r.writeUnit("one.service", "[Service]\nExecStart=/bin/sleep 1000\n")
 	init := underInit(r)

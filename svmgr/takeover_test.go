@@ -52,7 +52,7 @@ func marked(t *testing.T, word string) (pids []int32) {
 func TestTakeOver(t *testing.T) {
 	r := begin(t, map[string]string{
 		"quiet.toml":  "[service]\nname = \"quiet\"\nexec = [\"/bin/sleep\", \"1000\"]\n",
-		"count.toml":  "[service]\nname = \"count\"\nexec = [\"/bin/sh\", \"-c\", \"i=0; while :; do echo $i; i=$((i+1)); sleep 0.002; done\"]\n",
+		"count.toml":  "[service]\nname = \"count\"\nexec = [\"/bin/sh\", \"-c\", \"i=0; while :; do echo $i; i=$((i+1)); sleep 0.002; done\"]\n[logging]\nbuffer-lines = 8192\n",
 		"once.toml":   "[service]\nname = \"once\"\nexec = [\"/bin/true\"]\ntype = \"oneshot\"\n",
 		"manual.toml": "[service]\nname = \"manual\"\nexec = [\"/bin/sleep\", \"1000\"]\nstart = \"manual\"\n",
 		"ready.toml":  "[service]\nname = \"ready\"\nexec = [\"/bin/sleep\", \"1000\"]\nstart = \"manual\"\n[readiness]\ntype = \"notify\"\ntimeout = \"60s\"\n",
