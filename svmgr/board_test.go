@@ -1,12 +1,15 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/creack/pty"
 
 	"dynamod/internal/board"
 	"dynamod/internal/ipc"
@@ -89,4 +92,66 @@ func TestBoard(t *testing.T) {
 	if out, err := r.dynamodctl("board", "--tty", "/dev/null").CombinedOutput(); err == nil || !strings.Contains(string(out), "no terminal") {
 		t.Errorf("on /dev/null: %v, %s", err, out)
 	}
+}
+
+// On a terminal the board is drawn again and again, and goes on when the manager is
+// stopped, saying since when nothing has changed; so does top --board.
+func TestBoardOnATerminal(t *testing.T) {
+	r := begin(t, map[string]string{"quiet.toml": "[service]\nname = \"quiet\"\nexec = [\"/bin/sleep\", \"1000\"]\n"})
+	c := r.client()
+	r.until(c, "quiet.service", "active")
+	master, slave, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pty.Setsize(master, &pty.Winsize{Rows: 24, Cols: 120}); err != nil {
+		t.Fatal(err)
+	}
+	var drawn testkit.Buffer
+	done := make(chan struct{})
+	go func() { defer close(done); _, _ = io.Copy(&drawn, master) }() // ends with the terminal
+	cmd := r.dynamodctl("board", "--tty", slave.Name())
+	cmd.Env = append(cmd.Env, "TERM=linux")
+	var complaint testkit.Buffer
+	cmd.Stderr = &complaint
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the terminal has %q; dynamodctl said %q", drawn.String(), complaint.String())
+		}
+		_ = r.cmd.Process.Signal(syscall.SIGCONT)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		slave.Close()
+		master.Close()
+		<-done
+	})
+	testkit.Eventually(t, "it is drawn", func() bool {
+		return strings.Contains(drawn.String(), "quiet") && strings.Contains(drawn.String(), "runs; the last change was")
+	})
+	if err := r.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "it says that the manager is stopped", func() bool { return strings.Contains(drawn.String(), "is stopped: this is how it was") })
+
+	look := r.dynamodctl("top", "--board")
+	look.Env = append(look.Env, "TERM=xterm")
+	term, err := pty.StartWithSize(look, &pty.Winsize{Rows: 24, Cols: 120})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen testkit.Buffer
+	ended := make(chan struct{})
+	go func() { defer close(ended); _, _ = io.Copy(&seen, term) }() // ends with the program
+	testkit.Eventually(t, "top shows the board of the stopped manager", func() bool {
+		return strings.Contains(seen.String(), "quiet") && strings.Contains(seen.String(), " old")
+	})
+	if _, err := io.WriteString(term, "q"); err != nil {
+		t.Fatal(err)
+	}
+	_ = look.Wait()
+	term.Close()
+	<-ended
 }

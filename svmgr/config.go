@@ -80,7 +80,7 @@ func newConfiguration(s settings, getenv func(string) string) *configuration {
 
 // Read implements api.Config. A native file with an error rejects the whole
 // generation; a unit file's errors cost that unit, as with systemd.
-func (c *configuration) Read(made []string) (*api.Generation, error) {
+func (c *configuration) Read(made api.MadeUnits) (*api.Generation, error) {
 	if c.generated != nil {
 		c.generated.run(c)
 	}
@@ -92,18 +92,26 @@ func (c *configuration) Read(made []string) (*api.Generation, error) {
 
 // load reads a generation, and with it those of the units made names that have files
 // in it.
-func (c *configuration) load(files fs.FS, made []string) *api.Generation {
+func (c *configuration) load(files fs.FS, made api.MadeUnits) *api.Generation {
 	cfg := c.config()
 	cfg.FS = files
 	l := load.New(cfg)
 	set, ds := l.All()
 	var more []*unit.Unit
-	for _, name := range made {
+	for _, name := range made.Files {
 		if _, ok := set.Find(name); ok {
 			continue
 		}
 		if u, uds := l.One(name); u.Load != unit.NotFound {
 			more, ds = append(more, u), append(ds, uds...)
+		}
+	}
+	for _, u := range made.Transient {
+		if _, ok := set.Find(u.Name); ok {
+			continue
+		}
+		if now := again(l, u); now != nil {
+			more = append(more, now)
 		}
 	}
 	if len(more) > 0 {
@@ -119,6 +127,29 @@ func (c *configuration) load(files fs.FS, made []string) *api.Generation {
 	return g
 }
 
+// again is a transient unit with the drop-ins that there are now; what set-property wrote
+// goes behind them, as in a directory of its own. nil is for one that cannot be built any
+// more: what runs goes on with what it has.
+func again(l *load.Loader, u *unit.Unit) *unit.Unit {
+	own, later := u.OwnFiles(setPropertyFile)
+	if len(own) == 0 {
+		return nil
+	}
+	now, _ := l.Transient(u.Name, own[0])
+	now.Path = ""
+	for _, f := range later {
+		with, _, err := now.With(f)
+		if err != nil {
+			return nil
+		}
+		now = with
+	}
+	if now.Load != unit.Loaded {
+		return nil
+	}
+	return now
+}
+
 // firstGeneration is what the manager begins with: the files, or what was in force
 // when it takes over.
 func (c *configuration) firstGeneration(takesOver bool) (*api.Generation, error) {
@@ -131,7 +162,7 @@ func (c *configuration) firstGeneration(takesOver bool) (*api.Generation, error)
 			return nil, err
 		}
 	}
-	return c.Read(nil)
+	return c.Read(api.MadeUnits{})
 }
 
 // readInForce reads the generation that a killed manager had in force. Its services
@@ -141,11 +172,11 @@ func (c *configuration) readInForce() (*api.Generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.load(im, nil), nil
+	return c.load(im, api.MadeUnits{}), nil
 }
 
 // ReadFormer implements api.Config.
-func (c *configuration) ReadFormer(n uint64, made []string) (*api.Generation, error) {
+func (c *configuration) ReadFormer(n uint64, made api.MadeUnits) (*api.Generation, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	kept, err := c.store.Numbers()

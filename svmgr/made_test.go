@@ -180,4 +180,29 @@ func TestTransientUnitsTakeDropIns(t *testing.T) {
 	if err != nil || !strings.Contains(fmt.Sprint(show.Settings), "TYPE=yes") {
 		t.Errorf("show says %v, %v", show.Settings, err)
 	}
+
+	// A reload reads them again, and what set-property said goes on before them.
+	if out, err := r.dynamodctl("set-property", "job-one.service", "TasksMax=77").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	r.writeUnit("job-.service.d/10-env.conf", "[Unit]\nDescription=changed\n[Service]\nTasksMax=5\n")
+	res, err := call[ipc.ReloadResult](t, c, ipc.VerbDaemonReload, ipc.ReloadArgs{})
+	if err != nil || !slices.Contains(res.Restart, "job-one.service") {
+		t.Errorf("the reload says %+v, %v", res, err)
+	}
+	for _, when := range []string{"after a reload", "for the next manager"} {
+		now := status(t, c, "job-one.service")
+		if now.PID != s.PID || now.State != "active" || now.Description != "changed" || when == "after a reload" && !now.NeedsRestart {
+			t.Errorf("%s: %+v", when, now)
+		}
+		r.kill()
+		r.start()
+		c = r.client()
+	}
+	r.job(c, ipc.VerbRestart, "job-one.service")
+	r.until(c, "job-one.service", "active")
+	show, err = call[ipc.ShowResult](t, c, ipc.VerbShow, ipc.ShowArgs{Unit: "job-one.service"})
+	if text := fmt.Sprint(show.Settings); err != nil || !strings.Contains(text, "TasksMax 77") || strings.Contains(text, "PREFIX") {
+		t.Errorf("after a restart it has %s, %v", text, err)
+	}
 }

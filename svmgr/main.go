@@ -409,7 +409,7 @@ func obey(ctx context.Context, m *manager, signals <-chan os.Signal, reload func
 // reload reads rules and units anew.
 func reload(m *manager, handler *api.API, log *slog.Logger) {
 	handler.ReloadAccess()
-	var made []string
+	var made api.MadeUnits
 	if !m.Query(func(c *core.Core) { made = api.Made(c.View()) }) {
 		return // everything has ended
 	}

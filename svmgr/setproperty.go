@@ -16,6 +16,9 @@ import (
 	"dynamod/svmgr/internal/generation"
 )
 
+// setPropertyFile and a key are the path of what changes a transient unit.
+const setPropertyFile = "set-property: "
+
 // maxValue bounds a value that is written into a drop-in.
 const maxValue = 16 << 10
 
@@ -80,7 +83,7 @@ func (m *manager) setTransient(name string, lines []ipc.Setting) (*unit.Unit, []
 	for _, l := range lines {
 		f := byKey[l.Key]
 		if f == nil {
-			f = &unit.File{Path: "set-property: " + l.Key}
+			f = &unit.File{Path: setPropertyFile + l.Key}
 			byKey[l.Key], order = f, append(order, f)
 		}
 		op := unit.Assign

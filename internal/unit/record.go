@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"dynamod/internal/diag"
@@ -198,4 +199,21 @@ func (u *Unit) With(f File) (*Unit, []diag.Diag, error) {
 	out, ds := Build(s)
 	out.Path, out.Load = u.Path, max(u.Load, out.Load)
 	return out, ds, nil
+}
+
+// OwnFiles are the files of a unit without a path, which a client has sent, and those whose
+// path begins with prefix. It needs Source.Keep.
+func (u *Unit) OwnFiles(prefix string) (own, later []File) {
+	if u.source == nil {
+		return nil, nil
+	}
+	for _, f := range u.source.Files {
+		switch {
+		case f.Path == "":
+			own = append(own, f)
+		case strings.HasPrefix(f.Path, prefix):
+			later = append(later, f)
+		}
+	}
+	return own, later
 }

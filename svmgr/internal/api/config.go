@@ -30,24 +30,36 @@ func (c *call) daemonReload(a *ipc.ReloadArgs) (any, error) {
 	return res, err
 }
 
-// made are the names of the units that were loaded on demand and are not forgotten by
-// a reload: those that are not at rest.
-func (c *call) made() (names []string, err error) {
-	err = c.query(func(v core.View) { names = Made(v) })
-	return names, err
+// made are the units beside the generation that are not forgotten by a reload.
+func (c *call) made() (m MadeUnits, err error) {
+	err = c.query(func(v core.View) { m = Made(v) })
+	return m, err
 }
 
-// Made lists the units with files that no generation has and that are not at rest.
-func Made(v core.View) []string {
-	var names []string
+// MadeUnits are units that no generation has and that are not at rest.
+type MadeUnits struct {
+	// Files are the names of those that were loaded on demand and have files.
+	Files []string
+	// Transient were made by clients: what drop-ins say of them is read anew.
+	Transient []*unit.Unit
+}
+
+// Made lists them.
+func Made(v core.View) (m MadeUnits) {
 	for i := range graph.Index(v.Graph().Len()) {
-		if u := v.Graph().Unit(i); u != nil && u.Recordable() && u.Path != "" {
-			if w := v.At(i); w.State != core.Inactive || w.Job != 0 {
-				names = append(names, u.Name)
-			}
+		u := v.Graph().Unit(i)
+		if u == nil || !u.Recordable() {
+			continue
+		}
+		if w := v.At(i); w.State == core.Inactive && w.Job == 0 {
+			continue
+		} else if u.Path != "" {
+			m.Files = append(m.Files, u.Name)
+		} else if w.Ephemeral {
+			m.Transient = append(m.Transient, u)
 		}
 	}
-	return names
+	return m
 }
 
 // rollback returns to a former generation.

@@ -343,7 +343,7 @@ func (f *fake) Load(name string) ([]*unit.Unit, []diag.Diag, error) {
 
 func (f *fake) FileState(u *unit.Unit) (string, bool) { return f.files[u.Name], false }
 
-func (f *fake) Read([]string) (*Generation, error) {
+func (f *fake) Read(MadeUnits) (*Generation, error) {
 	if f.refuse != nil {
 		return nil, f.refuse
 	}
@@ -355,7 +355,7 @@ func (f *fake) Read([]string) (*Generation, error) {
 	return &Generation{Set: buildSet(f.t, texts)}, nil
 }
 
-func (f *fake) ReadFormer(n uint64, _ []string) (*Generation, error) {
+func (f *fake) ReadFormer(n uint64, _ MadeUnits) (*Generation, error) {
 	if len(f.former) == 0 {
 		return nil, ipc.Errorf("Refused", "there is no former generation")
 	}

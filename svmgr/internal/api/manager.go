@@ -99,8 +99,8 @@ type Config interface {
 	// Read reads the whole configuration: that on disk, or that of a former
 	// generation (0 is the one before the present). Nothing is changed. Of the
 	// units made, which were loaded on demand, those that have files come with it.
-	Read(made []string) (*Generation, error)
-	ReadFormer(generation uint64, made []string) (*Generation, error)
+	Read(made MadeUnits) (*Generation, error)
+	ReadFormer(generation uint64, made MadeUnits) (*Generation, error)
 	// Keep is called when the core has taken a generation: it becomes the
 	// present one, the one before is kept for rollback. It returns the new
 	// number; an error does not undo anything.

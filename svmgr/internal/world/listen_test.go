@@ -420,3 +420,26 @@ func TestExchangedSocketFile(t *testing.T) {
 		t.Errorf("%v %v", st, err)
 	}
 }
+
+// A manager that takes over numbers connections behind all that it finds: two of one
+// client would else have the same instance, and one of them would never be answered.
+func TestConnectionNumbersGoOn(t *testing.T) {
+	fds := make([]int, 2)
+	if err := unix.Pipe2(fds, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fds[1]) })
+	r := newRig(t, func(c *Config) {
+		c.Kept = []Kept{{Unit: "each@7-1-0.service", Name: keptConn + "each.socket", FDs: []int{fds[0]}}}
+	})
+	if n := r.firstConnection("each.socket"); n != 8 {
+		t.Errorf("behind a kept connection: %d; want 8", n)
+	}
+	if n := r.firstConnection("other.socket"); n != 0 {
+		t.Errorf("of another socket: %d; want 0", n)
+	}
+	r.instances = []string{"each@11-1-0.service", "each@12x.service", "each.service"}
+	if n := r.firstConnection("each.socket"); n != 12 {
+		t.Errorf("behind an instance that the core has: %d; want 12", n)
+	}
+}

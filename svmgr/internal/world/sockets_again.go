@@ -24,6 +24,13 @@ func keptListener(spec unit.Listen) string { return keptListen + spec.Kind + "/"
 // socketsAgain opens the sockets of all units that the core believes to listen.
 func (w *World) socketsAgain(v core.View) (failed []core.Event) {
 	v.Units(func(s core.UnitView) bool {
+		if s.Unit != nil && s.Unit.Type == unitname.Service && strings.Contains(s.Name, "@") {
+			w.instances = append(w.instances, s.Name)
+		}
+		return true
+	})
+	defer func() { w.instances = nil }()
+	v.Units(func(s core.UnitView) bool {
 		if s.Unit == nil || s.Unit.Type != unitname.Socket || !bound(s) {
 			return true
 		}
@@ -151,20 +158,42 @@ func isThat(fd, kind int, want unix.Sockaddr) bool {
 }
 
 // firstConnection is the number after those of all instances that are known, so that
-// no instance of a former manager is met again.
+// no instance of a former manager is met again: those with processes, those that wait
+// for theirs with a kept connection, and all that the core has.
 func (w *World) firstConnection(socket string) (first uint64) {
 	prefix := strings.TrimSuffix(socket, ".socket") + "@"
-	w.reg.mu.Lock()
-	defer w.reg.mu.Unlock()
-	for name := range w.reg.current {
-		rest, ok := strings.CutPrefix(name, prefix)
-		if !ok {
-			continue
-		}
-		number, _, _ := strings.Cut(strings.TrimSuffix(rest, ".service"), "-")
-		if n, err := strconv.ParseUint(number, 10, 63); err == nil {
+	note := func(name string) {
+		if n, ok := connectionNumber(name, prefix); ok {
 			first = max(first, n+1)
 		}
 	}
+	w.reg.mu.Lock()
+	for name := range w.reg.current {
+		note(name)
+	}
+	w.reg.mu.Unlock()
+	for _, e := range w.keptNames(keptConn) {
+		note(e.Unit)
+	}
+	w.senses.sockets.mu.Lock()
+	for name := range w.senses.sockets.conns {
+		note(name)
+	}
+	w.senses.sockets.mu.Unlock()
+	for _, name := range w.instances {
+		note(name)
+	}
 	return first
+}
+
+// connectionNumber is the number in the name of an instance that was made for a
+// connection.
+func connectionNumber(name, prefix string) (uint64, bool) {
+	rest, ok := strings.CutPrefix(name, prefix)
+	if !ok {
+		return 0, false
+	}
+	number, _, _ := strings.Cut(strings.TrimSuffix(rest, ".service"), "-")
+	n, err := strconv.ParseUint(number, 10, 63)
+	return n, err == nil
 }

@@ -135,6 +135,8 @@ type World struct {
 	kept   keeping
 	// between is the time between boot and shutdown: Startup…= limits do not hold.
 	between atomic.Bool
+	// instances are those that the core has, while TakeOver opens sockets again.
+	instances []string
 	// tookOver says that a former manager was killed.
 	tookOver bool
 	errands  errands
