@@ -39,9 +39,10 @@ type switchBox struct {
 	lid, dock bool
 }
 
-// bits sets the bits of codes in a mask.
+// bits sets the bits of codes in a mask, which is as long as whole words of the kernel:
+// it takes no others.
 func bits(size int, codes ...uint16) []byte {
-	b := make([]byte, size/8+1)
+	b := make([]byte, (size/64+1)*8)
 	for _, c := range codes {
 		b[c/8] |= 1 << (c % 8)
 	}
