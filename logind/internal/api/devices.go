@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/godbus/dbus/v5"
@@ -308,15 +309,37 @@ func (s *Server) pauseDeviceComplete(c *bus.Call, v *sessionView) error {
 	return err
 }
 
+// terminalName is that of a terminal below /dev. Nothing else is ever opened for one.
+var terminalName = regexp.MustCompile(`^(tty[A-Za-z0-9]*|hvc[0-9]+|pts/[0-9]+)$`)
+
+// terminalOf is the name below /dev of the terminal that a descriptor is of. What /proc
+// says of it is a path where it was opened, which may be a place of its owner's making:
+// the file of that name here must be the same one.
+func terminalOf(fd int, root string) (string, bool) {
+	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err != nil {
+		return "", false
+	}
+	name, ok := strings.CutPrefix(path, "/dev/")
+	if !ok || !terminalName.MatchString(name) {
+		return "", false
+	}
+	var given, here unix.Stat_t
+	if unix.Fstat(fd, &given) != nil || unix.Lstat(filepath.Join(root, "/dev", name), &here) != nil ||
+		given.Mode&unix.S_IFMT != unix.S_IFCHR || here.Mode&unix.S_IFMT != unix.S_IFCHR || given.Rdev != here.Rdev || given.Ino != here.Ino || given.Dev != here.Dev {
+		return "", false
+	}
+	_, err = unix.IoctlGetTermios(fd, unix.TCGETS)
+	return name, err == nil
+}
+
 // setTTY takes the terminal of a session from a descriptor of it.
 func (s *Server) setTTY(c *bus.Call, v *sessionView) error {
 	if err := inControl(c, v); err != nil {
 		return err
 	}
-	fd := int(c.Args[0].(dbus.UnixFD))
-	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
-	name, ok := strings.CutPrefix(path, "/dev/")
-	if _, e := unix.IoctlGetTermios(fd, unix.TCGETS); err != nil || e != nil || !ok || !filepath.IsLocal(name) {
+	name, ok := terminalOf(int(c.Args[0].(dbus.UnixFD)), s.opts.Root)
+	if !ok {
 		return bus.Errorf(bus.ErrInvalidArgs, "The descriptor is none of a terminal")
 	}
 	s.handle(session.SetTTY{ID: v.ID, Client: c.Sender(), TTY: name})

@@ -82,7 +82,8 @@ func (m *Machine) Sleep(verb string) error {
 	case "hybrid-sleep":
 		return m.hibernate("suspend")
 	}
-	wake := time.Now().Add(hibernateAfter)
+	// Without the monotonic reading, which stands still while the machine sleeps.
+	wake := time.Now().Round(0).Add(hibernateAfter)
 	_ = m.write(m.alarm(), "0") // an alarm of before; there may be none
 	if err := m.write(m.alarm(), strconv.FormatInt(wake.Unix(), 10)); err != nil {
 		return err

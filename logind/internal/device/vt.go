@@ -49,8 +49,10 @@ type Terminals struct {
 	// The kernel asks the thread that has called VT_SETMODE, and takes the terminal for
 	// an ordinary one again when that thread has ended: all calls are made on one thread
 	// that does not end before Close.
-	calls   chan func()
-	done    chan struct{}
+	calls chan func()
+	done  chan struct{}
+	// heard is closed when no more signals are.
+	heard   chan struct{}
 	signals chan os.Signal
 
 	mu   sync.Mutex
@@ -67,7 +69,7 @@ type heldVT struct {
 // NewTerminals begins to hear the kernel's questions: leave is asked before the terminal
 // in front is hidden, and ends with Leave; shown is told when one of ours is in front.
 func NewTerminals(root string, leave, shown func()) *Terminals {
-	t := &Terminals{root: root, calls: make(chan func()), done: make(chan struct{}), signals: make(chan os.Signal, 64), held: map[uint32]*heldVT{}}
+	t := &Terminals{root: root, calls: make(chan func()), done: make(chan struct{}), heard: make(chan struct{}), signals: make(chan os.Signal, 64), held: map[uint32]*heldVT{}}
 	signal.Notify(t.signals, relSignal, acqSignal)
 	go func() { // ends with Close
 		runtime.LockOSThread()
@@ -77,6 +79,7 @@ func NewTerminals(root string, leave, shown func()) *Terminals {
 		}
 	}()
 	go func() { // ends with Close
+		defer close(t.heard)
 		for s := range t.signals {
 			if s == relSignal {
 				leave()
@@ -93,6 +96,7 @@ func NewTerminals(root string, leave, shown func()) *Terminals {
 func (t *Terminals) Close() {
 	signal.Stop(t.signals)
 	close(t.signals)
+	<-t.heard // who hears a signal may call
 	close(t.calls)
 	<-t.done
 	t.mu.Lock()

@@ -399,6 +399,10 @@ func (c *Core) collect(u *User) {
 		if len(c.Of(u.UID)) == 0 {
 			delete(c.Users, u.UID)
 			c.do(Vanished{AUser, uidText(u.UID)})
+			// Not before: what was left running at logout may go on, and needs them.
+			if c.Limits.RemoveIPC && u.UID >= firstUser && u.UID != nobodyID {
+				c.do(RemoveIPC{u.UID})
+			}
 		}
 	case u.StopAt == 0:
 		u.StopAt = c.now.Mono + c.Limits.UserStopDelay
@@ -420,9 +424,6 @@ func (c *Core) userClosed(uid uint32) {
 		if s.manager() {
 			c.ended(s.ID, true)
 		}
-	}
-	if c.Limits.RemoveIPC && uid >= firstUser && uid != nobodyID {
-		c.do(RemoveIPC{uid})
 	}
 	if c.Users[uid] == u {
 		c.collect(u)

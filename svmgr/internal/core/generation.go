@@ -136,7 +136,8 @@ func (c *Core) relimit(before []*unit.Unit) {
 			continue
 		}
 		to := c.g.Unit(i)
-		if to == nil || to == from || !unit.LimitsDiffer(from, to) {
+		// A unit that is masked now, or cannot be read, says nothing about limits.
+		if to == nil || to == from || to.Load != unit.Loaded || !unit.LimitsDiffer(from, to) {
 			continue
 		}
 		if r := c.rec(i); r.act != nil && onlyLive(unit.Changed(r.act, to)) {

@@ -56,6 +56,16 @@ func TestReloadChangesLimits(t *testing.T) {
 	m = h.mark()
 	h.reloadUnits(false, "a.service ||", "b.service || ExecStart=/bin/new", "rest.service || CPUWeight=60", "same.service || CPUWeight=50", "x.slice || TasksMax=6")
 	want(h, "changes", changes(m), "b.service [] [2M] []→[] [infinity] []")
+	m = h.mark()
+	h.reloadUnits(false, "a.service || CPUWeight=70", "b.service ||", "rest.service ||", "same.service ||", "x.slice || TasksMax=6")
+	want(h, "changes", changes(m), "a.service [] [infinity] []→[70] [infinity] []; same.service [50] [infinity] []→[] [infinity] []")
+	// A unit that is masked while it runs keeps its limits.
+	h.set = buildSet(t, "a.service ||", "b.service ||", "rest.service ||", "same.service ||", "x.slice || TasksMax=6")
+	masked, _ := h.set.Find("a.service")
+	masked.Load = unit.Masked
+	m = h.mark()
+	h.tell(Reloaded{Set: h.set})
+	want(h, "changes", changes(m), "")
 }
 
 // A unit whose file is gone goes on, is not restarted, and disappears at its end.

@@ -335,13 +335,23 @@ func (w *World) timePasses(between bool) {
 	w.reg.mu.Lock()
 	var groups []*group
 	for _, g := range w.reg.current {
-		if g.dir != "" && g.u != nil && changesWithTime(g.u) {
+		if g.u != nil && (changesWithTime(g.u) || g.limited != nil) {
 			groups = append(groups, g)
 		}
 	}
 	w.reg.mu.Unlock()
 	for _, g := range groups {
-		w.pool.do(g.unit, func() { w.relimit(g.dir, g.u, between) })
+		w.pool.do(g.unit, func() { // after a start or a change under way
+			w.reg.mu.Lock()
+			dir, u := g.dir, g.u
+			if g.limited != nil {
+				u = g.limited
+			}
+			w.reg.mu.Unlock()
+			if dir != "" && changesWithTime(u) {
+				w.relimit(dir, u, between)
+			}
+		})
 	}
 	// Who holds cg.mu may wait for the loop, on whose goroutine this is called.
 	w.pool.do(unitname.RootSlice, func() {

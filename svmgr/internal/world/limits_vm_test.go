@@ -95,7 +95,8 @@ func TestLimitsOfTheBootInForce(t *testing.T) {
 	r := limited(t, top)
 	u := service(t, "b.service", "ExecStart=/bin/sleep 1000", "Slice=boot.slice", "StartupMemoryMax=32M", "MemoryMax=48M", "CPUWeight=50")
 	r.spawn(u)
-	dir := r.CgroupOf("b.service")
+	var dir string
+	testkit.Eventually(t, "it has a group", func() bool { dir = r.CgroupOf("b.service"); return dir != "" })
 	for _, c := range []struct {
 		when      string
 		do        func()
@@ -106,11 +107,19 @@ func TestLimitsOfTheBootInForce(t *testing.T) {
 		{"shutdown", func() { r.Handled(core.ShutdownRequested{}) }, "33554432", "67108864"},
 	} {
 		c.do()
+		var seen string
+		t.Cleanup(func() {
+			if t.Failed() && seen != "" {
+				t.Logf("%s: memory.max and memory.high of the slice are %s", c.when, seen)
+			}
+		})
 		testkit.Eventually(t, c.when, func() bool {
-			max, _ := os.ReadFile(dir + "/memory.max")
-			high, _ := os.ReadFile(filepath.Dir(dir) + "/memory.high")
+			max, err := os.ReadFile(dir + "/memory.max")
+			high, herr := os.ReadFile(filepath.Dir(dir) + "/memory.high")
+			seen = fmt.Sprintf("%q (%v), %q (%v)", max, err, high, herr)
 			return strings.TrimSpace(string(max)) == c.max && strings.TrimSpace(string(high)) == c.high
 		})
+		seen = ""
 	}
 	if low, err := os.ReadFile(dir + "/memory.low"); err != nil || strings.TrimSpace(string(low)) != "1048576" {
 		t.Errorf("memory.low is %q, %v; want that of the slice", low, err)

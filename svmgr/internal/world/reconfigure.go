@@ -129,5 +129,10 @@ func (w *World) reconfigure(from, to *unit.Unit) error {
 		}
 		return err
 	}
+	w.reg.mu.Lock()
+	if g := w.reg.current[to.Name]; g != nil && g.dir == dir {
+		g.limited = to
+	}
+	w.reg.mu.Unlock()
 	return nil
 }

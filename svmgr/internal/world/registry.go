@@ -47,6 +47,8 @@ type groupKey struct {
 type group struct {
 	groupKey
 	u *unit.Unit
+	// limited has the limits that were put into force since, nil for those of u.
+	limited *unit.Unit
 	// dir is the cgroup's directory, "" until it is made (or without cgroups);
 	// rel is its path as /proc/PID/cgroup shows it.
 	dir, rel string
