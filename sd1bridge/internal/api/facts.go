@@ -230,9 +230,10 @@ func mountAt(u *translate.Unit) *mountinfo.Entry {
 		return nil
 	}
 	var found *mountinfo.Entry
+	last := escapedInTables.Replace(filepath.Base(where))
 	for line := range strings.Lines(string(data)) {
 		// A cheap look first: most lines are of other places.
-		if !strings.Contains(line, " "+filepath.Base(where)) && !strings.Contains(line, filepath.Base(where)+" ") {
+		if !strings.Contains(line, last+" ") {
 			continue
 		}
 		if e, ok := mountinfo.Parse([]byte(strings.TrimSuffix(line, "\n"))); ok && e.Point == where && e.Type != "autofs" {
@@ -241,6 +242,9 @@ func mountAt(u *translate.Unit) *mountinfo.Entry {
 	}
 	return found
 }
+
+// escapedInTables writes a name as the kernel's tables of mounts do (proc_pid_mountinfo(5)).
+var escapedInTables = strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`)
 
 // mountOptions are those of the mount and then those of the file system, as mount(8)
 // shows them.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"dynamod/internal/unit"
 	"dynamod/internal/unitname"
 )
@@ -24,6 +26,12 @@ func (w *World) Clean(u *unit.Unit, what []string) error {
 }
 
 func (w *World) clean(u *unit.Unit, what []string) error {
+	w.reg.mu.Lock()
+	started := w.reg.current[u.Name] != nil
+	w.reg.mu.Unlock()
+	if started { // since somebody looked
+		return fmt.Errorf("%s is not at rest: %w", u.Name, unix.EBUSY)
+	}
 	var errs []error
 	remove := func(p string, how func(string) error) {
 		if err := beneath(p, how); err != nil && !errors.Is(err, fs.ErrNotExist) {

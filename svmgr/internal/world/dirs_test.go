@@ -1,9 +1,33 @@
 package world
 
 import (
+	"errors"
 	"os"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"dynamod/internal/testkit"
 )
+
+// What a service that runs has on disk is not taken from it, even if it was at rest when
+// somebody asked.
+func TestCleanSparesWhatRuns(t *testing.T) {
+	base := t.TempDir()
+	r := newRig(t, func(c *Config) { c.Directories.State = base })
+	u := service(t, "db.service", "ExecStart=/bin/sleep 1000", "StateDirectory=db")
+	if err := r.Clean(u, []string{"state"}); err != nil {
+		t.Errorf("nothing is there: %v", err)
+	}
+	r.spawn(u)
+	if err := r.Clean(u, []string{"state"}); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("it runs: %v", err)
+	}
+	testkit.Eventually(t, "its directory is there", func() bool {
+		_, err := os.Stat(base + "/db")
+		return err == nil
+	})
+}
 
 // A service that owns a runtime directory cannot, by links in it, have the manager remove
 // what lies elsewhere.

@@ -218,7 +218,7 @@ func (w *World) outputsAgain() map[uint64]bool {
 				if unix.Fstat(fd, &st) == nil {
 					have[st.Ino] = true
 				}
-				w.out.add(fd, e.Unit, runOfName(e.Name), prefix == keptErr)
+				w.out.add(fd, e.Unit, runOfName(e.Name), prefix == keptErr, nil)
 			}
 		}
 	}

@@ -43,6 +43,10 @@ type LinePolicy struct {
 	Interval time.Duration
 }
 
+// maxLineFields bounds what is kept beside each line, in bytes: a line must fit into a
+// message of the control socket.
+const maxLineFields = 4096
+
 // newLinePolicy reads the settings. Patterns that cannot be compiled are returned:
 // systemd's are those of PCRE, ours those of RE2, which has no references back.
 func newLinePolicy(u *unit.Unit) (*LinePolicy, error) {
@@ -50,6 +54,18 @@ func newLinePolicy(u *unit.Unit) (*LinePolicy, error) {
 		prefix: unit.SyslogLevelPrefix.Of(u), identifier: unit.SyslogIdentifier.Of(u), fields: unit.LogExtraFields.Of(u),
 		Keep: int(unit.LogBufferLines.Of(u)), Burst: unit.LogRateLimitBurst.Of(u), Interval: unit.LogRateLimitIntervalSec.Of(u)}
 	var bad error
+	size := len(l.identifier)
+	if size > maxLineFields {
+		bad = fmt.Errorf("SyslogIdentifier= has %d bytes; at most %d", size, maxLineFields)
+		l.identifier, size = "", 0
+	}
+	for k, f := range l.fields {
+		if size += len(f); size > maxLineFields {
+			l.fields = l.fields[:k]
+			bad = fmt.Errorf("LogExtraFields= has more than %d bytes", maxLineFields)
+			break
+		}
+	}
 	for _, p := range unit.LogFilterPatterns.Of(u) {
 		list := &l.allow
 		if rest, ok := strings.CutPrefix(p, "~"); ok {
@@ -113,16 +129,20 @@ var plainLines = &LinePolicy{level: 6, max: 7, facility: 3, prefix: true, Keep: 
 
 // linesOf is the policy of the unit that a stream belongs to; nil while the unit is not
 // known, which a manager that takes over finds out later.
-func (w *World) linesOf(name string) *LinePolicy {
-	w.reg.mu.Lock()
-	g := w.reg.current[name]
-	w.reg.mu.Unlock()
-	if g == nil || g.u == nil {
+func (w *World) linesOf(name string, u *unit.Unit) *LinePolicy {
+	if u == nil {
+		w.reg.mu.Lock()
+		if g := w.reg.current[name]; g != nil {
+			u = g.u
+		}
+		w.reg.mu.Unlock()
+	}
+	if u == nil {
 		return nil
 	}
-	l, err := newLinePolicy(g.u)
+	l, err := newLinePolicy(u)
 	if err != nil {
-		w.warn(name, "a pattern for log lines is left out: "+err.Error())
+		w.warn(name, "what is asked of log lines is left out: "+err.Error())
 	}
 	return l
 }

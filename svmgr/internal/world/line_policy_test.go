@@ -1,6 +1,9 @@
 package world
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestLinePolicy(t *testing.T) {
 	for _, c := range []struct {
@@ -45,6 +48,14 @@ func TestLinePolicy(t *testing.T) {
 	}
 	if l, err := newLinePolicy(cgroupUnit(t, `LogFilterPatterns=(a)\1`, "LogFilterPatterns=~b")); err == nil || len(l.deny) != 1 {
 		t.Errorf("a pattern with a reference back gives %v, %d patterns", err, len(l.deny))
+	}
+	// A line with all that goes with it must fit into a message.
+	l, err := newLinePolicy(cgroupUnit(t, "SyslogIdentifier=x", "LogExtraFields=A=1 B="+strings.Repeat("b", maxLineFields)))
+	if err == nil || len(l.fields) != 1 || l.identifier != "x" {
+		t.Errorf("too large fields give %v, %d fields", err, len(l.fields))
+	}
+	if l, err := newLinePolicy(cgroupUnit(t, "SyslogIdentifier="+strings.Repeat("b", maxLineFields+1), "LogExtraFields=A=1")); err == nil || len(l.fields) != 1 || l.identifier != "" {
+		t.Errorf("a too long identifier gives %v, %d fields", err, len(l.fields))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dynamod/internal/sys/epoll"
+	"dynamod/internal/unit"
 	"dynamod/svmgr/internal/core"
 )
 
@@ -45,6 +46,9 @@ type stream struct {
 	rest bool
 	// policy is what the unit says of its lines, nil until the first one comes.
 	policy *LinePolicy
+	// of is that unit, nil if it must be looked for: a service that ends at once may be
+	// forgotten before its lines are read.
+	of *unit.Unit
 }
 
 // Part is the beginning of a line that its service has not ended yet, for the program
@@ -66,15 +70,16 @@ func newOutput(w *World) (*output, error) {
 }
 
 // add hands a pipe over to the reader, which closes it at its end.
-func (o *output) add(fd int, unit string, run core.RunID, stderr bool) {
-	s := &stream{fd: fd, unit: unit, run: run, stderr: stderr}
+// of has the settings for its lines, nil if they are to be looked for.
+func (o *output) add(fd int, name string, run core.RunID, stderr bool, of *unit.Unit) {
+	s := &stream{fd: fd, unit: name, run: run, stderr: stderr, of: of}
 	for _, p := range o.w.cfg.Parts {
-		if p.Run == run && p.Unit == unit && p.Stderr == stderr {
+		if p.Run == run && p.Unit == name && p.Stderr == stderr {
 			s.part, s.rest = p.Text, p.Rest
 		}
 	}
 	if err := neverWait(fd); err != nil {
-		o.w.log.Error("cannot read output", "unit", unit, "err", err)
+		o.w.log.Error("cannot read output", "unit", name, "err", err)
 		unix.Close(fd)
 		return
 	}
@@ -84,7 +89,7 @@ func (o *output) add(fd int, unit string, run core.RunID, stderr bool) {
 	o.streams[tag] = s
 	o.mu.Unlock()
 	if err := o.poll.Add(fd, epoll.In, tag); err != nil {
-		o.w.log.Error("cannot read output", "unit", unit, "err", err)
+		o.w.log.Error("cannot read output", "unit", name, "err", err)
 		o.drop(tag, s)
 	}
 }
@@ -196,7 +201,7 @@ func (o *output) emit(s *stream, line []byte) {
 		return
 	}
 	if s.policy == nil {
-		s.policy = o.w.linesOf(s.unit)
+		s.policy = o.w.linesOf(s.unit, s.of)
 	}
 	policy := s.policy
 	if policy == nil {

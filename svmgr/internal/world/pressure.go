@@ -44,7 +44,7 @@ func pressureEnvironment(dir string, u *unit.Unit) []string {
 
 // showPressure lets the unit's user write the trigger.
 func (w *World) showPressure(dir string, u *unit.Unit) error {
-	if unit.User.Of(u) == "" || !watchesPressure(dir, u) || os.Geteuid() != 0 {
+	if unit.User.Of(u) == "" && !unit.DynamicUser.Of(u) || !watchesPressure(dir, u) || os.Geteuid() != 0 {
 		return nil
 	}
 	id, err := w.identify(u)

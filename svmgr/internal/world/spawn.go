@@ -203,7 +203,7 @@ func (w *World) launch(g *group, a core.Spawn) (err error) {
 		return err
 	}
 	for _, out := range o.outputs {
-		w.out.add(out.fd, g.unit, a.Run, out.stderr)
+		w.out.add(out.fd, g.unit, a.Run, out.stderr, g.u)
 	}
 	return nil
 }

@@ -258,7 +258,7 @@ func (w *World) pipesAgain(g *group, runs []processEntry, have map[uint64]bool) 
 			stderr bool
 		}{{e.Out, false}, {e.Err, true}} {
 			if x.inode != 0 && !have[x.inode] {
-				want["pipe:["+strconv.FormatUint(x.inode, 10)+"]"] = func(fd int) { w.out.add(fd, g.unit, e.Run, x.stderr) }
+				want["pipe:["+strconv.FormatUint(x.inode, 10)+"]"] = func(fd int) { w.out.add(fd, g.unit, e.Run, x.stderr, g.u) }
 			}
 		}
 	}
