@@ -185,3 +185,31 @@ func TestSchedule(t *testing.T) {
 		t.Error("a block inhibitor is passed over")
 	}
 }
+
+// A shutdown whose time comes while the machine goes to sleep is not lost: it begins when
+// the machine is awake.
+func TestScheduleWaitsForSleep(t *testing.T) {
+	r := newKeyRig(t)
+	begins := func(e Event) bool {
+		return slices.ContainsFunc(r.c.Handle(r.now, e), func(a Action) bool {
+			x, ok := a.(Execute)
+			return ok && x.Transition.Verb == "reboot"
+		})
+	}
+	r.do(Schedule{Request: 1, Shutdown: Scheduled{Kind: "reboot", At: r.now.Wall + minute}})
+	r.c.Handle(r.now, Key{"suspend", true})
+	r.c.Handle(r.now, Key{"suspend", false})
+	if r.c.Pending == nil {
+		t.Fatal("the machine does not go to sleep")
+	}
+	r.now.Mono, r.now.Wall = r.now.Mono+2*minute, r.now.Wall+2*minute
+	if begins(Tick{}) || r.c.Scheduled == nil {
+		t.Error("it begins in the middle of another transition, or is forgotten")
+	}
+	if d := r.c.Deadline(); d <= r.now.Mono+1 {
+		t.Errorf("it is looked at all the time: again in %d µs", d-r.now.Mono)
+	}
+	if !begins(PowerDone{}) || r.c.Scheduled != nil {
+		t.Error("it does not begin when the machine is awake")
+	}
+}

@@ -191,6 +191,7 @@ func (c *Core) powerDone() {
 		// Screens and docks are found again after the lid is (HoldoffTimeoutSec=).
 		c.holdoff, c.idleFrom = c.now.Mono+c.Handling.Holdoff, c.now.Mono
 	}
+	c.scheduleTick() // whose time may have come meanwhile
 }
 
 // Started is the moment from which on the lid is looked at.

@@ -86,6 +86,9 @@ func (c *Core) scheduleTick() {
 	}
 	left := n.At - c.now.Wall
 	if left <= 0 {
+		if c.Pending != nil && !n.Dry() {
+			return // it comes after what is under way, a sleep for example
+		}
 		c.Scheduled = nil
 		c.changed(AManager, "", "ScheduledShutdown")
 		c.do(SaveSchedule{}, Announce{*n, 0, false})
@@ -93,9 +96,7 @@ func (c *Core) scheduleTick() {
 			c.logins(true)
 			return
 		}
-		if c.Pending == nil {
-			c.begin(&Transition{Verb: n.Verb(), UID: n.UID})
-		}
+		c.begin(&Transition{Verb: n.Verb(), UID: n.UID})
 		return
 	}
 	c.logins(left > closing)
@@ -113,6 +114,9 @@ func (c *Core) scheduleDeadline() int64 {
 		return 0
 	}
 	left := n.At - c.now.Wall
+	if left <= 0 { // it waits for the end of what is under way, which is an event
+		return c.now.Mono + recheck
+	}
 	wait := min(left, recheck)
 	if left > closing {
 		wait = min(wait, left-closing)
