@@ -364,9 +364,14 @@ func (o *oracle) reachable() {
 
 // jobs merges the live wishes.
 func (o *oracle) jobs() map[Index]JobType {
+	return o.jobsOf(func(*wish) bool { return true })
+}
+
+// jobsOf merges those of the living wishes that count.
+func (o *oracle) jobsOf(counts func(*wish) bool) map[Index]JobType {
 	out := map[Index]JobType{}
 	for _, w := range o.all {
-		if w.dead {
+		if w.dead || !counts(w) {
 			continue
 		}
 		t := w.t
@@ -401,15 +406,20 @@ func (o *oracle) text() string {
 }
 
 // requiredCycle says whether the jobs that the anchor requires, together with
-// the installed ones, wait for each other in a ring.
+// the installed ones, wait for each other in a ring: as all wishes make them, or as they
+// are once what nobody requires was dropped to break another ring.
 func (o *oracle) requiredCycle() bool {
+	return o.ring(o.jobs()) || o.ring(o.jobsOf(o.required))
+}
+
+func (o *oracle) ring(types map[Index]JobType) bool {
 	jobs := map[Index]JobType{}
 	for i := range o.g.names {
 		if in, ok := o.p.Job(Index(i)); ok {
 			jobs[Index(i)] = in.Type
 		}
 	}
-	for u, t := range o.jobs() {
+	for u, t := range types {
 		if slices.ContainsFunc(o.all, func(w *wish) bool { return w.u == u && !w.dead && o.required(w) }) {
 			if in, ok := o.p.Job(u); ok {
 				if m, fits := merge(in.Type, t); fits {
