@@ -258,9 +258,6 @@ func (m *manager) LetGo(name string) { m.world.LetGo(name) }
 // Clean implements api.World.
 func (m *manager) Clean(u *unit.Unit, what []string) error { return m.world.Clean(u, what) }
 
-// Reconfigure implements api.World.
-func (m *manager) Reconfigure(from, to *unit.Unit) error { return m.world.Reconfigure(from, to) }
-
 // Attach implements api.World.
 func (m *manager) Attach(name, subgroup string, pids []int32) error {
 	return refusedProcess(m.world.Attach(name, subgroup, pids), name)

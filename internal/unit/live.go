@@ -24,6 +24,11 @@ var onceMade = []*Setting{Slice.Setting(), Delegate.Setting(), DelegateSubgroup.
 	BPFProgram.Setting(), IPIngressFilterPath.Setting(), IPEgressFilterPath.Setting(),
 	MemoryPressureWatch.Setting(), MemoryPressureThresholdSec.Setting(), MemoryAccounting.Setting(), TasksAccounting.Setting()}
 
+// OnlyLive says that all of these settings may change while the unit runs.
+func OnlyLive(changed []*Setting) bool {
+	return !slices.ContainsFunc(changed, func(s *Setting) bool { return !s.Live() })
+}
+
 // LimitsDiffer says that a reload has something to do on the group of a unit that runs:
 // resource control that is live has other values in b than in a.
 func LimitsDiffer(a, b *Unit) bool {

@@ -71,7 +71,7 @@ var (
 	LogsDirectoryMode          = mode(execRow("service.logs-directory-mode", "LogsDirectoryMode", "u", "234", "The mode of the log directories.").deflt("0755").by(ByWorld))
 	ConfigurationDirectory     = words(execRow("service.configuration-directory", "ConfigurationDirectory", "as", "211", "Directories below /etc made for the unit.").by(ByWorld))
 	ConfigurationDirectoryMode = mode(execRow("service.configuration-directory-mode", "ConfigurationDirectoryMode", "u", "234", "The mode of the configuration directories.").deflt("0755").by(ByWorld))
-	TimeoutCleanSec            = duration(execRow("service.timeout-clean", "TimeoutCleanSec", "", "244", "How long cleaning the unit's directories may take.").dbus("TimeoutCleanUSec", "t").deflt("infinity").idle("there is no command yet that cleans the directories of a unit"))
+	TimeoutCleanSec            = duration(execRow("service.timeout-clean", "TimeoutCleanSec", "", "244", "How long cleaning the unit's directories may take.").dbus("TimeoutCleanUSec", "t").deflt("infinity").idle("`clean` removes directories without a limit of time"))
 	SetCredential              = lines(execRow("credentials.set", "SetCredential", "a(say)", "247", "A credential written in the unit: ID:VALUE.").byName().by(ByWorld))
 	SetCredentialEncrypted     = lines(execRow("credentials.set-encrypted", "SetCredentialEncrypted", "a(say)", "247", "An encrypted credential written in the unit: ID:BASE64.").byName().by(ByWorld))
 	LoadCredential             = words(execRow("credentials.load", "LoadCredential", "a(ss)", "247", "Credentials read from files, directories or sockets: ID:PATH.").byName().by(ByWorld))

@@ -90,7 +90,7 @@ func (c *call) change(gen *Generation, dryRun, evict bool) (*ipc.ReloadResult, e
 		}
 		return nil, e
 	}
-	res, limits, err := c.difference(gen.Set, evict)
+	res, err := c.difference(gen.Set, evict)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,6 @@ func (c *call) change(gen *Generation, dryRun, evict bool) (*ipc.ReloadResult, e
 	}
 	c.loaded.Store(0)
 	res.Applied = true
-	res.Diagnostics = append(res.Diagnostics, c.applyLimits(limits)...)
 	if res.Generation, err = c.m.Keep(gen); err != nil {
 		c.log.Error("the new configuration is in force but could not be kept for rollback", "error", err)
 		res.Diagnostics = append(res.Diagnostics, ipc.Diagnostic{Severity: diag.Warning.String(), Code: "not-kept",
@@ -119,15 +118,13 @@ func (c *call) change(gen *Generation, dryRun, evict bool) (*ipc.ReloadResult, e
 
 // difference compares a set with what the core has. Texts are compared outside of
 // the loop: units do not change.
-//
-// limits are the units that run and differ in nothing but what may change meanwhile.
-func (c *call) difference(set *unit.Set, evict bool) (res *ipc.ReloadResult, limits []changedLimits, err error) {
+func (c *call) difference(set *unit.Set, evict bool) (*ipc.ReloadResult, error) {
 	type pair struct {
 		old, running *unit.Unit
 		runs         bool
 	}
 	have := map[string]pair{}
-	err = c.query(func(v core.View) {
+	err := c.query(func(v core.View) {
 		g := v.Graph()
 		for i := range graph.Index(g.Len()) {
 			if u := g.Unit(i); u != nil && v.Known(i) {
@@ -137,9 +134,9 @@ func (c *call) difference(set *unit.Set, evict bool) (res *ipc.ReloadResult, lim
 		}
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	res = &ipc.ReloadResult{}
+	res := &ipc.ReloadResult{}
 	for _, u := range set.Units {
 		if u.Load == unit.Merged {
 			continue
@@ -149,10 +146,7 @@ func (c *call) difference(set *unit.Set, evict bool) (res *ipc.ReloadResult, lim
 		case !ok:
 			res.Added = append(res.Added, u.Name)
 		case old.old == u || unit.Canonical(old.old) == unit.Canonical(u):
-		case old.runs && onlyLive(unit.Changed(old.running, u)):
-			limits = append(limits, changedLimits{old.running, u})
-			res.Changed = append(res.Changed, u.Name)
-		case old.runs && unit.Canonical(old.running) != unit.Canonical(u):
+		case old.runs && unit.Canonical(old.running) != unit.Canonical(u) && !inForceAtOnce(unit.Changed(old.running, u)):
 			res.Restart = append(res.Restart, u.Name)
 		default:
 			res.Changed = append(res.Changed, u.Name)
@@ -169,35 +163,11 @@ func (c *call) difference(set *unit.Set, evict bool) (res *ipc.ReloadResult, lim
 	}
 	slices.Sort(res.Removed)
 	slices.Sort(res.Evicted)
-	return res, limits, nil
+	return res, nil
 }
 
-// changedLimits is a unit as it runs and as it is defined now.
-type changedLimits struct{ from, to *unit.Unit }
-
-func onlyLive(changed []*unit.Setting) bool {
-	return len(changed) > 0 && !slices.ContainsFunc(changed, func(s *unit.Setting) bool { return !s.Live() })
-}
-
-// applyLimits gives units that run the limits of their new files, as systemd does at
-// daemon-reload. Whatever else is new in a unit waits for its restart, and its limits
-// with it.
-func (c *call) applyLimits(list []changedLimits) (told []ipc.Diagnostic) {
-	var done []*unit.Unit
-	for _, l := range list {
-		if err := c.m.Reconfigure(l.from, l.to); err != nil {
-			c.log.Warn("new limits are not in force", "unit", l.to.Name, "error", err)
-			told = append(told, ipc.Diagnostic{Severity: diag.Warning.String(), Code: "not-applied", Unit: l.to.Name,
-				Message: "its new limits are not in force: " + err.Error()})
-			continue
-		}
-		done = append(done, l.to)
-	}
-	if len(done) > 0 && !c.m.Post(core.Loaded{Units: done}) {
-		c.log.Warn("the manager ends before it took new limits")
-	}
-	return told
-}
+// inForceAtOnce says that a difference counts for what runs: the core sees to it.
+func inForceAtOnce(changed []*unit.Setting) bool { return len(changed) > 0 && unit.OnlyLive(changed) }
 
 func wireDiags(ds []diag.Diag) []ipc.Diagnostic {
 	var out []ipc.Diagnostic

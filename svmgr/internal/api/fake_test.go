@@ -331,11 +331,6 @@ func (f *fake) Clean(u *unit.Unit, what []string) error {
 	return f.refuse
 }
 
-func (f *fake) Reconfigure(from, to *unit.Unit) error {
-	f.note("reconfigure %s %v -> %v", to.Name, unit.CPUWeight.Of(from), unit.CPUWeight.Of(to))
-	return f.refuse
-}
-
 func (f *fake) note(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

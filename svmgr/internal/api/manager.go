@@ -86,9 +86,6 @@ type World interface {
 	// Clean removes what the unit has left behind, in the words of ipc.CleanArgs. It
 	// waits for it.
 	Clean(u *unit.Unit, what []string) error
-	// Reconfigure puts the limits of a unit's new settings into force, whose old ones
-	// are given. After an error all is as before.
-	Reconfigure(from, to *unit.Unit) error
 	// Notify takes a notification (sd_notify(3)) as if pid had sent it.
 	Notify(unit string, pid int32, state string) error
 }

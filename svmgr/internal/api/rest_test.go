@@ -48,8 +48,8 @@ func TestDaemonReload(t *testing.T) {
 	f.refused("NotSupported", ipc.VerbDaemonReload, &ipc.ReloadArgs{})
 }
 
-// Limits that are new count for what runs, as systemd has it; nothing else does, and no
-// limits of a unit that must be restarted anyway.
+// A unit whose limits are new needs no restart for them, as systemd has it (the core puts
+// them into force); one with other changes is shown as it was started until it is.
 func TestLimitsAreReloaded(t *testing.T) {
 	f := newFake(t, "", web...)
 	f.disk["web.service"] = "web.service |Description=A web server;[Service];CPUWeight=50"

@@ -46,20 +46,16 @@ func (c *Core) changeLive(i graph.Index, u *unit.Unit) {
 	changed := unit.Changed(c.g.Unit(i), u)
 	// After a reload the definition is new already, and what runs is not.
 	stale := r.act != nil && len(unit.Changed(r.act, u)) > 0
-	if len(changed) == 0 && !stale || !onlyLive(changed) {
+	if len(changed) == 0 && !stale || !unit.OnlyLive(changed) {
 		return
 	}
-	if stale && onlyLive(unit.Changed(r.act, u)) {
+	if stale && unit.OnlyLive(unit.Changed(r.act, u)) {
 		r.act = u
 	}
 	if len(changed) > 0 {
 		c.g.Redefine(i, u)
 	}
 	c.emit(Publish{What: StatusChanged, Unit: u.Name})
-}
-
-func onlyLive(changed []*unit.Setting) bool {
-	return !slices.ContainsFunc(changed, func(s *unit.Setting) bool { return !s.Live() })
 }
 
 // grow makes records for indices that the graph has added.
@@ -140,7 +136,7 @@ func (c *Core) relimit(before []*unit.Unit) {
 		if to == nil || to == from || to.Load != unit.Loaded || !unit.LimitsDiffer(from, to) {
 			continue
 		}
-		if r := c.rec(i); r.act != nil && onlyLive(unit.Changed(r.act, to)) {
+		if r := c.rec(i); r.act != nil && unit.OnlyLive(unit.Changed(r.act, to)) {
 			r.act = to
 		}
 		c.emit(Reconfigure{From: from, To: to})

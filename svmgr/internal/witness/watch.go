@@ -23,6 +23,8 @@ type watch struct {
 	// awaited are the names whose coming, going or change in a directory that was not
 	// listed counts.
 	awaited map[string]bool
+	// lost says that something is not watched any more.
+	lost bool
 }
 
 // place is something that is watched. Of one that is whole every event counts, else
@@ -130,6 +132,13 @@ func (h *watch) counts(b []byte) bool {
 		}
 		name := strings.TrimRight(string(b[unix.SizeofInotifyEvent:end]), "\x00")
 		b = b[end:]
+		if mask&unix.IN_IGNORED != 0 { // what was watched is gone; its name may come again
+			for _, p := range h.places[wd] {
+				delete(h.added, p)
+			}
+			delete(h.places, wd)
+			h.lost = true
+		}
 		if name == "" || mask&(unix.IN_Q_OVERFLOW|unix.IN_IGNORED|unix.IN_UNMOUNT) != 0 {
 			return true
 		}
@@ -178,6 +187,9 @@ func (w *FS) quiet() bool {
 		return false
 	}
 	reported := w.watch.reported()
+	if w.watch.lost {
+		w.covered, w.watch.lost = false, false
+	}
 	return !reported && w.covered && w.now().Sub(w.compared) < compareEvery
 }
 

@@ -163,7 +163,7 @@ func slicesDownTo(slice string) (names []string) {
 // cannot be removed, with its controllers and limits.
 func (w *World) makeGroup(g *group, fresh bool) error {
 	parents, name := w.placeOf(g.u)
-	limits, err := w.limitsNow(g.u, parents)
+	limits, err := w.limitsAt(g.u, !w.between.Load())
 	if err != nil {
 		return at("cgroup-limits", err)
 	}

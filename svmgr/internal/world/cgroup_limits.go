@@ -152,45 +152,70 @@ func during[T any](u *unit.Unit, starting bool, always, startup unit.Key[T]) uni
 	return always
 }
 
-// changesWithTime says that the unit has other limits during boot and shutdown.
-func changesWithTime(u *unit.Unit) bool {
+// changesWithTime says that the unit has other limits during boot and shutdown, by itself
+// or by the slices above it, which find knows.
+func (w *World) changesWithTime(u *unit.Unit, find func(string) *unit.Unit) bool {
 	for _, q := range quantities {
 		if q.startup != never && q.startup.IsSet(u) {
+			return true
+		}
+	}
+	for _, in := range inherited {
+		if in.fromStartup == never || in.key.IsSet(u) {
+			continue
+		}
+		if w.nearest(u, find, func(s *unit.Unit) bool { return in.fromStartup.IsSet(s) }) != nil {
 			return true
 		}
 	}
 	return unit.StartupCPUWeight.IsSet(u) || unit.StartupAllowedCPUs.IsSet(u) || unit.StartupAllowedMemoryNodes.IsSet(u) || unit.StartupIOWeight.IsSet(u)
 }
 
-// inheritedLimits are what the slices above a unit say for those below them, the nearest
-// first (systemd.resource-control(5), DefaultMemoryLow=). above is outermost first.
-func (w *World) inheritedLimits(u *unit.Unit, above []string, starting bool) (out []limit, err error) {
-	if w.cfg.UnitOf == nil {
-		return nil, nil
+// above are the slices above a unit, outermost first.
+func (w *World) above(u *unit.Unit) []string {
+	if u.Type == unitname.Slice {
+		names := slicesDownTo(u.Name)
+		return names[:max(len(names)-1, 0)]
 	}
+	names, _ := w.placeOf(u)
+	return names
+}
+
+// nearest is the nearest slice above a unit that says something.
+func (w *World) nearest(u *unit.Unit, find func(string) *unit.Unit, says func(*unit.Unit) bool) *unit.Unit {
+	if find == nil {
+		return nil
+	}
+	for _, name := range slices.Backward(w.above(u)) {
+		if s := find(name); s != nil && says(s) {
+			return s
+		}
+	}
+	return nil
+}
+
+// inheritedLimits are what the slices above a unit say for those below them, the nearest
+// first (systemd.resource-control(5), DefaultMemoryLow=).
+func (w *World) inheritedLimits(u *unit.Unit, starting bool) (out []limit, err error) {
 	for _, in := range inherited {
 		if in.key.IsSet(u) || starting && in.startup != never && in.startup.IsSet(u) {
 			continue
 		}
-		for k := len(above) - 1; k >= 0; k-- {
-			s := w.cfg.UnitOf(above[k])
-			if s == nil {
-				continue
-			}
-			key := in.from
+		key := func(s *unit.Unit) unit.Key[unit.Quantity] {
 			if starting && in.fromStartup != never && in.fromStartup.IsSet(s) {
-				key = in.fromStartup
+				return in.fromStartup
 			}
-			if !key.IsSet(s) {
-				continue
-			}
-			v, err := amount(key.Of(s), totalMemory)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, limit{"memory", in.file, v})
-			break
+			return in.from
 		}
+		s := w.nearest(u, w.cfg.UnitOf, func(s *unit.Unit) bool { return key(s).IsSet(s) })
+		if s == nil {
+			continue
+		}
+		v, err := amount(key(s).Of(s), totalMemory)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, limit{"memory", in.file, v})
 	}
 	return out, nil
 }
@@ -314,14 +339,14 @@ func (w *World) applyLimits(dir, unitName string, limits []limit) error {
 	return nil
 }
 
-// limitsNow are the limits that hold now for the group of a unit below some slices.
-func (w *World) limitsNow(u *unit.Unit, above []string) ([]limit, error) {
-	starting := !w.between.Load()
+// limitsAt are the limits for the group of a unit, its own and those of the slices above,
+// during boot and shutdown (starting) or between them.
+func (w *World) limitsAt(u *unit.Unit, starting bool) ([]limit, error) {
 	limits, err := limitsOf(u, starting)
 	if err != nil {
 		return nil, err
 	}
-	more, err := w.inheritedLimits(u, above, starting)
+	more, err := w.inheritedLimits(u, starting)
 	return append(more, limits...), err
 }
 
@@ -335,7 +360,7 @@ func (w *World) timePasses(between bool) {
 	w.reg.mu.Lock()
 	var groups []*group
 	for _, g := range w.reg.current {
-		if g.u != nil && (changesWithTime(g.u) || g.limited != nil) {
+		if g.u != nil {
 			groups = append(groups, g)
 		}
 	}
@@ -348,7 +373,7 @@ func (w *World) timePasses(between bool) {
 				u = g.limited
 			}
 			w.reg.mu.Unlock()
-			if dir != "" && changesWithTime(u) {
+			if dir != "" && w.changesWithTime(u, w.cfg.UnitOf) {
 				w.relimit(dir, u, between)
 			}
 		})
@@ -368,7 +393,7 @@ func (w *World) relimit(dir string, u *unit.Unit, between bool) {
 	if !cgroup.Valid(dir) {
 		return // it ended meanwhile
 	}
-	change, err := changeBetween(u, !between, u, between)
+	change, err := w.changeBetween(u, !between, u, between)
 	if err == nil {
 		w.cg.mu.Lock()
 		w.enableDown(parentPath(dir), w.controllersFor(u, change))
@@ -389,17 +414,41 @@ func (w *World) limitSlice(dir, name string) {
 	if u == nil {
 		return
 	}
-	above := slicesDownTo(name)
-	limits, err := w.limitsNow(u, above[:max(len(above)-1, 0)])
+	limits, err := w.limitsAt(u, !w.between.Load())
 	if err == nil {
-		if changesWithTime(u) {
-			w.cg.timely[dir] = u
-		}
-		w.cg.disabled[dir] = unit.DisableControllers.Of(u)
+		w.noteSlice(dir, u, w.cfg.UnitOf)
 		w.enableDown(parentPath(dir), w.controllersFor(u, limits))
 		err = w.applyLimits(dir, name, limits)
 	}
 	if err != nil {
 		w.warn(name, "the limits of the slice are not in force: "+err.Error())
+	}
+}
+
+// noteSlice remembers what a slice says for later and for what comes below it. The caller
+// holds cg.mu.
+func (w *World) noteSlice(dir string, u *unit.Unit, find func(string) *unit.Unit) {
+	delete(w.cg.timely, dir)
+	if w.changesWithTime(u, find) {
+		w.cg.timely[dir] = u
+	}
+	delete(w.cg.disabled, dir)
+	if list := unit.DisableControllers.Of(u); len(list) > 0 {
+		w.cg.disabled[dir] = list
+	}
+}
+
+// slicesAgain remembers what the slices above a unit say that was there before this
+// manager: their groups are not made again. The loop does not run yet, so that nobody
+// but find can be asked.
+func (w *World) slicesAgain(u *unit.Unit, find func(string) *unit.Unit) {
+	w.cg.mu.Lock()
+	defer w.cg.mu.Unlock()
+	dir := w.cg.root
+	for _, name := range w.above(u) {
+		dir += "/" + name
+		if s := find(name); s != nil {
+			w.noteSlice(dir, s, find)
+		}
 	}
 }

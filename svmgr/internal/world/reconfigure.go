@@ -56,18 +56,18 @@ func (l limit) subject() string {
 
 // changeOf lists the lines that lead from one unit's limits to another's. What is
 // taken back comes first, so that cpu.idle and cpu.weight follow each other.
-func changeOf(from, to *unit.Unit, between bool) ([]limit, error) {
-	return changeBetween(from, between, to, between)
+func (w *World) changeOf(from, to *unit.Unit, between bool) ([]limit, error) {
+	return w.changeBetween(from, between, to, between)
 }
 
 // changeBetween leads from the limits of one unit at one time, between boot and shutdown
 // or not, to those of another one at another.
-func changeBetween(from *unit.Unit, then bool, to *unit.Unit, now bool) ([]limit, error) {
-	was, err := limitsOf(from, !then)
+func (w *World) changeBetween(from *unit.Unit, then bool, to *unit.Unit, now bool) ([]limit, error) {
+	was, err := w.limitsAt(from, !then)
 	if err != nil {
 		was = nil // it was never in force
 	}
-	is, err := limitsOf(to, !now)
+	is, err := w.limitsAt(to, !now)
 	if err != nil {
 		return nil, err
 	}
@@ -110,21 +110,18 @@ func (w *World) reconfigure(from, to *unit.Unit) error {
 		return nil // there is no group yet; it is made with its limits
 	}
 	between := w.between.Load()
-	change, err := changeOf(from, to, between)
+	change, err := w.changeOf(from, to, between)
 	if err != nil {
 		return err
 	}
 	w.cg.mu.Lock()
 	defer w.cg.mu.Unlock()
 	if to.Type == unitname.Slice {
-		delete(w.cg.timely, dir)
-		if changesWithTime(to) {
-			w.cg.timely[dir] = to
-		}
+		w.noteSlice(dir, to, w.cfg.UnitOf)
 	}
 	w.enableDown(parentPath(dir), w.controllersFor(to, change))
 	if err := w.applyLimits(dir, to.Name, change); err != nil {
-		if back, e := changeOf(to, from, between); e == nil {
+		if back, e := w.changeOf(to, from, between); e == nil {
 			_ = w.applyLimits(dir, to.Name, back) // as far as the kernel lets us
 		}
 		return err

@@ -68,7 +68,7 @@ func TestChangeOfLimits(t *testing.T) {
 		{[]string{"IODeviceWeight=" + disk + " 50"}, nil, "io.weight=DEV default"},
 		{[]string{"IOReadBandwidthMax=" + disk + " 1M"}, []string{"IOWriteBandwidthMax=" + disk + " 1M"}, "io.max=DEV rbps=max; io.max=DEV wbps=1000000"},
 	} {
-		got, err := changeOf(cgroupUnit(t, c.from...), cgroupUnit(t, c.to...), true)
+		got, err := new(World).changeOf(cgroupUnit(t, c.from...), cgroupUnit(t, c.to...), true)
 		if err != nil || show(got) != c.want {
 			t.Errorf("changeOf(%q, %q) = %q, %v; want %q", c.from, c.to, show(got), err, c.want)
 		}
@@ -111,11 +111,11 @@ func TestLimitsOfTheBoot(t *testing.T) {
 		if got := show(limitsOf(u, false)); got != c.between {
 			t.Errorf("%q in between: %q; want %q", c.settings, got, c.between)
 		}
-		if got := show(changeBetween(u, false, u, true)); got != c.then {
+		if got := show(new(World).changeBetween(u, false, u, true)); got != c.then {
 			t.Errorf("%q at the end of the boot: %q; want %q", c.settings, got, c.then)
 		}
-		if changesWithTime(u) != (len(c.settings) > 1 || !strings.HasPrefix(c.settings[0], "CPUWeight")) {
-			t.Errorf("%q changes with time: %v", c.settings, changesWithTime(u))
+		if new(World).changesWithTime(u, nil) != (len(c.settings) > 1 || !strings.HasPrefix(c.settings[0], "CPUWeight")) {
+			t.Errorf("%q changes with time: %v", c.settings, new(World).changesWithTime(u, nil))
 		}
 	}
 }
@@ -129,22 +129,39 @@ func TestInheritedLimits(t *testing.T) {
 	w := &World{cfg: Config{UnitOf: func(n string) *unit.Unit { return units[n] }}}
 	for _, c := range []struct {
 		settings []string
-		above    []string
+		slice    string
 		starting bool
 		want     string
 	}{
-		{nil, nil, false, "[]"},
-		{nil, []string{"a.slice", "a-b.slice"}, false, "[{memory memory.min 3145728} {memory memory.low 2097152}]"},
-		{nil, []string{"a.slice", "a-c.slice"}, false, "[{memory memory.min 3145728} {memory memory.low 1048576}]"},
-		{nil, []string{"a.slice"}, true, "[{memory memory.min 3145728} {memory memory.low 9437184}]"},
-		{[]string{"MemoryLow=5M", "MemoryMin=0"}, []string{"a.slice"}, false, "[]"},
+		{nil, "other.slice", false, "[]"},
+		{nil, "a-b.slice", false, "[{memory memory.min 3145728} {memory memory.low 2097152}]"},
+		{nil, "a-c.slice", false, "[{memory memory.min 3145728} {memory memory.low 1048576}]"},
+		{nil, "a.slice", true, "[{memory memory.min 3145728} {memory memory.low 9437184}]"},
+		{[]string{"MemoryLow=5M", "MemoryMin=0"}, "a.slice", false, "[]"},
 	} {
-		got, err := w.inheritedLimits(cgroupUnit(t, c.settings...), c.above, c.starting)
+		got, err := w.inheritedLimits(cgroupUnit(t, append(c.settings, "Slice="+c.slice)...), c.starting)
 		if err != nil || fmt.Sprint(got) != c.want {
-			t.Errorf("%q below %q: %v, %v; want %s", c.settings, c.above, got, err, c.want)
+			t.Errorf("%q in %s: %v, %v; want %s", c.settings, c.slice, got, err, c.want)
 		}
 	}
-	w.cg.disabled = map[string][]string{"/r/a.slice": {"cpu"}}
+	// What they say for the boot ends with it, and what they say at all stays when the
+	// unit's own limit is taken back.
+	u := cgroupUnit(t, "Slice=a.slice")
+	if !w.changesWithTime(u, w.cfg.UnitOf) || w.changesWithTime(cgroupUnit(t, "Slice=a.slice", "MemoryLow=5M"), w.cfg.UnitOf) {
+		t.Error("the slice says what changes with the boot, and the unit does not follow; or follows though it says so itself")
+	}
+	if got, err := w.changeBetween(u, false, u, true); err != nil || fmt.Sprint(got) != "[{memory memory.min 3145728} {memory memory.low 1048576}]" {
+		t.Errorf("at the end of the boot: %v, %v", got, err)
+	}
+	if got, err := w.changeOf(cgroupUnit(t, "Slice=a.slice", "MemoryLow=5M"), u, true); err != nil || fmt.Sprint(got) != "[{memory memory.min 3145728} {memory memory.low 1048576}]" {
+		t.Errorf("without its own limit: %v, %v", got, err)
+	}
+	w.cg.root, w.cg.timely, w.cg.disabled = "/r", map[string]*unit.Unit{}, map[string][]string{}
+	units["a.slice"] = service(t, "a.slice", "[Slice]\nDisableControllers=cpu\nStartupCPUWeight=50")
+	w.slicesAgain(u, w.cfg.UnitOf) // as a new manager does
+	if w.cg.timely["/r/a.slice"] == nil {
+		t.Error("a slice that was there before this manager does not change with time")
+	}
 	for dir, want := range map[string]bool{"/r": false, "/r/a.slice": true, "/r/a.slice/x": true, "/r/a.slicex": false} {
 		if w.isDisabled(dir, "cpu") != want || w.isDisabled(dir, "io") {
 			t.Errorf("%s: cpu is disabled: %v; want %v", dir, !want, want)
@@ -190,7 +207,7 @@ func TestLiveSettings(t *testing.T) {
 			base = append(base, "CPUQuota=20%")
 		}
 		between := !strings.HasPrefix(s.Name, "Startup")
-		got, err := changeOf(cgroupUnit(t, base...), cgroupUnit(t, append(slices.Clone(base), s.Name+"="+v)...), between)
+		got, err := new(World).changeOf(cgroupUnit(t, base...), cgroupUnit(t, append(slices.Clone(base), s.Name+"="+v)...), between)
 		was, _ := limitsOf(cgroupUnit(t, base...), !between)
 		if err != nil || slices.Equal(got, was) {
 			t.Errorf("%s=%s changes no control file (%v, %v)", s.Name, v, got, err)

@@ -207,6 +207,7 @@ func (w *World) groupAgain(e *groupEntry, unitOf func(string) *unit.Unit) *group
 	if e.Dir == "" || g.dir != "" || w.cg.root == "" || !strings.HasPrefix(e.Dir, w.cg.root+"/") || !cgroup.Valid(e.Dir) {
 		return g
 	}
+	w.slicesAgain(g.u, unitOf)
 	w.reg.mu.Lock()
 	g.dir, g.rel = e.Dir, w.cg.base+strings.TrimPrefix(e.Dir, w.cg.root)
 	w.reg.byPath[g.rel] = g
