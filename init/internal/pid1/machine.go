@@ -3,14 +3,16 @@ package pid1
 import ipc "dynamod/internal/ipc/pid1"
 
 // slot is a deadline. Each has one meaning in all states, so that one that fires
-// late cannot be taken for another.
+// late cannot be taken for another. When several are due, they are taken in this
+// order: those that may lead away from a new manager come before the one that
+// starts it, for an order that was given cannot be taken back.
 type slot uint8
 
 const (
-	slotDelay slot = iota
-	slotHung
+	slotHung slot = iota
 	slotPhase
 	slotBoot
+	slotDelay
 	slotFeed
 	numSlots
 )

@@ -30,7 +30,14 @@ func (h *history) step(e Event) {
 			if h.manager != 0 {
 				h.t.Fatal("a second manager beside the first")
 			}
+			if h.m.State() == Shell {
+				h.t.Fatal("a manager beside the emergency shell")
+			}
 			spawn = true
+		case StartShell:
+			if h.manager != 0 || spawn {
+				h.t.Fatal("the emergency shell beside a manager")
+			}
 		case CloseFD:
 			if !h.fds[o.FD] {
 				h.t.Fatalf("descriptor %d closed twice, or never given", o.FD)

@@ -123,7 +123,7 @@ func (h *watch) reported() bool {
 
 // counts looks through events as read(2) gives them: struct inotify_event and a name,
 // padded with zeros.
-func (h *watch) counts(b []byte) bool {
+func (h *watch) counts(b []byte) (counts bool) {
 	for len(b) >= unix.SizeofInotifyEvent {
 		wd, mask := int32(binary.NativeEndian.Uint32(b)), binary.NativeEndian.Uint32(b[4:])
 		end := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(b[12:]))
@@ -140,15 +140,13 @@ func (h *watch) counts(b []byte) bool {
 			h.lost = true
 		}
 		if name == "" || mask&(unix.IN_Q_OVERFLOW|unix.IN_IGNORED|unix.IN_UNMOUNT) != 0 {
-			return true
+			counts = true
 		}
 		for _, p := range h.places[wd] {
-			if p.whole || h.awaited[path.Join(p.name, name)] {
-				return true
-			}
+			counts = counts || p.whole || h.awaited[path.Join(p.name, name)]
 		}
 	}
-	return false
+	return counts
 }
 
 // Watch makes Holds cheap from its second call on: the kernel reports what changes below
