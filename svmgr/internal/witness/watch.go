@@ -19,7 +19,7 @@ type watch struct {
 	// places are the watched directories and files by their watch descriptors; several
 	// names may lead to one.
 	places map[int32][]place
-	added  map[place]bool
+	added  map[place]uint32 // and for which events
 	// awaited are the names whose coming, going or change in a directory that was not
 	// listed counts.
 	awaited map[string]bool
@@ -39,7 +39,7 @@ func newWatch(root string) (*watch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inotify_init: %w", err)
 	}
-	return &watch{fd: fd, root: root, places: map[int32][]place{}, added: map[place]bool{}, awaited: map[string]bool{}}, nil
+	return &watch{fd: fd, root: root, places: map[int32][]place{}, added: map[place]uint32{}, awaited: map[string]bool{}}, nil
 }
 
 func (h *watch) close() { unix.Close(h.fd) }
@@ -91,15 +91,18 @@ func (h *watch) await(name string, seen map[string]stamp) error {
 }
 
 func (h *watch) add(p place, mask uint32) error {
-	if h.added[p] {
+	before, known := h.added[p]
+	if mask&^before == 0 {
 		return nil
 	}
 	wd, err := unix.InotifyAddWatch(h.fd, filepath.Join(h.root, p.name), mask|unix.IN_DONT_FOLLOW|unix.IN_MASK_ADD)
 	if err != nil {
 		return err
 	}
-	h.places[int32(wd)] = append(h.places[int32(wd)], p)
-	h.added[p] = true
+	if !known {
+		h.places[int32(wd)] = append(h.places[int32(wd)], p)
+	}
+	h.added[p] = before | mask
 	return nil
 }
 

@@ -26,8 +26,10 @@ func look(t *testing.T, w *FS) {
 	}
 	_, err := w.ReadLink("units/link.service")
 	must(err)
-	_, err = w.Lstat("units/unread.service")
-	must(err)
+	for _, there := range []string{"units/unread.service", "elsewhere"} {
+		_, err = w.Lstat(there)
+		must(err)
+	}
 	for _, none := range []string{"elsewhere/none", "units/none.service", "none/none"} {
 		if _, err := w.Lstat(none); err == nil {
 			t.Fatalf("%s is there", none)
@@ -114,6 +116,53 @@ func TestHolds(t *testing.T) {
 			}
 			if w.Holds() != c.holds {
 				t.Errorf("it holds: %v", w.Holds())
+			}
+		})
+	}
+}
+
+// TestWatchedTwice: a directory is watched for itself and for what is awaited in it,
+// whichever comes first.
+func TestWatchedTwice(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dirStamp := stamp{mode: fs.ModeDir | 0o755, inode: 1}
+	for name, seen := range map[string][]map[string]stamp{
+		"itself first":  {{"d": dirStamp}, {"d": dirStamp, "d/none": {}}},
+		"awaited first": {{"d/none": {}}, {"d": dirStamp, "d/none": {}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, err := newWatch(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer h.close()
+			for _, s := range seen {
+				if err := h.cover(s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			none := filepath.Join(dir, "d/none")
+			if err := os.WriteFile(none, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if !h.reported() {
+				t.Error("what was awaited came, and nothing is reported")
+			}
+			if err := os.Remove(none); err != nil {
+				t.Fatal(err)
+			}
+			h.reported()
+			if err := os.Chmod(filepath.Join(dir, "d"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if !h.reported() {
+				t.Error("the directory itself changed, and nothing is reported")
+			}
+			if err := os.Chmod(filepath.Join(dir, "d"), 0o755); err != nil {
+				t.Fatal(err)
 			}
 		})
 	}
