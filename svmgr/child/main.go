@@ -8,6 +8,12 @@
 // program, for machines that have none; called with "confine" it runs a generator.
 package main
 
+// It has one thread that matters. Without this, Go's runtime reads all mounts at each
+// start, to find out how many processors the cgroup may use.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 import (
 	"os"
 

@@ -130,18 +130,28 @@ func (s *Settings) protections() *filter {
 	deny := func(call string, tests ...test) {
 		f.rules[call] = append(f.rules[call], rule{tests, Errno(ePERM)})
 	}
-	group := func(on bool, calls []string) {
+	group := func(calls ...string) {
 		for _, c := range calls {
-			if on && f.rules[c] == nil {
+			if f.rules[c] == nil {
 				deny(c)
 			}
 		}
 	}
-	group(s.Clock, Members("@clock"))
-	group(s.Modules, Members("@module"))
-	group(s.RawIO, Members("@raw-io"))
-	group(s.Logs, []string{"syslog"})
-	group(s.Hostname, []string{"sethostname", "setdomainname"})
+	if s.Clock {
+		group(Members("@clock")...)
+	}
+	if s.Modules {
+		group(Members("@module")...)
+	}
+	if s.RawIO {
+		group(Members("@raw-io")...)
+	}
+	if s.Logs {
+		group("syslog")
+	}
+	if s.Hostname {
+		group("sethostname", "setdomainname")
+	}
 	if s.Realtime {
 		const resetOnFork = 0x40000000
 		// SCHED_OTHER, SCHED_BATCH and SCHED_IDLE.

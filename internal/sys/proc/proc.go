@@ -54,20 +54,26 @@ func parseStat(b []byte) (s Stat, ok bool) {
 	if i < 0 {
 		return s, false
 	}
-	f := strings.Fields(string(b[i+1:]))
-	if len(f) < 20 {
-		return s, false
-	}
-	s.State = f[0][0]
+	n := 0
 	var err [5]error
-	s.Parent, err[0] = strconv.Atoi(f[1])
-	s.Group, err[1] = strconv.Atoi(f[2])
-	s.Session, err[2] = strconv.Atoi(f[3])
-	s.Start, err[3] = strconv.ParseUint(f[19], 10, 64)
-	if len(f) > 49 {
-		s.Exit, err[4] = strconv.Atoi(f[49])
+	for f := range bytes.FieldsSeq(b[i+1:]) {
+		switch n {
+		case 0:
+			s.State = f[0]
+		case 1:
+			s.Parent, err[0] = strconv.Atoi(string(f))
+		case 2:
+			s.Group, err[1] = strconv.Atoi(string(f))
+		case 3:
+			s.Session, err[2] = strconv.Atoi(string(f))
+		case 19:
+			s.Start, err[3] = strconv.ParseUint(string(f), 10, 64)
+		case 49:
+			s.Exit, err[4] = strconv.Atoi(string(f))
+		}
+		n++
 	}
-	return s, err == [5]error{}
+	return s, n >= 20 && err == [5]error{}
 }
 
 // All lists all processes that /proc shows.
