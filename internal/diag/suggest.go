@@ -10,13 +10,19 @@ import (
 // Comparison ignores case and treats '-' and '_' alike, because kebab-case
 // keys written in snake_case are the commonest slip.
 func Suggest(word string, candidates []string) string {
+	best, _ := Nearest(word, candidates)
+	return best
+}
+
+// Nearest is Suggest, and how many letters the candidate is away from word, for who has
+// several lists of candidates; the distance of none is greater than that of any.
+func Nearest(word string, candidates []string) (best string, at int) {
 	const longest = 64 // no key is longer; a megabyte "key" must stay cheap
 	if word == "" || len(word) > longest {
-		return ""
+		return "", longest
 	}
 	w := fold(word)
-	limit := max(1, utf8.RuneCountInString(w)/3)
-	best, at := "", limit+1
+	at = max(1, utf8.RuneCountInString(w)/3) + 1
 	for _, c := range candidates {
 		f := fold(c)
 		if diff := len(f) - len(w); diff > at || -diff > at {
@@ -26,7 +32,7 @@ func Suggest(word string, candidates []string) string {
 			best, at = c, d
 		}
 	}
-	return best
+	return best, at
 }
 
 func fold(s string) string {

@@ -76,15 +76,25 @@ func (b *builder) unknownDirective(f *Fragment, in Section) {
 		d.Code = "wrong-section"
 		d.Message = fmt.Sprintf("%s= does not belong in [%s]", f.Key, f.Section)
 		d.Hint = fmt.Sprintf("it belongs in [%s]", strings.Join(other, "], ["))
-	} else if !b.maySuggest() {
-	} else if s := diag.Suggest(f.Key, DirectiveNames(f.Section)); s != "" {
-		d.Hint = fmt.Sprintf("did you mean %s=?", s)
-	} else if s := byNative[nativeKey{strings.ToLower(f.Section), f.Key}]; s != nil && s.Name != "" {
-		d.Hint = fmt.Sprintf("unit files spell it %s=", s.Name)
-	} else if s := diag.Suggest(f.Key, allDirectives(b.types)); s != "" {
-		d.Hint = fmt.Sprintf("did you mean %s= in [%s]?", s, strings.Join((byName(s, b.types)&b.types).Names(), "], ["))
+	} else if b.maySuggest() {
+		d.Hint = b.suggestDirective(f.Section, f.Key)
 	}
 	b.add(d)
+}
+
+// suggestDirective looks in the section first, but not past a nearer word of another one.
+func (b *builder) suggestDirective(section, key string) string {
+	here, near := diag.Nearest(key, DirectiveNames(section))
+	there, far := diag.Nearest(key, allDirectives(b.types))
+	switch row := byNative[nativeKey{strings.ToLower(section), key}]; {
+	case here != "" && near <= far:
+		return fmt.Sprintf("did you mean %s=?", here)
+	case row != nil && row.Name != "":
+		return fmt.Sprintf("unit files spell it %s=", row.Name)
+	case there != "":
+		return fmt.Sprintf("did you mean %s= in [%s]?", there, strings.Join((byName(there, b.types)&b.types).Names(), "], ["))
+	}
+	return ""
 }
 
 // maySuggest bounds the search for "did you mean", which costs more than
@@ -154,42 +164,55 @@ func (b *builder) unknownNative(f *Fragment) {
 	b.add(d)
 }
 
+// suggestNative looks in the table first, but not past a nearer key of another one.
 func suggestNative(table, key string) string {
-	var same, all, elsewhere []string
-	// snake_case is the commonest slip, and no reason to look for another word.
-	folded := strings.ReplaceAll(strings.ToLower(key), "_", "-")
+	var here, keys, paths []string
 	for k := range byNative {
-		full := k.key
-		if k.table != "" {
-			full = k.table + "." + k.key
-		}
 		if k.table == table {
-			same = append(same, k.key)
+			here = append(here, k.key)
 		}
-		if k.key == folded {
-			elsewhere = append(elsewhere, full)
-		}
-		all = append(all, full)
+		keys = append(keys, k.key)
+		paths = append(paths, k.path())
 	}
 	// The map's order must not reach the hint.
-	slices.Sort(same)
-	slices.Sort(all)
-	slices.Sort(elsewhere)
-	if len(elsewhere) > 0 {
-		return fmt.Sprintf("did you mean %s?", strings.Join(elsewhere, " or "))
+	slices.Sort(here)
+	slices.Sort(keys)
+	slices.Sort(paths)
+	path := diag.Suggest(table+"."+key, paths)
+	if len(here) == 0 && path != "" { // there is no such table
+		return fmt.Sprintf("did you mean %s?", path)
+	}
+	// snake_case is the commonest slip, and no reason to look for another word.
+	if all := pathsOf(strings.ReplaceAll(strings.ToLower(key), "_", "-")); len(all) > 0 {
+		return fmt.Sprintf("did you mean %s?", strings.Join(all, " or "))
 	}
 	for bit := InUnit; bit < InSupervisor; bit <<= 1 {
 		if s := byDirective[directive{bit, key}]; s != nil && s.Native != table+"."+strings.ToLower(key) {
 			return fmt.Sprintf("the native format spells it %s", s.Native)
 		}
 	}
-	if s := diag.Suggest(key, same); s != "" {
-		return fmt.Sprintf("did you mean %s.%s?", table, s)
-	}
-	if s := diag.Suggest(table+"."+key, all); s != "" {
-		return fmt.Sprintf("did you mean %s?", s)
+	own, near := diag.Nearest(key, here)
+	other, far := diag.Nearest(key, keys)
+	switch {
+	case own != "" && near <= far:
+		return fmt.Sprintf("did you mean %s?", nativeKey{table, own}.path())
+	case other != "":
+		return fmt.Sprintf("did you mean %s?", strings.Join(pathsOf(other), " or "))
+	case path != "":
+		return fmt.Sprintf("did you mean %s?", path)
 	}
 	return ""
+}
+
+// pathsOf lists the native settings whose last word is key.
+func pathsOf(key string) (out []string) {
+	for k := range byNative {
+		if k.key == key {
+			out = append(out, k.path())
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // LookupDirective finds the row of a unit-file directive by its section

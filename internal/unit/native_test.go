@@ -179,6 +179,38 @@ func TestNativeOrdering(t *testing.T) {
 	}
 }
 
+// TestNearestKey: a typo of a key that stands in another table is that key's, and not
+// something further away in the same one.
+func TestNearestKey(t *testing.T) {
+	for in, want := range map[string]string{
+		"service.memory-mx":   "did you mean cgroup.memory-max?",
+		"service.memory_max":  "did you mean cgroup.memory-max?",
+		"service.exc":         "did you mean service.exec?",
+		"service.ater":        "did you mean dependencies.after?",
+		"cgroup.memory-hihg":  "did you mean cgroup.memory-high?",
+		"service.RestartSec":  "the native format spells it restart.delay",
+		"servce.exec":         "did you mean service.exec?",
+		"service.zzzzzzzzzzz": "",
+	} {
+		k := splitNative(in)
+		if got := suggestNative(k.table, k.key); got != want {
+			t.Errorf("%s: %q; want %q", in, got, want)
+		}
+	}
+	for in, want := range map[directive]string{
+		{InService, "Afterr"}:    "did you mean After= in [Unit]?",
+		{InService, "ExecSart"}:  "did you mean ExecStart=?",
+		{InUnit, "Descripton"}:   "did you mean Description=?",
+		{InUnit, "MemoryMx"}:     "did you mean MemoryMax= in [Service]?",
+		{InService, "Frobnicat"}: "",
+	} {
+		b := &builder{types: InUnit | InService | InInstall}
+		if got := b.suggestDirective(in.in.Names()[0], in.name); got != want {
+			t.Errorf("%s: %q; want %q", in.name, got, want)
+		}
+	}
+}
+
 func TestNativeErrors(t *testing.T) {
 	u, ds := buildNative("a.service", `[service]
 exec = ["/bin/a"]

@@ -214,6 +214,14 @@ type directive struct {
 
 type nativeKey struct{ table, key string }
 
+// path is how files of the native format and messages name it.
+func (k nativeKey) path() string {
+	if k.table == "" {
+		return k.key
+	}
+	return k.table + "." + k.key
+}
+
 // byDirective and byNative find rows by the names that files use.
 var (
 	byDirective = map[directive]*Setting{}
