@@ -98,12 +98,14 @@ func (c *configuration) load(files fs.FS, made api.MadeUnits) *api.Generation {
 	l := load.New(cfg)
 	set, ds := l.All()
 	var more []*unit.Unit
+	var onDemand []string
 	for _, name := range made.Files {
 		if _, ok := set.Find(name); ok {
 			continue
 		}
 		if u, uds := l.One(name); u.Load != unit.NotFound {
 			more, ds = append(more, u), append(ds, uds...)
+			onDemand = append(onDemand, u.Name)
 		}
 	}
 	for _, u := range made.Transient {
@@ -118,7 +120,7 @@ func (c *configuration) load(files fs.FS, made api.MadeUnits) *api.Generation {
 		// Names were looked at above: none is there twice but an alias of two.
 		set, _ = unit.NewSet(append(more, set.Units...), set.Supervisors)
 	}
-	g := &api.Generation{Set: set, Diags: ds, Files: files}
+	g := &api.Generation{Set: set, OnDemand: onDemand, Diags: ds, Files: files}
 	for _, d := range ds {
 		if d.Severity == diag.Error && strings.HasSuffix(d.Pos.File, ".toml") {
 			g.Rejected = true

@@ -418,7 +418,7 @@ func reload(m *manager, handler *api.API, log *slog.Logger) {
 		return
 	}
 	report(log, g.Diags)
-	ev := core.Reloaded{Set: g.Set}
+	ev := core.Reloaded{Set: g.Set, OnDemand: g.OnDemand}
 	if g.Rejected {
 		ev.Rejected = errorsOf(g.Diags)
 	} else if _, err := m.Keep(g); err != nil {

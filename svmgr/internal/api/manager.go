@@ -125,7 +125,9 @@ type Config interface {
 type Generation struct {
 	Number uint64
 	Set    *unit.Set
-	Diags  []diag.Diag
+	// OnDemand are those of Set that are there only because they were made.
+	OnDemand []string
+	Diags    []diag.Diag
 	// Files are what it was loaded from, as it was then; Keep takes them.
 	Files fs.FS
 	// Rejected says that it must not come into force, for Diags.

@@ -16,11 +16,19 @@ import (
 // unit that was not found.
 func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 	res := &ipc.UnitResult{Settings: []ipc.Setting{}, Relations: []ipc.Relation{}}
-	if err := c.ensure(); err != nil && ipc.KindOf(err) != "NoSuchUnit" {
-		return nil, err
+	var s ipc.Status
+	var u core.UnitView
+	var err error
+	for range 2 { // one that ends is forgotten, and perhaps between the two questions
+		none := c.ensure()
+		if none != nil && ipc.KindOf(none) != "NoSuchUnit" {
+			return nil, none
+		}
+		if s, u, err = c.stateOf(!a.Quick); ipc.KindOf(err) != "NoSuchUnit" || none != nil {
+			break
+		}
 	}
 	res.Unit = c.unit
-	s, u, err := c.stateOf(!a.Quick)
 	switch {
 	case ipc.KindOf(err) == "NoSuchUnit":
 		s = ipc.Status{Unit: row(core.View{}, &core.UnitView{Name: c.unit}), Result: "success"}
@@ -86,7 +94,7 @@ func (c *call) relations(v core.View) []ipc.Relation {
 		if !c.sees(g.Name(e.To)) {
 			continue
 		}
-		for r := e.Rel; r != 0; r &= r - 1 {
+		for r := e.Rel & graph.Dependencies; r != 0; r &= r - 1 {
 			out = append(out, ipc.Relation{Relation: graph.Rel(r & -r).String(), Unit: g.Name(e.To)})
 		}
 	}

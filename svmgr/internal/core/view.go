@@ -49,6 +49,8 @@ type UnitView struct {
 	// Gone says that the file of a running unit vanished; Ephemeral that it
 	// has none and is forgotten at rest.
 	Gone, Ephemeral bool
+	// OnDemand says that it is of no generation and is forgotten once nothing needs it.
+	OnDemand bool
 	// Supervisor is "" for what no supervisor restarts.
 	Supervisor string
 	// Trigger is the unit that caused the present activation, "" for none.
@@ -115,7 +117,7 @@ func (v View) unit(i graph.Index) UnitView {
 	r := v.c.rec(i)
 	u := UnitView{Name: v.c.g.Name(i), Unit: v.c.def(i), State: r.state, Sub: r.sub, Cause: r.cause,
 		Stable: r.stable, Since: r.since, Active: r.activeState(), Result: resultWord(r.cause), Frozen: r.frozen,
-		Defined: v.c.g.Unit(i), Gone: r.gone, Ephemeral: r.ephemeral,
+		Defined: v.c.g.Unit(i), Gone: r.gone, Ephemeral: r.ephemeral, OnDemand: r.demand,
 		ActiveEnter: r.activeEnter, ActiveExit: r.activeExit, InactiveEnter: r.inactiveEnter, InactiveExit: r.inactiveExit}
 	if r.job != nil {
 		u.Job = r.job.ID
@@ -176,6 +178,17 @@ func (v View) Known(i graph.Index) bool {
 	}
 	j, ok := v.c.g.Lookup(v.c.g.Name(i))
 	return ok && i == j
+}
+
+// OnDemand counts the units that are of no generation.
+func (v View) OnDemand() int {
+	n := 0
+	for k := range v.c.recs {
+		if v.c.recs[k].demand {
+			n++
+		}
+	}
+	return n
 }
 
 // At is Unit by index, and StateAt only its state.
