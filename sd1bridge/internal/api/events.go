@@ -33,6 +33,7 @@ func (s *Server) Run(ctx context.Context) {
 					return
 				}
 				s.bus.Flush()
+				s.atRest()
 			case <-ctx.Done():
 				return
 			}
@@ -119,13 +120,20 @@ func (s *Server) heard(e ipc.Event) {
 	}
 	switch e.Kind {
 	case ipc.EventUnit, ipc.EventStatus:
+		if e.Kind == ipc.EventUnit {
+			s.shown.moved(s, e.Unit, e.Active)
+		}
 		s.changed(e.Unit)
 		if strings.HasPrefix(e.Unit, "dbus") { // dbus.socket, dbus.service, dbus-broker.service
 			s.wake()
 		}
 	case ipc.EventUnitNew:
+		s.shown.forget(e.Unit)
 		s.bus.Emit(translate.ManagerPath, manager, "UnitNew", e.Unit, path(translate.UnitPath(e.Unit)))
 	case ipc.EventUnitGone:
+		if s.shown.forget(e.Unit) {
+			break // that was told already
+		}
 		s.bus.Emit(translate.ManagerPath, manager, "UnitRemoved", e.Unit, path(translate.UnitPath(e.Unit)))
 	case ipc.EventJobNew:
 		s.jobs.order.Lock()

@@ -195,7 +195,8 @@ func newPatterns(list []string) (patterns, error) {
 	return list, nil
 }
 
-func isPattern(s string) bool { return strings.ContainsAny(s, `*?[\`) }
+// isPattern: a backslash alone is part of an escaped name (systemd.unit(5)).
+func isPattern(s string) bool { return strings.ContainsAny(s, "*?[") }
 
 func (ps patterns) match(name string) bool {
 	if len(ps) == 0 {
