@@ -361,10 +361,14 @@ type property struct {
 	Value dbus.Variant
 }
 
-// create makes a session as pam_systemd does.
+// create makes a session as pam_systemd does: at a terminal, or without one over the net.
 func (r *rig) create(pid int, uid uint32, class, seat string, vt uint32) (created, error) {
 	var c created
-	err := r.manager().Call(managerIface+".CreateSession", 0, uid, uint32(pid), "login", "tty", class, "", seat, vt, "tty1", "", false, "", "", []property{}).
+	tty := "pts/0"
+	if vt > 0 {
+		tty = fmt.Sprint("tty", vt)
+	}
+	err := r.manager().Call(managerIface+".CreateSession", 0, uid, uint32(pid), "login", "tty", class, "", seat, vt, tty, "", false, "", "", []property{}).
 		Store(&c.ID, &c.Path, &c.Runtime, &c.FIFO, &c.UID, &c.Seat, &c.VT, &c.Existing)
 	return c, err
 }
