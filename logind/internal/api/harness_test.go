@@ -168,6 +168,8 @@ type fakeHardware struct {
 	calls  []string
 	sleeps []string
 	tell   func(session.Event)
+	// follow, if not nil, is called by Follow.
+	follow func()
 }
 
 func (h *fakeHardware) note(call string) {
@@ -217,6 +219,9 @@ func (h *fakeHardware) RemoveIPC(uid uint32) error {
 func (h *fakeHardware) External() bool { return true }
 func (h *fakeHardware) Follow(tell func(session.Event)) (func(), error) {
 	h.tell = tell
+	if h.follow != nil {
+		h.follow()
+	}
 	return func() {}, nil
 }
 

@@ -123,6 +123,7 @@ func (c *Core) refreshSeat(id string) {
 	case seat == nil && masters > 0:
 		c.Seats[id] = &Seat{ID: id, Graphical: true, owner: -1}
 		c.do(Appeared{ASeat, id})
+		c.activate(id) // sessions of before a restart of logind, or of before udev's
 	case seat == nil:
 	case id != seat0 && masters == 0:
 		for _, s := range c.OnSeat(id) {

@@ -172,3 +172,18 @@ func TestRestoredDevices(t *testing.T) {
 	expect(t, do(ClientGone{":1.b"}), "Drop{b {13 64}}", "GiveVT{2}")
 	expect(t, do(VTShown{2}), "Mute{a {13 64}}")
 }
+
+// A seat whose devices are known only after its sessions were taken over has its active
+// session, and that one its devices, at once.
+func TestSeatAppearsAfterItsSessions(t *testing.T) {
+	c := New(Limits{Sessions: 8}, false)
+	c.Handle(Now{}, Restore{Session: Session{ID: "a", UID: 1000, Leader: 1, Class: "user", Type: "wayland", Original: "unspecified", Seat: "seat1", Controller: ":1.a"},
+		Devices: []Device{{ID: DeviceID{13, 65}, Kind: Input}}})
+	c.Handle(Now{}, Attached{Path: "/m", Seat: "seat1", Master: true})
+	if got := c.Seats["seat1"].Active; got != "a" {
+		t.Errorf("the active session is %q", got)
+	}
+	if d := c.Sessions["a"].Devices(); len(d) != 1 || !d[0].Live {
+		t.Errorf("its devices are %+v", d)
+	}
+}
