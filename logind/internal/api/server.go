@@ -107,7 +107,8 @@ type Server struct {
 	// bus is the id of the bus on which controllers have their names.
 	bus string
 	// after is what is to be done when changes of properties have been told.
-	after    []func()
+	after []func()
+	// vtFailed is why the event at hand did not get its terminal.
 	vtFailed error
 	// wall is the text of wall messages, wallOn whether there are any.
 	wall      string
