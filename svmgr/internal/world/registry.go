@@ -14,12 +14,12 @@ import (
 type process struct {
 	// arming is held while the watches of pidfd and status are set.
 	arming sync.Mutex
-	run   core.RunID
-	role  core.Role
-	stage core.Stage
-	group *group
-	pid   int
-	pidfd int
+	run    core.RunID
+	role   core.Role
+	stage  core.Stage
+	group  *group
+	pid    int
+	pidfd  int
 	// status is the read end of the child's report, -1 when it is settled.
 	status int
 	report []byte
