@@ -57,6 +57,12 @@ for f in config/shadow/*.toml; do
 	[ "$prefix" = /usr ] || sed -i "s|/usr/lib/dynamod/dynamod-|$prefix/lib/dynamod/dynamod-|g" "$dest/usr/lib/dynamod/shadow/$(basename "$f")"
 done
 
+# systemd's own units, where they are used, need these from us; they change nothing under
+# systemd.
+for f in config/units/*/*.conf; do
+	put 644 "$f" "/usr/lib/systemd/system/$(basename "$(dirname "$f")")"
+done
+
 for f in config/dbus/*.conf; do
 	put 644 "$f" "$prefix/share/dbus-1/system.d"
 done

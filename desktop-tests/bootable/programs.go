@@ -52,17 +52,19 @@ func Programs(ctx context.Context, sbin string) (map[string]vm.Source, error) {
 		}
 		out[path.Join(at, p.name)] = vm.Source{Host: file, Perm: 0o755}
 	}
-	stock := filepath.Join(top, "config", "stock")
-	err = filepath.WalkDir(stock, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+	for from, to := range map[string]string{"stock": "/usr/lib/dynamod/stock", "units": "/usr/lib/systemd/system"} {
+		dir := filepath.Join(top, "config", from)
+		err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			rel, err := filepath.Rel(dir, p)
+			out[path.Join(to, filepath.ToSlash(rel))] = vm.Source{Host: p, Perm: 0o644}
 			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("files of config/%s: %w", from, err)
 		}
-		rel, err := filepath.Rel(stock, p)
-		out[path.Join("/usr/lib/dynamod/stock", filepath.ToSlash(rel))] = vm.Source{Host: p, Perm: 0o644}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("stock services: %w", err)
 	}
 	return out, nil
 }

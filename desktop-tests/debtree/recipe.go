@@ -88,6 +88,19 @@ var Server = Recipe{
 	Revision: 1,
 }
 
+// Sway is a machine with a screen: a Wayland compositor and a terminal, without
+// recommended packages.
+var Sway = Recipe{
+	Name:   "sway",
+	Suite:  "trixie",
+	Arch:   debianArch(),
+	Method: Bootstrap,
+	Packages: []string{
+		"dbus", "dbus-user-session", "fonts-dejavu-core", "foot", "libpam-systemd", "polkitd", "procps", "sway", "systemd-sysv", "udev",
+	},
+	Revision: 1,
+}
+
 // GNOMEUnits has the same unit files, drop-ins and links as GNOME, and little
 // else: it is there in seconds. Its programs do not run, for their libraries are missing.
 var GNOMEUnits = Recipe{
@@ -122,7 +135,7 @@ var BusyBox = Recipe{
 }
 
 // Recipes lists every recipe.
-func Recipes() []Recipe { return []Recipe{GNOME, GNOMEUnits, Minimal, Server, Kernel, BusyBox} }
+func Recipes() []Recipe { return []Recipe{GNOME, GNOMEUnits, Minimal, Server, Sway, Kernel, BusyBox} }
 
 // Lookup finds a recipe by name; "units" is short for "gnome-units".
 func Lookup(name string) (Recipe, error) {

@@ -1,3 +1,9 @@
+// It has one thread that matters. Without this, Go's runtime reads all mounts at each
+// start, to find out how many processors the cgroup may use.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command dynamod-child sets up one process of a unit and becomes its program. It
 // is started by dynamod-svmgr and by nobody else. It is a program of its own, and
 // not the manager under another name, because it runs for every process: what
@@ -7,12 +13,6 @@
 // Called with the arguments of mount(8), umount(8), swapon(8) or swapoff(8) it is that
 // program, for machines that have none; called with "confine" it runs a generator.
 package main
-
-// It has one thread that matters. Without this, Go's runtime reads all mounts at each
-// start, to find out how many processors the cgroup may use.
-//
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
 
 import (
 	"os"

@@ -83,12 +83,16 @@ func (s *Server) installedLocales() []string {
 
 func (s *Server) setLocale(c *bus.Call) error {
 	args, interactive := c.Args[0].([]string), c.Args[1].(bool)
-	names := s.installedLocales()
-	wanted, refusal := locale.Wanted(args, func(n string) bool { return locale.Installed(n, names) })
-	if refusal != "" {
+	// Who may not change anything is not told what is installed, nor is it looked for.
+	if _, refusal := locale.Wanted(args, func(string) bool { return true }); refusal != "" {
 		return bus.Errorf(bus.ErrInvalidArgs, "%s", refusal)
 	}
 	return s.change(c, localeAction+"set-locale", interactive, func() error {
+		names := s.installedLocales()
+		wanted, refusal := locale.Wanted(args, func(n string) bool { return locale.Installed(n, names) })
+		if refusal != "" {
+			return bus.Errorf(bus.ErrInvalidArgs, "%s", refusal)
+		}
 		text, err := s.disk.Read(localeConf)
 		if err != nil {
 			return failed("Failed to read locale settings", err)
@@ -159,17 +163,18 @@ var (
 
 func (s *Server) setVConsole(c *bus.Call) error {
 	keymap, toggle, convert, interactive := c.Args[0].(string), c.Args[1].(string), c.Args[2].(bool), c.Args[3].(bool)
-	installed := s.keymaps()
 	for _, k := range []string{keymap, toggle} {
-		switch {
-		case k == "":
-		case !locale.ValidKeymap(k):
+		if k != "" && !locale.ValidKeymap(k) {
 			return bus.Errorf(bus.ErrInvalidArgs, "Failed to check keymap %s: Invalid argument", k)
-		case !installed[k]:
-			return bus.Errorf(bus.ErrFailed, "Keymap %s is not installed.", k)
 		}
 	}
 	return s.change(c, localeAction+"set-keyboard", interactive, func() error {
+		installed := s.keymaps()
+		for _, k := range []string{keymap, toggle} {
+			if k != "" && !installed[k] {
+				return bus.Errorf(bus.ErrFailed, "Keymap %s is not installed.", k)
+			}
+		}
 		k := s.languages().keyboard
 		k.Keymap, k.Toggle = keymap, toggle
 		changed := vconsoleProperties

@@ -134,3 +134,26 @@ func TestSetKeyboardOnDebian(t *testing.T) {
 		t.Error("the link is gone, or X servers got a second file")
 	}
 }
+
+// Who may not change the language or the keyboard hears the same whether or not what is
+// asked for is installed: it is looked for only with polkit's leave.
+func TestLocalePolkit(t *testing.T) {
+	r := begin(t, map[string]string{"usr/lib/locale/C.utf8/LC_CTYPE": "", "usr/share/kbd/keymaps/fr.map": ""})
+	r.bus.Polkit.Forget()
+	var calls [][]string
+	for _, k := range []string{"fr", "absent"} {
+		calls = append(calls, []string{localeName, localePath, localeName + ".SetVConsoleKeyboard", "s:" + k, "s:", "b:false", "b:true"},
+			[]string{localeName, localePath, localeName + ".SetVConsoleKeyboard", "s:", "s:" + k, "b:false", "b:true"})
+	}
+	for i, got := range r.bus.CallsAsUser(calls...) {
+		if !strings.HasPrefix(got, "org.freedesktop.DBus.Error.AccessDenied") {
+			t.Errorf("%q: %s", calls[i], got)
+		}
+	}
+	if got := len(r.bus.Polkit.Asked()); got != len(calls) {
+		t.Errorf("polkit was asked %d times, of %d", got, len(calls))
+	}
+	if got := r.bus.CallAsUser(localeName, localePath, localeName+".SetVConsoleKeyboard", "s:../x", "s:", "b:false", "b:true"); !strings.HasPrefix(got, "org.freedesktop.DBus.Error.InvalidArgs") || len(r.bus.Polkit.Asked()) != 0 {
+		t.Errorf("what cannot be a keymap: %s", got)
+	}
+}

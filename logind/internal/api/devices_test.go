@@ -206,3 +206,21 @@ func TestSeats(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// That the terminal of one session is not to be had is no matter of another's.
+func TestTerminalFailsForOne(t *testing.T) {
+	r := begin(t)
+	one, err := r.create(r.leader().Process.Pid, 1000, "user", "seat0", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := r.create(r.leader().Process.Pid, 1000, "user", "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.vts.failWith(errors.New("no such terminal"))
+	r.server.handle(session.TakeControl{ID: one.ID, Client: ":1.999"}) // as a restart gives it back
+	if err := r.conn.Object(Name, two.Path).Call(ifacePrefix+"Session.TakeControl", 0, false).Err; err != nil {
+		t.Errorf("TakeControl of a session without a terminal: %v", err)
+	}
+}

@@ -168,6 +168,8 @@ type fakeHardware struct {
 	calls  []string
 	sleeps []string
 	tell   func(session.Event)
+	// follow, if not nil, is called by Follow.
+	follow func()
 }
 
 func (h *fakeHardware) note(call string) {
@@ -217,6 +219,9 @@ func (h *fakeHardware) RemoveIPC(uid uint32) error {
 func (h *fakeHardware) External() bool { return true }
 func (h *fakeHardware) Follow(tell func(session.Event)) (func(), error) {
 	h.tell = tell
+	if h.follow != nil {
+		h.follow()
+	}
 	return func() {}, nil
 }
 
@@ -361,10 +366,14 @@ type property struct {
 	Value dbus.Variant
 }
 
-// create makes a session as pam_systemd does.
+// create makes a session as pam_systemd does: at a terminal, or without one over the net.
 func (r *rig) create(pid int, uid uint32, class, seat string, vt uint32) (created, error) {
 	var c created
-	err := r.manager().Call(managerIface+".CreateSession", 0, uid, uint32(pid), "login", "tty", class, "", seat, vt, "tty1", "", false, "", "", []property{}).
+	tty := "pts/0"
+	if vt > 0 {
+		tty = fmt.Sprint("tty", vt)
+	}
+	err := r.manager().Call(managerIface+".CreateSession", 0, uid, uint32(pid), "login", "tty", class, "", seat, vt, tty, "", false, "", "", []property{}).
 		Store(&c.ID, &c.Path, &c.Runtime, &c.FIFO, &c.UID, &c.Seat, &c.VT, &c.Existing)
 	return c, err
 }

@@ -109,3 +109,32 @@ func TestControlIsRestored(t *testing.T) {
 		<-ended
 	}
 }
+
+// Seats are known before sessions of before are taken over, and the active ones come
+// first: otherwise devices of seats with no terminals would be muted, or be another's.
+func TestRestoreOrder(t *testing.T) {
+	r := begin(t)
+	r.server.Close()
+	for id, active := range map[string]string{"a": "0", "b": "1", "c": "0"} {
+		if err := os.WriteFile(r.server.run("sessions", id), []byte("UID=1000\nCLASS=user\nLEADER=0\nACTIVE="+active+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hw := &fakeHardware{}
+	s := New(&fakeUnits{}, Options{Root: r.root, PerUser: 3, Hardware: hw, Terminals: &fakeTerminals{hw: hw, front: 1}, Store: r.store}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if got := s.activeFirst([]string{"a", "b", "c"}); !slices.Equal(got, []string{"b", "a", "c"}) {
+		t.Errorf("taken over in the order %q", got)
+	}
+	there := false
+	hw.follow = func() { there = r.read("sessions", "b") != "" }
+	if err := s.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if !there {
+		t.Error("sessions were looked at before devices were known")
+	}
+	if r.read("sessions", "b") != "" {
+		t.Error("a session without a leader was left")
+	}
+}

@@ -477,17 +477,26 @@ func (s *Server) takeControl(c *bus.Call, v *sessionView) error {
 	if force && who.UID != 0 {
 		return bus.Errorf(bus.ErrAccessDenied, "Only root takes control by force")
 	}
-	s.handle(session.TakeControl{ID: v.ID, Client: c.Sender(), Force: force})
-	if now, ok := s.viewSession(v.ID); !ok || now.Controller != c.Sender() {
-		return bus.Errorf(session.ErrBusy, "Session is controlled by somebody else")
-	}
+	// In one step: a failure of this session's terminal is nobody else's.
 	s.mu.Lock()
-	err = s.vtFailed
+	if s.closed {
+		s.mu.Unlock()
+		return bus.Errorf(bus.ErrFailed, "logind is about to end")
+	}
 	s.vtFailed = nil
+	s.locked(session.TakeControl{ID: v.ID, Client: c.Sender(), Force: force})
+	x, failure := s.core.Sessions[v.ID], s.vtFailed
+	has := x != nil && x.Controller == c.Sender()
+	if has && failure != nil {
+		s.locked(session.ReleaseControl{ID: v.ID, Client: c.Sender()})
+	}
 	s.mu.Unlock()
-	if err != nil {
-		s.handle(session.ReleaseControl{ID: v.ID, Client: c.Sender()})
-		return bus.Errorf(bus.ErrFailed, "The session's terminal cannot be had: %v", err)
+	s.flush()
+	switch {
+	case !has:
+		return bus.Errorf(session.ErrBusy, "Session is controlled by somebody else")
+	case failure != nil:
+		return bus.Errorf(bus.ErrFailed, "The session's terminal cannot be had: %v", failure)
 	}
 	return nil
 }

@@ -17,11 +17,13 @@ func (s *Server) restore() {
 		s.log.Error("sessions from before are not known", "err", err)
 		return
 	}
+	var ids []string
 	for _, e := range entries {
-		id := e.Name()
-		if strings.HasPrefix(id, ".") || strings.HasSuffix(id, ".ref") {
-			continue
+		if id := e.Name(); !strings.HasPrefix(id, ".") && !strings.HasSuffix(id, ".ref") {
+			ids = append(ids, id)
 		}
+	}
+	for _, id := range s.activeFirst(ids) {
 		x, ok := s.readSession(id)
 		if ok {
 			if fd, err := pidfd.Open(int(x.Leader)); err == nil {
@@ -49,6 +51,21 @@ func (s *Server) restore() {
 			s.remove(s.run("users", e.Name()))
 		}
 	}
+}
+
+// activeFirst brings those sessions to the front that were active. On a seat without
+// terminals the first one that is known is the active one, and stays it.
+func (s *Server) activeFirst(ids []string) []string {
+	var active, others []string
+	for _, id := range ids {
+		data, err := os.ReadFile(s.run("sessions", id))
+		if err == nil && parseState(string(data))["ACTIVE"] == "1" {
+			active = append(active, id)
+		} else {
+			others = append(others, id)
+		}
+	}
+	return append(active, others...)
 }
 
 // place is the unit whose cgroup the leader of a session is in.

@@ -107,7 +107,8 @@ type Server struct {
 	// bus is the id of the bus on which controllers have their names.
 	bus string
 	// after is what is to be done when changes of properties have been told.
-	after    []func()
+	after []func()
+	// vtFailed is why the event at hand did not get its terminal.
 	vtFailed error
 	// wall is the text of wall messages, wallOn whether there are any.
 	wall      string
@@ -156,6 +157,16 @@ func (s *Server) Prepare() error {
 	if s.core.Seats["seat0"].VTs {
 		s.shown() // what is in front decides which devices of before go on
 	}
+	s.mu.Lock()
+	s.core.Started(now())
+	s.mu.Unlock()
+	// Seats are there before their sessions: what was kept of the devices of a session in
+	// front is not muted for a moment, of which its controller would not be told.
+	stop, err := s.hardware.Follow(s.handle)
+	if err != nil {
+		return err
+	}
+	s.unfollow = stop
 	s.restore()
 	s.dropKept()
 	s.mu.Lock()
@@ -164,15 +175,9 @@ func (s *Server) Prepare() error {
 	s.readLinger()
 	s.reserve()
 	s.mu.Lock()
-	s.core.Started(now())
 	s.core.Sleeps = s.hardware.Sleeps()
 	s.mu.Unlock()
 	s.restoreSchedule()
-	stop, err := s.hardware.Follow(s.handle)
-	if err != nil {
-		return err
-	}
-	s.unfollow = stop
 	s.work.Go(func() { s.units.Watch(s.ctx, s.scopes, s.unitGone) })
 	s.followVT()
 	s.resetAccess()

@@ -285,3 +285,33 @@ func TestSleeps(t *testing.T) {
 		t.Errorf("hibernation without room: %v", err)
 	}
 }
+
+// The alarm that wakes a suspended machine for hibernation is relative: the RTC may run in
+// local time. Awake before it, it is taken back.
+func TestWakeAlarm(t *testing.T) {
+	root := t.TempDir()
+	tree(t, root, map[string]string{"sys/power/state": "freeze mem disk\n", "sys/power/disk": "[platform] shutdown suspend\n", "sys/power/resume": "254:2\n",
+		"proc/swaps": "Filename Type Size Used Priority\n/dev/vda2 partition 2000 100 -2\n", "proc/meminfo": "Active(anon):  1900 kB\n", "sys/class/rtc/rtc0/wakealarm": ""})
+	m := New(root)
+	alarm := filepath.Join(root, "sys/class/rtc/rtc0/wakealarm")
+	// A FIFO shows each write; it is open for both ends, so that nobody waits.
+	if err := os.Remove(alarm); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(alarm, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(alarm, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := m.Sleep("suspend-then-hibernate"); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 64)
+	n, err := f.Read(buf)
+	if got := string(buf[:n]); err != nil || got != "0+72000" {
+		t.Errorf("the alarm was written %q, %v; want none, in two hours, none", got, err)
+	}
+}

@@ -30,7 +30,7 @@ func newFollower(m *Machine, log *slog.Logger, tell func(session.Event)) *Follow
 	return &Follower{m: m, log: log, tell: tell, known: map[string]bool{}, boxes: map[string]*switchBox{}, lid: session.Lid{Displays: -1}}
 }
 
-// Follow opens udev's socket. Run tells of what is there, and then of every change.
+// Follow opens udev's socket, and tells of what is there. Run then tells of every change.
 func (m *Machine) Follow(log *slog.Logger, tell func(session.Event)) (*Follower, error) {
 	ears, err := uevent.Listen(uevent.Udev)
 	if err != nil {
@@ -38,6 +38,7 @@ func (m *Machine) Follow(log *slog.Logger, tell func(session.Event)) (*Follower,
 	}
 	f := newFollower(m, log, tell)
 	f.ears = ears
+	f.Scan()
 	return f, nil
 }
 
@@ -52,7 +53,6 @@ func (f *Follower) Run() {
 		}
 		f.work.Wait()
 	}()
-	f.Scan()
 	for {
 		e, _, dropped, err := f.ears.Next()
 		if dropped > 0 {

@@ -85,7 +85,9 @@ func (m *Machine) Sleep(verb string) error {
 	// Without the monotonic reading, which stands still while the machine sleeps.
 	wake := time.Now().Round(0).Add(hibernateAfter)
 	_ = m.write(m.alarm(), "0") // an alarm of before; there may be none
-	if err := m.write(m.alarm(), strconv.FormatInt(wake.Unix(), 10)); err != nil {
+	// Relative to what the RTC shows, which need not be UTC (rtc(4); the kernel's
+	// Documentation/ABI/testing/sysfs-class-rtc: a + before the number of seconds).
+	if err := m.write(m.alarm(), "+"+strconv.FormatInt(int64(hibernateAfter/time.Second), 10)); err != nil {
 		return err
 	}
 	err := m.suspend()

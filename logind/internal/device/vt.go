@@ -257,7 +257,12 @@ func (t *Terminals) Busy(vt uint32) (bool, error) {
 	if vt == 0 || vt >= statesOfVTs {
 		return true, nil
 	}
-	f, err := t.open(0)
+	// Not terminal 0: that is the one in front, which would be in use by us then.
+	other := uint32(1)
+	if vt == other {
+		other = 2
+	}
+	f, err := t.open(other)
 	if err != nil {
 		return true, err
 	}

@@ -123,8 +123,9 @@ func (c *Core) refreshSeat(id string) {
 	case seat == nil && masters > 0:
 		c.Seats[id] = &Seat{ID: id, Graphical: true, owner: -1}
 		c.do(Appeared{ASeat, id})
+		c.activate(id) // sessions of before a restart of logind, or of before udev's
 	case seat == nil:
-	case id != "seat0" && masters == 0:
+	case id != seat0 && masters == 0:
 		for _, s := range c.OnSeat(id) {
 			c.ended(s.ID, true)
 		}
@@ -368,7 +369,7 @@ func (c *Core) changeAccess(seat *Seat) {
 // vtLeaving is the question of the kernel whether the terminal in front may go: what
 // its session has open is muted before the answer.
 func (c *Core) vtLeaving() {
-	seat := c.Seats["seat0"]
+	seat := c.Seats[seat0]
 	if !seat.VTs {
 		return
 	}
@@ -381,7 +382,7 @@ func (c *Core) vtLeaving() {
 
 // vtShown takes in which terminal is in front, said at each change.
 func (c *Core) vtShown(vt uint32) {
-	seat := c.Seats["seat0"]
+	seat := c.Seats[seat0]
 	if !seat.VTs {
 		return
 	}
@@ -389,7 +390,7 @@ func (c *Core) vtShown(vt uint32) {
 	// At the start of logind nobody has switched to it.
 	switched := seat.VT != vt && seat.VT != 0
 	seat.VT = vt
-	c.activate("seat0")
+	c.activate(seat0)
 	if switched && seat.Active == "" && c.prompts(vt) {
 		c.do(Prompt{vt})
 	}
@@ -401,7 +402,7 @@ func (c *Core) prompts(vt uint32) bool {
 	if vt == 0 || vt > c.Limits.AutoVTs && vt != c.Limits.ReserveVT {
 		return false
 	}
-	for _, s := range c.OnSeat("seat0") {
+	for _, s := range c.OnSeat(seat0) {
 		if s.VTNr == vt {
 			return false
 		}

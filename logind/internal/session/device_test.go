@@ -56,6 +56,44 @@ func expect(t *testing.T, got []string, want ...string) {
 	}
 }
 
+// A login at a virtual terminal is one of seat0, though pam_systemd names only the terminal.
+func TestTerminalsSeat(t *testing.T) {
+	for _, c := range []struct {
+		tty, seat string
+		vt        uint32
+		want      string
+	}{
+		{"tty3", "", 0, "seat0 3"},
+		{"/dev/tty3", "", 0, "seat0 3"},
+		{"tty3", "seat0", 3, "seat0 3"},
+		{"", "seat0", 3, "seat0 3"},
+		{"tty63", "", 0, "seat0 63"},
+		{"tty64", "", 0, " 0"},
+		{"tty03", "", 0, " 0"},
+		{"tty0", "", 0, " 0"},
+		{"ttyS0", "", 0, " 0"},
+		{"tty", "", 0, " 0"},
+		{"pts/3", "", 0, " 0"},
+		{"tty3", "seat0", 4, "Specified TTY and VT number do not match"},
+		{"tty3", "seat1", 0, "TTY tty3 is virtual console but seat seat1 is not seat0"},
+	} {
+		k := New(Limits{Sessions: 8}, true)
+		k.Handle(Now{Mono: 1}, Attached{Path: "/m", Seat: "seat1", Master: true})
+		got := ""
+		for _, a := range k.Handle(Now{Mono: 2}, Create{Session: Session{UID: 1000, Leader: 1, Class: "user", Type: "tty", TTY: c.tty, Seat: c.seat, VTNr: c.vt}}) {
+			if r, ok := a.(Refuse); ok {
+				got = r.Text
+			}
+		}
+		for _, s := range k.Sessions {
+			got = fmt.Sprint(s.Seat, " ", s.VTNr)
+		}
+		if got != c.want {
+			t.Errorf("%q on %q, %d: %q; want %q", c.tty, c.seat, c.vt, got, c.want)
+		}
+	}
+}
+
 // What is muted is muted before the kernel may hide the terminal, and before anybody
 // hears that another session is active.
 func TestTerminalSwitch(t *testing.T) {
@@ -133,4 +171,19 @@ func TestRestoredDevices(t *testing.T) {
 	}
 	expect(t, do(ClientGone{":1.b"}), "Drop{b {13 64}}", "GiveVT{2}")
 	expect(t, do(VTShown{2}), "Mute{a {13 64}}")
+}
+
+// A seat whose devices are known only after its sessions were taken over has its active
+// session, and that one its devices, at once.
+func TestSeatAppearsAfterItsSessions(t *testing.T) {
+	c := New(Limits{Sessions: 8}, false)
+	c.Handle(Now{}, Restore{Session: Session{ID: "a", UID: 1000, Leader: 1, Class: "user", Type: "wayland", Original: "unspecified", Seat: "seat1", Controller: ":1.a"},
+		Devices: []Device{{ID: DeviceID{13, 65}, Kind: Input}}})
+	c.Handle(Now{}, Attached{Path: "/m", Seat: "seat1", Master: true})
+	if got := c.Seats["seat1"].Active; got != "a" {
+		t.Errorf("the active session is %q", got)
+	}
+	if d := c.Sessions["a"].Devices(); len(d) != 1 || !d[0].Live {
+		t.Errorf("its devices are %+v", d)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Names of errors (org.freedesktop.login1(5)).
@@ -148,6 +149,20 @@ func (c *Core) refuse(request uint64, name, format string, args ...any) {
 	c.do(Refuse{request, name, fmt.Sprintf(format, args...)})
 }
 
+// terminalVT is the number of the virtual terminal that a terminal is, 0 for another.
+// pam_systemd names only the terminal when somebody logs in at one (recorded).
+func terminalVT(tty string) uint32 {
+	digits, ok := strings.CutPrefix(strings.TrimPrefix(tty, "/dev/"), "tty")
+	n, err := strconv.ParseUint(digits, 10, 32)
+	if !ok || err != nil || n < 1 || n > maxVT || strconv.FormatUint(n, 10) != digits {
+		return 0
+	}
+	return uint32(n)
+}
+
+// maxVT is the last virtual terminal (MAX_NR_CONSOLES, linux/vt.h).
+const maxVT = 63
+
 func (c *Core) create(e Create) {
 	s := e.Session
 	refuse := func(name, format string, args ...any) { c.refuse(e.Request, name, format, args...) }
@@ -159,6 +174,17 @@ func (c *Core) create(e Create) {
 		if s.Type == "unspecified" {
 			s.Class = "background"
 		}
+	}
+	if vt := terminalVT(s.TTY); vt > 0 && c.Seats[seat0] != nil && c.Seats[seat0].VTs {
+		switch {
+		case s.Seat != "" && s.Seat != seat0:
+			refuse(errInvalid, "TTY %s is virtual console but seat %s is not seat0", s.TTY, s.Seat)
+			return
+		case s.VTNr != 0 && s.VTNr != vt:
+			refuse(errInvalid, "Specified TTY and VT number do not match")
+			return
+		}
+		s.Seat, s.VTNr = seat0, vt
 	}
 	seat := c.Seats[s.Seat]
 	switch {
@@ -184,7 +210,7 @@ func (c *Core) create(e Create) {
 	}
 	if seat != nil {
 		switch {
-		case seat.VTs && s.VTNr > 63:
+		case seat.VTs && s.VTNr > maxVT:
 			refuse(errInvalid, "VT number out of range")
 			return
 		case !seat.VTs && s.VTNr > 0:

@@ -155,10 +155,13 @@ type Core struct {
 	now               Now
 }
 
+// seat0 is the seat that always exists, and the only one with terminals.
+const seat0 = "seat0"
+
 // New has seat0, which always exists.
 func New(l Limits, vts bool) *Core {
 	return &Core{Limits: l, Sessions: map[string]*Session{}, Users: map[uint32]*User{}, Inhibitors: map[uint64]*Inhibitor{},
-		Seats: map[string]*Seat{"seat0": {ID: "seat0", VTs: vts, owner: -1}}, machine: map[string]Attached{}, pressed: map[string]int64{}}
+		Seats: map[string]*Seat{seat0: {ID: seat0, VTs: vts, owner: -1}}, machine: map[string]Attached{}, pressed: map[string]int64{}}
 }
 
 // Sorted are the sessions that pass, the oldest first.

@@ -399,7 +399,11 @@ func (w *World) enterable(g *group, a core.Spawn) (fd int, rel string, err error
 	dir, rel := g.dir, g.rel
 	if sub != "" {
 		dir, rel = dir+"/"+sub, rel+"/"+sub
-		if _, err := cgroup.Make(dir); err != nil {
+		made, err := cgroup.Make(dir)
+		if err == nil && made && sub != hooksGroup && sub != healthGroup {
+			err = w.delegate(dir, g.u) // DelegateSubgroup=
+		}
+		if err != nil {
 			return -1, "", at("cgroup", err)
 		}
 	}

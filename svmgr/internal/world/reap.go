@@ -31,6 +31,7 @@ func (w *World) watchLoop() {
 // readReport takes what the helper wrote. The stream ends at the exec, or with
 // the helper.
 func (w *World) readReport(p *process) {
+	p.armed()
 	if p.status < 0 {
 		return
 	}
@@ -83,6 +84,7 @@ func (w *World) reap(p *process) {
 	if w.hook.beforeReap != nil {
 		w.hook.beforeReap()
 	}
+	p.armed()
 	if p.pidfd < 0 {
 		return
 	}

@@ -12,12 +12,14 @@ import (
 
 // process is one run that has, or had, a process of its own.
 type process struct {
-	run   core.RunID
-	role  core.Role
-	stage core.Stage
-	group *group
-	pid   int
-	pidfd int
+	// arming is held while the watches of pidfd and status are set.
+	arming sync.Mutex
+	run    core.RunID
+	role   core.Role
+	stage  core.Stage
+	group  *group
+	pid    int
+	pidfd  int
 	// status is the read end of the child's report, -1 when it is settled.
 	status int
 	report []byte
@@ -35,6 +37,12 @@ type process struct {
 	// lingers says that it is dead and its status is waited for: its parent is not
 	// us.
 	lingers bool
+}
+
+// armed waits until all watches of the process are set.
+func (p *process) armed() {
+	p.arming.Lock()
+	defer p.arming.Unlock()
 }
 
 // groupKey names one activation of a unit.

@@ -241,6 +241,8 @@ func (w *World) register(p *process) {
 // supervise begins to watch a registered process. An error means that its end would
 // never be heard of.
 func (w *World) supervise(p *process) error {
+	p.arming.Lock() // its end may be heard of before its report is watched
+	defer p.arming.Unlock()
 	if p.pidfd < 0 { // a kernel before 5.3; ours asks for 5.14
 		fd, err := pidfd.Open(p.pid)
 		if err != nil {
