@@ -81,7 +81,8 @@ func (c *Core) stays(i graph.Index) bool {
 const asksFor = graph.RequiredBy | graph.WantedBy | graph.BoundBy | graph.UpheldBy | graph.TriggeredBy
 
 // needed says that somebody who stays asks for the unit. One with a file is also kept by
-// what the generation has of files, at rest or not: it could not be started without it.
+// what the generation has of files and by what clients made, at rest or not: those could
+// not be started without it.
 func (c *Core) needed(i graph.Index) bool {
 	if c.rec(i).ephemeral {
 		for _, e := range c.g.Edges(i) {
@@ -99,7 +100,7 @@ func (c *Core) needed(i graph.Index) bool {
 			if !e.Rel.Has(graph.NamedBy) || seen[e.To] {
 				continue
 			}
-			if !c.rec(e.To).mayGo() || c.stays(e.To) {
+			if !c.rec(e.To).demand || c.stays(e.To) {
 				return true
 			}
 			seen[e.To] = true
@@ -136,7 +137,7 @@ func (c *Core) collect(i graph.Index) bool {
 // recheck looks again at units that a former neighbour may have been all that kept.
 func (c *Core) recheck(near []graph.Edge) {
 	for _, e := range near {
-		if n := c.rec(e.To); n.down() && (n.mayGo() || c.implied(e.To)) {
+		if n := c.rec(e.To); n.down() && (n.demand || c.implied(e.To)) {
 			c.queueCheck(e.To)
 		}
 	}

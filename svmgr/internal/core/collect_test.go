@@ -207,3 +207,20 @@ func TestInUse(t *testing.T) {
 	h.reset("c.service")
 	want(h, "reset", fmt.Sprint(inUse()), "[b.service]")
 }
+
+// What comes with a unit that a client made stays until that is gone, started or not.
+func TestLoadedWithATransientUnit(t *testing.T) {
+	h := load(t)
+	m := made(h, "run-1.service | Wants=x@1.service |")
+	m.Units = append(m.Units, buildUnit(t, "x@1.service | Requires=x@2.service | Type=oneshot"), buildUnit(t, "x@2.service || Type=oneshot"))
+	h.tell(m)
+	both := func() string { return fmt.Sprint(known(h, "x@1.service"), known(h, "x@2.service")) }
+	want(h, "before it is started", both(), "true true")
+	h.start("run-1.service")
+	for _, name := range []string{"x@2.service", "x@1.service", "run-1.service"} {
+		h.exit(name, 0)
+	}
+	h.advance(10 * time.Second)
+	want(h, "transient", known(h, "run-1.service"), false)
+	want(h, "with it", both(), "false false")
+}
