@@ -18,9 +18,10 @@ func made(h *harness, text string) Loaded {
 	return Loaded{Units: append(h.set.Units[:0:0], &u)}
 }
 
+// known says that the unit is in memory, not only a name that others use.
 func known(h *harness, name string) bool {
-	_, ok := h.c.View().Unit(name)
-	return ok
+	u, ok := h.c.View().Unit(name)
+	return ok && u.Defined != nil
 }
 
 // A transient unit that ended well is forgotten; its job can still be asked for.
