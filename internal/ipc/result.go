@@ -238,16 +238,14 @@ type Facts struct {
 	// Watchdog is the period that the service asked for in WATCHDOG_USEC=, -1 for
 	// none, 0 for that of its settings.
 	Watchdog int64 `json:"watchdog_usec,omitempty"`
-	// RequiresMountsFor and WantsMountsFor are the paths that it needs mounts for,
-	// those that were implied as well.
-	RequiresMountsFor []string `json:"requires_mounts_for,omitempty"`
-	WantsMountsFor    []string `json:"wants_mounts_for,omitempty"`
 }
 
 // Relation is one edge to another unit, in the words of D-Bus: "RequiredBy".
 type Relation struct {
 	Relation string `json:"relation"`
-	Unit     string `json:"unit"`
+	// Unit is the other one; with RequiresMountsFor and WantsMountsFor a path that the
+	// unit needs mounts for, also one that was implied.
+	Unit string `json:"unit"`
 }
 
 // SecurityResult says how much a service leaves open (docs/security.md).

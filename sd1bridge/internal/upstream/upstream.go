@@ -160,7 +160,7 @@ func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit,
 		}
 		args.After = r.Next
 	}
-	return translate.NewUnit(facts, settings, relations), nil
+	return translate.NewUnit(facts, ipc.JoinSettings(settings), relations), nil
 }
 
 // retry is how long to wait between two tries to hear the manager; it doubles.

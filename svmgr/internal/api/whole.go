@@ -40,13 +40,10 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 		res.Facts.Group, res.Facts.Invocation, res.Facts.MainStart = c.m.RunOf(c.unit)
 		c.further(res.Facts, &u)
 	}
-	written := directives(u.Unit)
+	written := ipc.SplitSettings(directives(u.Unit))
 	var near []ipc.Relation
 	if err := c.query(func(v core.View) {
 		near = c.relations(v)
-		if i, ok := v.Graph().Lookup(c.unit); ok && res.Facts != nil {
-			res.Facts.RequiresMountsFor, res.Facts.WantsMountsFor = v.Graph().MountsFor(i)
-		}
 	}); err != nil {
 		return nil, err
 	}
@@ -64,8 +61,7 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 	return res, nil
 }
 
-// further adds what only clients of systemd ask for. Lists of paths come from files,
-// which bound them.
+// further adds what only clients of systemd ask for.
 func (c *call) further(f *ipc.Facts, u *core.UnitView) {
 	f.Trigger = ""
 	if c.sees(u.Trigger) {
@@ -82,7 +78,8 @@ func (c *call) further(f *ipc.Facts, u *core.UnitView) {
 	}
 }
 
-// relations are all edges of the unit to units that the caller may see.
+// relations are all edges of the unit to units that the caller may see, and the paths
+// that it needs mounts for.
 func (c *call) relations(v core.View) []ipc.Relation {
 	g := v.Graph()
 	i, ok := g.Lookup(c.unit)
@@ -101,6 +98,13 @@ func (c *call) relations(v core.View) []ipc.Relation {
 	slices.SortFunc(out, func(a, b ipc.Relation) int {
 		return strings.Compare(a.Relation+" "+a.Unit, b.Relation+" "+b.Unit)
 	})
+	requires, wants := g.MountsFor(i)
+	for _, p := range requires {
+		out = append(out, ipc.Relation{Relation: "RequiresMountsFor", Unit: p})
+	}
+	for _, p := range wants {
+		out = append(out, ipc.Relation{Relation: "WantsMountsFor", Unit: p})
+	}
 	return out
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,4 +80,53 @@ func TestWhole(t *testing.T) {
 	}
 	r = do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "nowhere.service"})
 	want(t, "not found", line(r.Unit, r.Facts.Load, r.Facts.Active, len(r.Settings)), "nowhere.service not-found inactive 0")
+}
+
+// A unit of which a value, or a list of paths, is longer than a message is told whole.
+func TestWholeIsLongerThanAMessage(t *testing.T) {
+	long := strings.Repeat("é\x01", 30_000)
+	var paths []string
+	for k := range 4_000 {
+		paths = append(paths, fmt.Sprintf("/a/path/that/is/rather/long/%d", k))
+	}
+	f := newFake(t, "", "big.service | RequiresMountsFor="+strings.Join(paths, " ")+"; WantsMountsFor=/w;[Service];ExecStart=/bin/echo "+long)
+	u, _ := f.core.View().Unit("big.service")
+	client := dial(t, serve(t, f))
+	for _, verb := range []ipc.Verb{ipc.VerbUnit, ipc.VerbShow} {
+		var settings []ipc.Setting
+		var relations []ipc.Relation
+		pages := 0
+		for args := (ipc.ShowArgs{Unit: "big.service"}); ; pages++ {
+			var r ipc.UnitResult // ShowResult is a part of it
+			if err := client.Call(t.Context(), verb, &args, &r); err != nil {
+				t.Fatalf("%s, page %d: %v", verb, pages, err)
+			}
+			settings, relations = append(settings, r.Settings...), append(relations, r.Relations...)
+			if r.Next == "" {
+				break
+			}
+			if r.Next == args.After {
+				t.Fatalf("%s: page %s comes twice", verb, r.Next)
+			}
+			args.After = r.Next
+		}
+		is := rebuild(t, "big.service", ipc.JoinSettings(settings))
+		for _, s := range []*unit.Setting{unit.ExecStart.Setting(), unit.RequiresMountsFor.Setting()} {
+			if a, b := unit.Text(s, u.Unit.Value(s)), unit.Text(s, is.Value(s)); a != b || len(a) < 60_000 {
+				t.Errorf("%s: %s has %d bytes, told %d", verb, s.Name, len(a), len(b))
+			}
+		}
+		if verb == ipc.VerbShow {
+			continue
+		}
+		var got []string
+		for _, r := range relations {
+			if r.Relation == "RequiresMountsFor" {
+				got = append(got, r.Unit)
+			}
+		}
+		if !slices.Equal(got, paths) || !slices.Contains(relations, ipc.Relation{Relation: "WantsMountsFor", Unit: "/w"}) {
+			t.Errorf("%d paths of %d, in %d pages", len(got), len(paths), pages)
+		}
+	}
 }

@@ -57,6 +57,19 @@ func (c *Core) released(names []string) {
 // or has something to do, has failed and waits to be reset (systemd.unit(5),
 // CollectMode=), or somebody holds on to it.
 func (c *Core) stays(i graph.Index) bool {
+	if c.keptByState(i) {
+		return true
+	}
+	for _, x := range c.runs {
+		if x.Unit == i {
+			return c.g.Unit(i) != nil
+		}
+	}
+	return false
+}
+
+// keptByState is stays but for the unit's processes.
+func (c *Core) keptByState(i graph.Index) bool {
 	r := c.rec(i)
 	if !r.down() || r.state == Blocked || r.refd || r.holds > 0 || r.job != nil || r.waiting || r.passing || r.conns > 0 ||
 		r.socket != graph.None || r.boundTo != graph.None || len(r.storedFDs()) > 0 {
@@ -66,15 +79,7 @@ func (c *Core) stays(i graph.Index) bool {
 	if u == nil {
 		return false
 	}
-	if u.Perpetual || r.state == Failed && unit.CollectMode.Of(u) != "inactive-or-failed" {
-		return true
-	}
-	for _, x := range c.runs {
-		if x.Unit == i {
-			return true
-		}
-	}
-	return false
+	return u.Perpetual || r.state == Failed && unit.CollectMode.Of(u) != "inactive-or-failed"
 }
 
 // asksFor is how units ask for others so that those cannot go while the first is up.
@@ -149,8 +154,12 @@ func (c *Core) recheck(near []graph.Edge) {
 func (v View) InUse() []bool {
 	in := make([]bool, len(v.c.recs))
 	var todo []graph.Index
+	ran := make([]bool, len(in))
+	for _, x := range v.c.runs {
+		ran[x.Unit] = v.c.g.Unit(x.Unit) != nil
+	}
 	for k := range in {
-		if i := graph.Index(k); v.Known(i) && v.c.stays(i) {
+		if i := graph.Index(k); v.Known(i) && (ran[k] || v.c.keptByState(i)) {
 			in[k], todo = true, append(todo, i)
 		}
 	}

@@ -74,7 +74,9 @@ func TestWhatHoldsAUnit(t *testing.T) {
 			o.exit(x, 0)
 			o.is(x, "inactive")
 		}, nil},
-		{"a file of the generation asks for it", "||", func(o *onDemand) { o.reloadUnits(false, "long.service || Type=oneshot", "f.service | Wants=x@1.service |") }, nil},
+		{"a file of the generation asks for it", "||", func(o *onDemand) {
+			o.reloadUnits(false, "long.service || Type=oneshot", "f.service | Wants=x@1.service |")
+		}, nil},
 	}
 	for _, how := range []string{"Wants", "Requires", "Requisite", "BindsTo", "PartOf", "Upholds", "After", "Before", "Conflicts", "OnFailure", "OnSuccess"} {
 		text := "||"
