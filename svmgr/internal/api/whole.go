@@ -78,8 +78,9 @@ func (c *call) further(f *ipc.Facts, u *core.UnitView) {
 	}
 }
 
-// relations are all edges of the unit to units that the caller may see, and the paths
-// that it needs mounts for.
+// relations are the edges of the unit to units that the caller may see and that systemd
+// would have loaded while he looks at this one: no edges of files that nobody needs. The
+// paths that it needs mounts for come last.
 func (c *call) relations(v core.View) []ipc.Relation {
 	g := v.Graph()
 	i, ok := g.Lookup(c.unit)
@@ -87,8 +88,9 @@ func (c *call) relations(v core.View) []ipc.Relation {
 		return nil
 	}
 	var out []ipc.Relation
+	inUse := v.InUse(i)
 	for _, e := range g.Edges(i) {
-		if !c.sees(g.Name(e.To)) {
+		if !inUse[e.To] || !c.sees(g.Name(e.To)) {
 			continue
 		}
 		for r := e.Rel & graph.Dependencies; r != 0; r &= r - 1 {

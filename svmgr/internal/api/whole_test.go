@@ -82,6 +82,27 @@ func TestWhole(t *testing.T) {
 	want(t, "not found", line(r.Unit, r.Facts.Load, r.Facts.Active, len(r.Settings)), "nowhere.service not-found inactive 0")
 }
 
+// Relations are to units that systemd would have loaded: those that are needed, and
+// those that the unit in question asks for, or these.
+func TestRelationsOfWhatIsNeeded(t *testing.T) {
+	f := newFake(t, "", "a.service | After=b.service", "b.service | Wants=c.service", "c.service | Before=a.service", "idle.service | Wants=a.service",
+		"up.service | After=a.service")
+	related := func() string {
+		var out []string
+		for _, r := range do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "a.service"}).Relations {
+			if r.Unit[0] != '-' && strings.HasSuffix(r.Unit, ".service") {
+				out = append(out, r.Relation+" "+r.Unit)
+			}
+		}
+		return strings.Join(out, ", ")
+	}
+	want(t, "at rest", related(), "After b.service, After c.service")
+	f.start("up")
+	want(t, "up", related(), "After b.service, After c.service, Before up.service")
+	f.start("idle")
+	want(t, "both up", related(), "After b.service, After c.service, Before up.service, WantedBy idle.service")
+}
+
 // A unit of which a value, or a list of paths, is longer than a message is told whole.
 func TestWholeIsLongerThanAMessage(t *testing.T) {
 	long := strings.Repeat("é\x01", 30_000)

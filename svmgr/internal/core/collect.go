@@ -150,16 +150,20 @@ func (c *Core) recheck(near []graph.Edge) {
 
 // InUse says of every index whether a manager that loads units only when it needs them
 // would have it in memory: units that stay by themselves, and what these ask for. Such a
-// one is systemd, whose clients take a unit that is listed for one that is needed.
-func (v View) InUse() []bool {
+// one is systemd, whose clients take a unit that is listed for one that is needed. also
+// are units that it would have to load for somebody who looks at them.
+func (v View) InUse(also ...graph.Index) []bool {
 	in := make([]bool, len(v.c.recs))
-	var todo []graph.Index
+	todo := slices.Clone(also)
+	for _, i := range also {
+		in[i] = true
+	}
 	ran := make([]bool, len(in))
 	for _, x := range v.c.runs {
 		ran[x.Unit] = v.c.g.Unit(x.Unit) != nil
 	}
 	for k := range in {
-		if i := graph.Index(k); v.Known(i) && (ran[k] || v.c.keptByState(i)) {
+		if i := graph.Index(k); !in[k] && v.Known(i) && (ran[k] || v.c.keptByState(i)) {
 			in[k], todo = true, append(todo, i)
 		}
 	}
