@@ -30,6 +30,9 @@ type configuration struct {
 	// over when this one was killed.
 	inForce string
 
+	// moments are those of the readings.
+	moments moments
+
 	mu     sync.Mutex
 	number uint64
 	// unkept are generations that the disk would not take: the present one and
@@ -81,12 +84,17 @@ func newConfiguration(s settings, getenv func(string) string) *configuration {
 // Read implements api.Config. A native file with an error rejects the whole
 // generation; a unit file's errors cost that unit, as with systemd.
 func (c *configuration) Read(made api.MadeUnits) (*api.Generation, error) {
+	generators := micro()
 	if c.generated != nil {
 		c.generated.run(c)
 	}
+	load := micro()
 	r := generation.Record(c.cfg.FS)
 	g := c.load(r, made)
 	g.Files = r.Image()
+	if err := c.moments.add(generators, load, micro()); err != nil {
+		g.Diags = append(g.Diags, diag.Diag{Severity: diag.Warning, Code: "moments-lost", Message: err.Error()})
+	}
 	return g, nil
 }
 

@@ -54,6 +54,7 @@ func main() {
 
 // run is the life of a manager; it returns the code to end with.
 func run(s settings) (int, error) {
+	began := micro()
 	handlers, kernel := newKernelLog(slog.NewTextHandler(os.Stderr, nil))
 	log := slog.New(handlers)
 	stop := stopSignal()
@@ -91,6 +92,9 @@ func run(s settings) (int, error) {
 	}
 	m.record = record
 	takesOver := record.Left()
+	if err := m.moments.begin(s.runtimeDir, began, takesOver); err != nil {
+		log.Warn("some properties of the manager are not known", "err", err)
+	}
 	var parts []world.Part
 	if former != nil {
 		m.output.restore(former.Output)

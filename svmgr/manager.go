@@ -68,6 +68,7 @@ func (m *manager) Now() core.Time { return loop.Now() }
 func (m *manager) Info() api.Info {
 	i := m.info
 	i.Generation = m.generation()
+	i.Moments = m.moments.are()
 	return i
 }
 

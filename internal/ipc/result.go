@@ -445,8 +445,28 @@ type BootResult struct {
 	Kernel   int64     `json:"kernel_usec"`
 	Manager  int64     `json:"manager_usec"`
 	Finished int64     `json:"finished_usec"`
-	Units    []BootRow `json:"units"`
+	Moments  Moments   `json:"moments"`
+	// ShutdownStart is when the end of the system began, 0 before.
+	ShutdownStart int64 `json:"shutdown_usec,omitempty"`
+	// JobsEver is how many jobs there were since then, JobsFailed how many of them
+	// failed, took too long or had to be given up because others did.
+	JobsEver   uint64    `json:"jobs_ever"`
+	JobsFailed uint64    `json:"jobs_failed"`
+	Units      []BootRow `json:"units"`
 	More
+}
+
+// Moments of the boot are in microseconds since the kernel began, 0 for what did not
+// happen.
+type Moments struct {
+	// Began is when the first manager of this boot did.
+	Began            int64 `json:"began_usec,omitempty"`
+	GeneratorsStart  int64 `json:"generators_start_usec,omitempty"`
+	GeneratorsFinish int64 `json:"generators_finish_usec,omitempty"`
+	LoadStart        int64 `json:"load_start_usec,omitempty"`
+	LoadFinish       int64 `json:"load_finish_usec,omitempty"`
+	// Reload is when the files were read anew the last time.
+	Reload int64 `json:"reload_usec,omitempty"`
 }
 
 // BootRow is how long one unit took.

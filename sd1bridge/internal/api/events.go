@@ -149,8 +149,8 @@ func (s *Server) heard(e ipc.Event) {
 		s.bus.Emit(translate.ManagerPath, manager, "UnitFilesChanged")
 	case ipc.EventStarted:
 		f := s.boot()
-		total := f.finished - f.manager
-		s.bus.Emit(translate.ManagerPath, manager, "StartupFinished", uint64(0), uint64(0), f.manager, uint64(0), total, f.finished)
+		before, began, finished := beforeKernel(s.opts.Root), translate.Micro(userspace(&f)), translate.Micro(f.Finished)
+		s.bus.Emit(translate.ManagerPath, manager, "StartupFinished", before[0]-before[1], before[1], began, uint64(0), finished-began, before[0]+finished)
 	case ipc.EventBusName:
 		if e.Result == "wanted" {
 			s.want(e.Text, e.Unit)

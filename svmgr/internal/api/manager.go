@@ -144,6 +144,8 @@ type Info struct {
 	// Started is when this manager (not this program: a re-execution does not
 	// count) began.
 	Started core.Time
+	// Moments are those of the boot.
+	Moments ipc.Moments
 	// BootTarget is the unit that the boot starts.
 	BootTarget string
 }

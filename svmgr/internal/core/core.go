@@ -23,6 +23,8 @@ type Core struct {
 	ended    []*job // oldest first, at most JobRetention old
 	endedBy  map[JobID]*job
 	nextJob  JobID
+	// failures counts jobs, as JobsEver tells.
+	failures uint64
 	nextRun  RunID
 	running  int // jobs in state running
 	booted   bool

@@ -21,6 +21,7 @@ type image struct {
 	Version int
 	Now     Time
 	NextJob JobID
+	Failed  uint64 `json:",omitempty"`
 	NextRun RunID
 	Rng     uint64
 	// Startup and Stamps are of the manager that decided all this: with others the
@@ -120,7 +121,7 @@ func (c *Core) names(is []graph.Index) []string {
 // Snapshot writes the whole state down. Restore(set, graph, cfg, data) gives a
 // core that, after a ManagerRestored event, goes on from there.
 func (c *Core) Snapshot() []byte {
-	im := image{Version: snapshotVersion, Now: c.now, NextJob: c.nextJob, NextRun: c.nextRun, Rng: c.rng, Startup: c.cfg.Startup, Stamps: c.cfg.Stamps,
+	im := image{Version: snapshotVersion, Now: c.now, NextJob: c.nextJob, Failed: c.failures, NextRun: c.nextRun, Rng: c.rng, Startup: c.cfg.Startup, Stamps: c.cfg.Stamps,
 		Booted: c.booted, Asked: c.bootAsked, Degraded: c.degraded, Shutdown: c.shutdown,
 		Deadline: c.shutdownDL, Retire: c.retireDL, Deadlock: c.deadlockDL, Knotted: c.knotted, Ended: c.ended,
 		Timers: c.names(c.timers), Idle: c.names(c.idle)}
@@ -225,7 +226,7 @@ func Restore(set *unit.Set, g *graph.Graph, cfg Config, data []byte) (*Core, err
 		}
 		return out
 	}
-	c.now, c.nextJob, c.nextRun, c.rng = im.Now, im.NextJob, im.NextRun, im.Rng
+	c.now, c.nextJob, c.failures, c.nextRun, c.rng = im.Now, im.NextJob, im.Failed, im.NextRun, im.Rng
 	c.booted, c.bootAsked, c.degraded, c.shutdown = im.Booted, im.Asked, im.Degraded, im.Shutdown
 	c.shutdownDL, c.retireDL, c.deadlockDL = im.Deadline, im.Retire, im.Deadlock
 	c.knotted = im.Knotted

@@ -315,6 +315,18 @@ func (v View) Booted() bool { return v.c.booted }
 // ShuttingDown says whether a shutdown is under way.
 func (v View) ShuttingDown() bool { return v.c.shutdown != nil }
 
+// ShutdownSince is when it began, zero before.
+func (v View) ShutdownSince() Time {
+	if v.c.shutdown == nil {
+		return Time{}
+	}
+	return v.c.shutdown.Since
+}
+
+// JobsEver counts the jobs that there were, and those of them that failed, took too long
+// or were given up because others did.
+func (v View) JobsEver() (all, failed uint64) { return uint64(v.c.nextJob), v.c.failures }
+
 // Degraded says whether the root supervisor has given up on something.
 func (v View) Degraded() bool { return v.c.degraded }
 
