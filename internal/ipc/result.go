@@ -442,10 +442,10 @@ type StatsResult struct {
 type BootResult struct {
 	// Kernel, Init, Manager and Finished are moments since boot, in
 	// microseconds; Finished is 0 while it lasts.
-	Kernel   int64     `json:"kernel_usec"`
-	Manager  int64     `json:"manager_usec"`
-	Finished int64     `json:"finished_usec"`
-	Moments  Moments   `json:"moments"`
+	Kernel   int64   `json:"kernel_usec"`
+	Manager  int64   `json:"manager_usec"`
+	Finished int64   `json:"finished_usec"`
+	Moments  Moments `json:"moments"`
 	// ShutdownStart is when the end of the system began, 0 before.
 	ShutdownStart int64 `json:"shutdown_usec,omitempty"`
 	// JobsEver is how many jobs there were since then, JobsFailed how many of them
