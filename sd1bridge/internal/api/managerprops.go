@@ -2,6 +2,9 @@ package api
 
 import (
 	"cmp"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -157,7 +160,14 @@ var managerProperties = map[string]func(*Server) (any, error){
 		err := s.ask(nil, ipc.VerbEnvironment, &ipc.NoArgs{}, &r)
 		return append([]string{}, r.Environment...), err
 	},
-	"UnitPath": func(s *Server) (any, error) { return s.unitDirs(), nil },
+	// A directory that is a link to another one is named once.
+	"UnitPath": func(s *Server) (any, error) {
+		return slices.DeleteFunc(s.unitDirs(), func(dir string) bool {
+			top, rest, _ := strings.Cut(strings.TrimPrefix(dir, "/"), "/")
+			to, err := os.Readlink(filepath.Join(s.opts.Root, top))
+			return err == nil && slices.Contains(s.unitDirs(), filepath.Join("/", to, rest))
+		}), nil
+	},
 	// A boot is as far as its jobs: systemd counts those of the transaction.
 	"Progress": func(s *Server) (any, error) {
 		if s.ping().State != "starting" {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"unicode/utf16"
 
@@ -92,5 +93,27 @@ func TestManagerMoments(t *testing.T) {
 	testkit.Eventually(t, "the failed job is counted", func() bool { return number("NFailedJobs") == failed+1 })
 	if now := number("NInstalledJobs"); now <= jobs {
 		t.Errorf("%d jobs, before one more %d", now, jobs)
+	}
+}
+
+// On a system where /lib is /usr/lib the directory of unit files is named once.
+func TestUnitPathNamesNoLink(t *testing.T) {
+	root := t.TempDir()
+	s := &Server{opts: Options{Root: root}}
+	has := func() bool {
+		v, err := managerProperties["UnitPath"](s)
+		if err != nil || !slices.Contains(v.([]string), "/usr/lib/systemd/system") {
+			t.Fatal(v, err)
+		}
+		return slices.Contains(v.([]string), "/lib/systemd/system")
+	}
+	if !has() {
+		t.Error("without a link it is not there")
+	}
+	if err := os.Symlink("usr/lib", filepath.Join(root, "lib")); err != nil {
+		t.Fatal(err)
+	}
+	if has() {
+		t.Error("with a link it is there")
 	}
 }
