@@ -180,6 +180,7 @@ type Usage struct {
 	MemoryPeak int64 `json:"memory_peak_bytes"`
 	MemoryMax  int64 `json:"memory_max_bytes"`
 	Swap       int64 `json:"swap_bytes"`
+	SwapPeak   int64 `json:"swap_peak_bytes"`
 	CPU        int64 `json:"cpu_usec"`
 	Tasks      int64 `json:"tasks"`
 	TasksMax   int64 `json:"tasks_max"`

@@ -212,6 +212,8 @@ func (c *call) stateOf(disk bool) (s ipc.Status, u core.UnitView, err error) {
 	}
 	if use, ok := c.m.Usage(u.Name); ok {
 		s.Resources = &use
+	} else if use, ok := c.m.Spent(u.Name); ok && u.InactiveEnter != (core.Time{}) {
+		s.Resources = &use
 	}
 	s.Warnings = append(s.Warnings, c.m.Warnings(u.Name)...)
 	return s, u, nil

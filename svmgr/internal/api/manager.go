@@ -75,6 +75,8 @@ type World interface {
 	Processes(unit string) []ipc.Process
 	// Usage measures the unit; false if there is nothing to measure.
 	Usage(unit string) (ipc.Usage, bool)
+	// Spent is what the unit had used in all when it ended the last time.
+	Spent(unit string) (ipc.Usage, bool)
 	// Warnings are such as "the old cgroup could not be removed".
 	Warnings(unit string) []string
 	// Hold takes hold of processes that the scope of this name is made of when it
