@@ -182,8 +182,6 @@ type Setting struct {
 	Key     string `json:"key"`
 	Value   string `json:"value"`
 	Source  string `json:"source,omitempty"`
-	// Part, of an answer, says that Value goes on in the next row (JoinSettings).
-	Part bool `json:"part,omitempty"`
 }
 
 // SetPropertyArgs change settings of a unit.

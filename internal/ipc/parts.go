@@ -7,26 +7,26 @@ import "unicode/utf8"
 const maxPart = 8192
 
 // SplitSettings writes values that are too long for a row into several.
-func SplitSettings(list []Setting) []Setting {
-	out := make([]Setting, 0, len(list))
+func SplitSettings(list []Setting) []SettingRow {
+	out := make([]SettingRow, 0, len(list))
 	for _, s := range list {
 		for len(s.Value) > maxPart {
 			n := maxPart
 			for n > maxPart-utf8.UTFMax && !utf8.RuneStart(s.Value[n]) {
 				n--
 			}
-			part := s
-			part.Value, part.Part = s.Value[:n], true
+			part := SettingRow{s, true}
+			part.Value = s.Value[:n]
 			out = append(out, part)
 			s.Value = s.Value[n:]
 		}
-		out = append(out, s)
+		out = append(out, SettingRow{s, false})
 	}
 	return out
 }
 
 // JoinSettings undoes SplitSettings, once all pages are there.
-func JoinSettings(list []Setting) []Setting {
+func JoinSettings(list []SettingRow) []Setting {
 	out := make([]Setting, 0, len(list))
 	whole := []byte(nil)
 	for _, s := range list {
@@ -37,7 +37,7 @@ func JoinSettings(list []Setting) []Setting {
 		if len(whole) > 0 {
 			s.Value, whole = string(whole)+s.Value, nil
 		}
-		out = append(out, s)
+		out = append(out, s.Setting)
 	}
 	return out
 }

@@ -189,10 +189,17 @@ type Usage struct {
 	OOMKills   int64 `json:"oom_kills"`
 }
 
+// SettingRow is a setting in an answer, or a part of one.
+type SettingRow struct {
+	Setting
+	// Part says that Value goes on in the next row (JoinSettings).
+	Part bool `json:"part,omitempty"`
+}
+
 // ShowResult are a unit's settings as they stand, in the order of its files.
 type ShowResult struct {
-	Unit     string    `json:"unit"`
-	Settings []Setting `json:"settings"`
+	Unit     string       `json:"unit"`
+	Settings []SettingRow `json:"settings"`
 	More
 }
 
@@ -204,8 +211,8 @@ type UnitResult struct {
 	Facts *Facts `json:"facts,omitempty"`
 	// Settings are those that differ from the defaults of unit files, in the words
 	// of unit files whatever the unit was written in.
-	Settings  []Setting  `json:"settings"`
-	Relations []Relation `json:"relations"`
+	Settings  []SettingRow `json:"settings"`
+	Relations []Relation   `json:"relations"`
 	More
 }
 

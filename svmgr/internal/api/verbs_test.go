@@ -182,7 +182,7 @@ func TestSecurity(t *testing.T) {
 	_, err = f.call(alice, ipc.VerbSecurity, &ipc.SecurityArgs{Unit: "none"})
 	want(t, "no such unit", ipc.KindOf(err), "NoSuchUnit")
 	shown := do[*ipc.ShowResult](f, ipc.VerbShow, &ipc.ShowArgs{Unit: "c"}).Settings
-	if !slices.ContainsFunc(shown, func(s ipc.Setting) bool { return s.Key == "CapabilityBoundingSet" && s.Value == "" }) {
+	if !slices.ContainsFunc(shown, func(s ipc.SettingRow) bool { return s.Key == "CapabilityBoundingSet" && s.Value == "" }) {
 		t.Errorf("show leaves out what is set to nothing: %v", shown)
 	}
 }

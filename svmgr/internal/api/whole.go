@@ -15,7 +15,7 @@ import (
 // that, as any unit is that somebody looks at over D-Bus; a name without files is a
 // unit that was not found.
 func (c *call) whole(a *ipc.ShowArgs) (any, error) {
-	res := &ipc.UnitResult{Settings: []ipc.Setting{}, Relations: []ipc.Relation{}}
+	res := &ipc.UnitResult{Settings: []ipc.SettingRow{}, Relations: []ipc.Relation{}}
 	var s ipc.Status
 	var u core.UnitView
 	var err error

@@ -114,7 +114,7 @@ func TestWholeIsLongerThanAMessage(t *testing.T) {
 	u, _ := f.core.View().Unit("big.service")
 	client := dial(t, serve(t, f))
 	for _, verb := range []ipc.Verb{ipc.VerbUnit, ipc.VerbShow} {
-		var settings []ipc.Setting
+		var settings []ipc.SettingRow
 		var relations []ipc.Relation
 		pages := 0
 		for args := (ipc.ShowArgs{Unit: "big.service"}); ; pages++ {
