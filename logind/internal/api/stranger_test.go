@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dynamod/internal/bus"
+	"dynamod/logind/internal/boot"
 	"dynamod/logind/internal/session"
 )
 
@@ -109,7 +110,8 @@ func TestStrangerMayNothing(t *testing.T) {
 	r.hw.mu.Lock()
 	r.hw.sleeps = []string{"suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate"}
 	r.hw.mu.Unlock()
-	them := r.stranger(65534) // nobody: the bus wants users who are listed
+	r.bootsWith(everyWish, "reboot") // it is the right that is missing, and nothing else
+	them := r.stranger(65534)        // nobody: the bus wants users who are listed
 	marks, calls := len(r.hw.since(0)), r.units.all()
 	paths := map[string]dbus.ObjectPath{"Manager": managerPath, "Session": c.Path, "Seat": seatPath("seat0"), "User": userPath(1000)}
 	asked := 0
@@ -142,6 +144,9 @@ func TestStrangerMayNothing(t *testing.T) {
 	}
 	if v, ok := r.server.viewSession(c.ID); !ok || v.state != "active" || v.Controller != "" || v.Locked {
 		t.Errorf("the session has changed: %+v", v)
+	}
+	if l := r.server.boot; l.Parameter() != "" || l.Firmware() || l.Menu() != boot.NoMenu || l.Entry() != "" {
+		t.Error("the next start has been told something")
 	}
 	if v := r.server.viewManager(); v.inhibitors != 0 || v.sessions != 1 || v.pending != nil || v.scheduled.Kind != "" {
 		t.Errorf("the manager has changed: %+v", v)
