@@ -1,8 +1,6 @@
 package api
 
 import (
-	"io"
-	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -11,15 +9,13 @@ import (
 	"testing"
 
 	"github.com/godbus/dbus/v5"
-
-	"dynamod/logind/internal/boot"
 )
 
 // everyWish lets all that the next start may be told be put into files.
 var everyWish = map[string]string{"SYSTEMD_REBOOT_TO_FIRMWARE_SETUP": "1", "SYSTEMD_REBOOT_TO_BOOT_LOADER_MENU": "1", "SYSTEMD_REBOOT_TO_BOOT_LOADER_ENTRY": "1"}
 
-// bootsWith makes the rig's machine one with other variables of the environment, and with
-// an entry of the boot loader.
+// bootsWith starts logind again, with other variables of the environment, and with an
+// entry of the boot loader.
 func (r *rig) bootsWith(environ map[string]string, entry string) {
 	r.t.Helper()
 	dir := filepath.Join(r.root, "run/boot-loader-entries/loader/entries")
@@ -29,7 +25,9 @@ func (r *rig) bootsWith(environ map[string]string, entry string) {
 	if err := os.WriteFile(filepath.Join(dir, entry+".conf"), []byte("linux /v\n"), 0o644); err != nil {
 		r.t.Fatal(err)
 	}
-	*r.server.boot = *boot.New(r.root, func(name string) string { return environ[name] }, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	r.server.Close()
+	r.environ = environ
+	r.start()
 }
 
 type wishCase struct {

@@ -102,6 +102,7 @@ func argument(t *testing.T, name, kind, id string) any {
 // and nothing happens (W66, W67, W69 and W93 of the original).
 func TestStrangerMayNothing(t *testing.T) {
 	r := begin(t)
+	r.bootsWith(everyWish, "reboot") // it is the right that is missing, and nothing else
 	c, err := r.create(r.leader().Process.Pid, 1000, "user", "seat0", 1)
 	if err != nil {
 		t.Fatal(err)
@@ -110,8 +111,7 @@ func TestStrangerMayNothing(t *testing.T) {
 	r.hw.mu.Lock()
 	r.hw.sleeps = []string{"suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate"}
 	r.hw.mu.Unlock()
-	r.bootsWith(everyWish, "reboot") // it is the right that is missing, and nothing else
-	them := r.stranger(65534)        // nobody: the bus wants users who are listed
+	them := r.stranger(65534) // nobody: the bus wants users who are listed
 	marks, calls := len(r.hw.since(0)), r.units.all()
 	paths := map[string]dbus.ObjectPath{"Manager": managerPath, "Session": c.Path, "Seat": seatPath("seat0"), "User": userPath(1000)}
 	asked := 0
