@@ -99,10 +99,12 @@ type Server struct {
 	// boot is what the next start is told; booting is held by who tells it.
 	boot    *boot.Loader
 	booting sync.Mutex
-	request uint64
-	waiting map[uint64]chan answer
-	held    map[string]*held
-	locks   map[uint64]*os.File
+	// sleepConf are the settings of sleep.conf(5).
+	sleepConf *sleepConf
+	request   uint64
+	waiting   map[uint64]chan answer
+	held      map[string]*held
+	locks     map[uint64]*os.File
 	// arriving is for the session that the core is about to make.
 	arriving *held
 	// taken are the devices of sessions, taking is the one that the core is asked about.
@@ -148,6 +150,10 @@ func New(units Units, o Options, log *slog.Logger) *Server {
 	s.service = bus.NewService(s.tree(), log)
 	if s.hardware == nil {
 		s.hardware = machine{device.New(o.Root), log}
+	}
+	s.sleepConf = &sleepConf{root: o.Root, log: log}
+	if h, ok := s.hardware.(tunable); ok {
+		h.Tune(s.sleepConf.get)
 	}
 	if s.terminals == nil {
 		s.terminals = device.NewTerminals(o.Root, s.leaving, s.shown)
