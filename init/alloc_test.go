@@ -24,7 +24,7 @@ func TestLoopAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := options{cfg: pid1.Defaults(), run: t.TempDir()}
-	r, err := newRunner(o, &signals{fd: event}, &logger{kmsg: -1, console: int(null.Fd())})
+	r, err := newRunner(o, &signals{fd: event, stray: -1}, &logger{kmsg: -1, console: int(null.Fd())})
 	if err != nil {
 		t.Fatal(err)
 	}

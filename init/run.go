@@ -66,6 +66,7 @@ func newRunner(opts options, sig *signals, log *logger) (*runner, error) {
 		return nil, errors.New("create timerfd: " + err.Error())
 	}
 	r.watch(sig.fd, unix.EPOLLIN, tagSignals)
+	r.watch(sig.stray, unix.EPOLLIN, tagSignals)
 	r.watch(r.timer, unix.EPOLLIN, tagTimer)
 	self, err := os.Readlink("/proc/self")
 	r.ownProc = err == nil && self == "1"

@@ -17,8 +17,9 @@ import (
 // would lose them: Go's run-time does not let its threads block those that it knows,
 // so another thread's handler takes them.
 type signals struct {
-	fd   int
-	bits atomic.Uint64
+	fd    int
+	bits  atomic.Uint64
+	stray int // signal 34, which Go does not tell of
 }
 
 // catchSignals takes every signal, so that none has its default action or, as
@@ -29,7 +30,11 @@ func catchSignals() (*signals, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &signals{fd: fd}
+	stray, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	s := &signals{fd: fd, stray: stray}
 	// A channel that is full drops. Of SIGCHLD one is as good as many. The others
 	// have room for each signal twice, and the receiver never waits.
 	children := make(chan os.Signal, 1)
@@ -42,6 +47,7 @@ func catchSignals() (*signals, error) {
 			signal.Notify(others, n)
 		}
 	}
+	catchStrays(stray)
 	go s.receive(children, others)
 	return s, nil
 }
@@ -68,7 +74,11 @@ func (s *signals) receive(children, others <-chan os.Signal) {
 func (s *signals) take() uint64 {
 	var count [8]byte
 	raw.Read(s.fd, count[:])
-	return s.bits.Swap(0)
+	bits := s.bits.Swap(0)
+	if raw.Read(s.stray, count[:]) > 0 {
+		bits |= 1 << (34 - 1)
+	}
+	return bits
 }
 
 // defaultDispositions gives every ignored signal its default action: what PID 1

@@ -43,7 +43,7 @@ exec foot -o colors.background=f0e0c0 -o colors.foreground=000000 -o cursor.blin
 const waits = say + `
 until_() { n=$1; shift; for i in $(seq 150); do if "$@" >/dev/null 2>&1; then say "ok $n"; return; fi; sleep 0.2; done
 	say "FAIL $n: $* never came true"
-	exec >/dev/vport0p2 2>&1; journalctl -b -n 60 --no-pager; tail -c 9000 /tmp/sway.log; for u in user@1000 autovt@tty2 getty@tty2; do dynamodctl status $u; dynamodctl why $u; dynamodctl logs $u; done; dynamodctl logs systemd-logind;  cat /run/systemd/seats/seat0; loginctl; ps -eo pid,user,tty,args; exit; }
+	exec >/dev/vport0p2 2>&1; journalctl -b -n 60 --no-pager; tail -c 9000 /tmp/sway.log; for u in user@1000 autovt@tty2 getty@tty2; do dynamodctl status $u; dynamodctl why $u; dynamodctl logs $u; done; dynamodctl logs systemd-logind; cat /run/systemd/seats/seat0; loginctl; ps -eo pid,user,tty,args; exit; }
 front() { [ "$(cat /sys/class/tty/tty0/active)" = "$1" ]; }
 acl() { case $(ls -l /dev/dri/card0) in ??????????+*) [ "$1" = yes ];; *) [ "$1" = no ];; esac; }
 nobody_left() { ! pgrep -u user; }
@@ -228,7 +228,7 @@ func TestSway(t *testing.T) {
 	}
 	away("switch")
 	keyboard("m")
-	ask("kill -9 $(pgrep -xo dynamod-logind); until_ logind-again loginctl list-sessions; pgrep -x sway; same sway-stays $? 0")
+	ask("another() { new=$(pgrep -xo dynamod-logind) && [ $new != $old ]; }; old=$(pgrep -xo dynamod-logind); check kill kill -9 $old; until_ another-logind another; until_ logind-answers loginctl session-status 2; pgrep -x sway; same sway-stays $? 0")
 	away("killed")
 	keyboard("l")
 	if err := m.SendKeys("meta_l", "q"); err != nil {

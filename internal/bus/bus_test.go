@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -330,6 +331,46 @@ func TestSignalsToPeers(t *testing.T) {
 		if b.Name != thingIface+".Happened" || b.Body[0] != "it" {
 			t.Errorf("peer %d heard %+v second; want Happened", k, b)
 		}
+	}
+}
+
+// TestChangesInOrder: whoever flushes beside others, an older value is never told after a
+// newer one, and when a Flush has returned, what was changed before it has been told.
+func TestChangesInOrder(t *testing.T) {
+	s, things := newService(t)
+	c := peer(t, private(t, s, everybody))
+	const writers, times = 4, 200
+	ch := make(chan *dbus.Signal, writers*times+1)
+	c.Signal(ch)
+	if err := c.Object("", mainPath).Call(ifacePeer+".Ping", 0).Err; err != nil {
+		t.Fatal(err)
+	}
+	obj := mainPath + "/thing/one"
+	var all sync.WaitGroup
+	for range writers {
+		all.Go(func() {
+			for range times {
+				things["one"].count.Add(1)
+				s.Changed(obj, thingIface, "Count")
+				s.Flush()
+			}
+		})
+	}
+	all.Wait()
+	s.Emit(obj, thingIface, "Happened", "it")
+	last := uint32(0)
+	for a := range ch {
+		if a.Name == thingIface+".Happened" {
+			break
+		}
+		v := a.Body[1].(map[string]dbus.Variant)["Count"].Value().(uint32)
+		if v < last {
+			t.Errorf("%d is told after %d", v, last)
+		}
+		last = v
+	}
+	if last != writers*times {
+		t.Errorf("the last value told is %d; want %d", last, writers*times)
 	}
 }
 

@@ -37,6 +37,10 @@ type Service struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 
+	// telling is held by the one Flush at a time: what was read is told before somebody
+	// reads again.
+	telling sync.Mutex
+
 	mu    sync.Mutex
 	conns map[*conn]bool
 	// changed are properties whose change was not told yet, in order.

@@ -146,8 +146,11 @@ func (s *Service) Changed(path, iface string, names ...string) {
 	s.changed = append(s.changed, change{path, iface, names})
 }
 
-// Flush sends PropertiesChanged for what has changed since the last one.
+// Flush sends PropertiesChanged for what has changed since the last one. When it returns,
+// all that was changed before it was called has been sent, by this one or by another.
 func (s *Service) Flush() {
+	s.telling.Lock()
+	defer s.telling.Unlock()
 	s.mu.Lock()
 	todo := s.changed
 	s.changed = nil

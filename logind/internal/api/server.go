@@ -106,6 +106,8 @@ type Server struct {
 	restored map[handle]*taken
 	// bus is the id of the bus on which controllers have their names.
 	bus string
+	// telling is held by one flush at a time, and never while mu is.
+	telling sync.Mutex
 	// after is what is to be done when changes of properties have been told.
 	after []func()
 	// vtFailed is why the event at hand did not get its terminal.
@@ -265,13 +267,16 @@ func (s *Server) handle(e session.Event) {
 	s.flush()
 }
 
-// flush tells of changed properties, and then what is to be told after them.
+// flush tells of changed properties, and then what is to be told after them: of the same
+// events, for those that come meanwhile have changes that are not told yet.
 func (s *Server) flush() {
-	s.service.Flush()
+	s.telling.Lock()
+	defer s.telling.Unlock()
 	s.mu.Lock()
 	after := s.after
 	s.after = nil
 	s.mu.Unlock()
+	s.service.Flush()
 	for _, f := range after {
 		f()
 	}

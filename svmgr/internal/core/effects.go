@@ -79,8 +79,9 @@ func (c *Core) checkUnit(i graph.Index) {
 	if r.ephemeral && c.collect(i) {
 		return
 	}
-	if (r.state == RestartPending || r.state == Dormant) && r.job == nil && !c.armed(i, dlRestart) && !r.waiting {
-		// Its start job was cancelled or refused: nothing will come.
+	if (r.state == RestartPending || r.state == Dormant) && !r.wanted() && !c.armed(i, dlRestart) && !r.waiting {
+		// Its start job was cancelled or refused: nothing will come, and a
+		// verify-active job would wait for it.
 		c.enter(i, Failed, SubFailed, r.cause)
 		return
 	}

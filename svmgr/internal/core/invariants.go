@@ -72,7 +72,7 @@ func (c *Core) checkRecord(i graph.Index) error {
 			return fmt.Errorf("not at rest, with neither deadline nor run")
 		}
 	case RestartPending, Dormant:
-		if !c.armed(i, dlRestart) && r.job == nil && !(r.waiting && c.inGroup(i)) {
+		if !c.armed(i, dlRestart) && !r.wanted() && !(r.waiting && c.inGroup(i)) {
 			return fmt.Errorf("waits for a restart that will not come")
 		}
 	case Abandoned:

@@ -392,23 +392,35 @@ func (w *World) enterable(g *group, a core.Spawn) (fd int, rel string, err error
 				return -1, "", at(hooksGroup, err)
 			}
 		}
-		if delegated(g.u) {
-			sub = unit.DelegateSubgroup.Of(g.u)
+		if sub, err = w.delegateSubgroup(g); err != nil {
+			return -1, "", at("cgroup", err)
 		}
 	}
 	dir, rel := g.dir, g.rel
 	if sub != "" {
 		dir, rel = dir+"/"+sub, rel+"/"+sub
-		made, err := cgroup.Make(dir)
-		if err == nil && made && sub != hooksGroup && sub != healthGroup {
-			err = w.delegate(dir, g.u) // DelegateSubgroup=
-		}
-		if err != nil {
+	}
+	if sub == hooksGroup || sub == healthGroup {
+		if _, err := cgroup.Make(dir); err != nil {
 			return -1, "", at("cgroup", err)
 		}
 	}
 	fd, err = cgroup.Dir(dir)
 	return fd, rel, at("cgroup", err)
+}
+
+// delegateSubgroup makes the group below a delegated one that its processes are in, and
+// that is its user's too (systemd.resource-control(5), DelegateSubgroup=); "" for none.
+func (w *World) delegateSubgroup(g *group) (string, error) {
+	sub := unit.DelegateSubgroup.Of(g.u)
+	if sub == "" || !delegated(g.u) {
+		return "", nil
+	}
+	made, err := cgroup.Make(g.dir + "/" + sub)
+	if err == nil && made {
+		err = w.delegate(g.dir+"/"+sub, g.u)
+	}
+	return sub, err
 }
 
 // clearHooks ends what a start hook left behind, so that the main process is alone

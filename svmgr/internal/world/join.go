@@ -13,7 +13,6 @@ import (
 
 	"dynamod/internal/sys/cgroup"
 	"dynamod/internal/sys/pidfd"
-	"dynamod/internal/unit"
 	"dynamod/svmgr/internal/core"
 )
 
@@ -144,11 +143,12 @@ func (w *World) joinGroup(g *group, list []held) (found bool, err error) {
 		}
 	}
 	dir := g.dir
-	if sub := unit.DelegateSubgroup.Of(g.u); sub != "" && delegated(g.u) {
+	sub, err := w.delegateSubgroup(g)
+	if err != nil {
+		return false, err
+	}
+	if sub != "" {
 		dir += "/" + sub
-		if _, err := cgroup.Make(dir); err != nil {
-			return false, err
-		}
 	}
 	err = w.move(dir, list)
 	found, readErr := w.populatedDir(g.dir)

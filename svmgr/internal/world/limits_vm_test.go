@@ -379,7 +379,7 @@ func TestDelegation(t *testing.T) {
 	r.succeeds("d.service", build+" && ! echo 1 >$g/pids.max 2>/dev/null", append(nobody, "Delegate=memory pids")...)
 	all := "for c in cpu cpuset io memory pids; do grep -qw $c $g/cgroup.controllers || exit 5; done"
 	r.succeeds("d.service", build+" && "+all, append(nobody, "Delegate=yes")...)
-	r.succeeds("d.service", itsGroup+"test $(basename $g) = inner && g=$(dirname $g); "+all+"", append(nobody, "Delegate=yes", "DelegateSubgroup=inner")...)
+	r.succeeds("d.service", itsGroup+"test $(basename $g) = inner && test -O $g && test -O $g/cgroup.procs && g=$(dirname $g); "+all+"", append(nobody, "Delegate=yes", "DelegateSubgroup=inner")...)
 	if failed, exit := r.script("d.service", build, nobody...); failed != nil || exit.Code == 0 {
 		t.Errorf("without Delegate=: %+v, %+v", failed, exit)
 	}
