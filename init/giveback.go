@@ -2,7 +2,11 @@ package main
 
 import "dynamod/init/internal/raw"
 
-var selfMaps = [...]byte{'/', 'p', 'r', 'o', 'c', '/', 's', 'e', 'l', 'f', '/', 'm', 'a', 'p', 's', 0}
+var selfSmaps = [...]byte{'/', 'p', 'r', 'o', 'c', '/', 's', 'e', 'l', 'f', '/', 's', 'm', 'a', 'p', 's', 0}
+
+// smaps is room for the program's own mappings, which come first: three, of less than
+// 1 kB each. What does not fit stays as it is.
+var smaps [4096]byte
 
 // giveBack drops, once after the boot, the pages of the program that it ran through. No
 // collection of garbage goes with it: what the collector keeps about memory is more than
@@ -12,12 +16,11 @@ func (r *runner) giveBack() {
 		return
 	}
 	r.coldAt = 0
-	fd, errno := raw.Open(selfMaps[:])
+	fd, errno := raw.Open(selfSmaps[:])
 	if errno != 0 {
 		return // no /proc: nobody sees how much it is either
 	}
-	var maps [1024]byte // the program's own mappings come first
-	n := raw.Read(fd, maps[:])
+	n := raw.Read(fd, smaps[:])
 	raw.Close(fd)
-	raw.DropClean(maps[:n])
+	raw.DropClean(smaps[:n])
 }

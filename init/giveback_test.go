@@ -18,7 +18,7 @@ func TestPagesGoAfterTheBoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := newRunner(options{cfg: pid1.Defaults(), run: t.TempDir()}, &signals{fd: event}, &logger{kmsg: -1, console: -1})
+	r, err := newRunner(options{cfg: pid1.Defaults(), run: t.TempDir()}, &signals{fd: event, stray: -1}, &logger{kmsg: -1, console: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"os"
-
 	"unsafe"
 
 	"golang.org/x/sys/unix"

@@ -2,8 +2,12 @@ package raw
 
 import (
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestCleanMapping(t *testing.T) {
@@ -29,20 +33,89 @@ func TestCleanMapping(t *testing.T) {
 	}
 }
 
-// The text of this very test goes and comes back; a line that is cut off does not count.
-func TestDropClean(t *testing.T) {
-	maps, err := os.ReadFile("/proc/self/maps")
+// What differs from its file is not in the file: it must stay.
+func TestDropCleanKeepsWhatDiffers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "constants")
+	if err := os.WriteFile(file, make([]byte, 3*os.Getpagesize()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := DropClean(maps); n == 0 {
-		t.Errorf("nothing of this program is dropped:\n%s", maps)
+	defer f.Close()
+	for differs, want := range map[bool]byte{true: 1, false: 0} {
+		m, err := unix.Mmap(int(f.Fd()), 0, 3*os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if differs {
+			m[2*os.Getpagesize()] = 1 // as a relocation does
+		}
+		if err := unix.Mprotect(m, unix.PROT_READ); err != nil {
+			t.Fatal(err)
+		}
+		smaps := about(t, file)
+		n := DropClean(smaps)
+		if got := m[2*os.Getpagesize()]; got != want || (n == 0) != differs {
+			t.Errorf("differs %v: the page reads %d after %d bytes were dropped:\n%s", differs, got, n, smaps)
+		}
+		if err := unix.Munmap(m); err != nil {
+			t.Fatal(err)
+		}
 	}
-	first, _, _ := strings.Cut(string(maps), "\n")
-	if n := DropClean([]byte(first)); n != 0 {
-		t.Errorf("half a line counts: %d bytes of %q", n, first)
+}
+
+// about is the part of /proc/self/smaps about a file.
+func about(t *testing.T, file string) []byte {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n := testing.AllocsPerRun(10, func() { DropClean(maps) }); n != 0 {
+	var out []byte
+	in := false
+	for line := range strings.Lines(string(text)) {
+		if !isCount([]byte(line)) {
+			in = strings.HasSuffix(line, " "+file+"\n")
+		}
+		if in {
+			out = append(out, line...)
+		}
+	}
+	return out
+}
+
+// What the kernel does not say to the end is not taken for clean.
+func TestDropCleanNeedsTheWholeStory(t *testing.T) {
+	text, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := DropClean(text); n == 0 {
+		t.Fatalf("nothing of this program is dropped:\n%.4096s", text)
+	}
+	swap := strings.Index(string(text), "\nSwap:")
+	if swap < 0 {
+		t.Fatal("no line for swap space")
+	}
+	first := string(text[:swap+strings.Index(string(text[swap+1:]), "\n")+2])
+	if n := DropClean([]byte(first)); n == 0 {
+		t.Errorf("nothing is dropped with the first mapping to its swap space:\n%s", first)
+	}
+	for name, text := range map[string]string{
+		"half a line":      first[:len(first)-1],
+		"no count":         strings.Replace(first, "Anonymous:", "Nonymous:", 1),
+		"pages in memory":  regexp.MustCompile(`Anonymous: +0 kB`).ReplaceAllString(first, "Anonymous: 4 kB"),
+		"pages swapped":    regexp.MustCompile(`Swap: +0 kB`).ReplaceAllString(first, "Swap: 40 kB"),
+		"another begins":   strings.Replace(first, "\nSwap:", "\n7f23d4059000-7f23d405b000 r-xp 00000000 00:00 0 [vdso]\nSwap:", 1),
+		"count of another": strings.Replace(first, "\nSwap:", "\n"+first[:strings.Index(first, "\n")]+"\nSwap:", 1),
+	} {
+		if n := DropClean([]byte(text)); n != 0 {
+			t.Errorf("%s: %d bytes are dropped for\n%s", name, n, text)
+		}
+	}
+	if n := testing.AllocsPerRun(10, func() { DropClean(text) }); n != 0 {
 		t.Errorf("it allocates %v times", n)
 	}
 }
