@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -64,6 +66,32 @@ func (m *manager) forceEnd(e ending) error {
 	return nil
 }
 
+// rebootParam is where systemctl(1) and logind's SetRebootParameter put the argument of
+// the reboot to come (as systemd 257 was seen to do it).
+const rebootParam = "/run/systemd/reboot-param"
+
+// rebootArgument is the argument in a file of one line, "" without one. One that is too
+// long for reboot(2) is an error.
+func rebootArgument(path string) (string, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, pid1.MaxArgument+2))
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	if len(line) > pid1.MaxArgument || strings.Contains(line, "\x00") {
+		return "", errors.New(path + ": it is no argument of reboot(2); write a line of at most " + strconv.Itoa(pid1.MaxArgument) + " bytes")
+	}
+	return line, nil
+}
+
 // endArgument is what goes along with a shutdown: for reboot(2), or the exit code of
 // a container.
 func (m *manager) endArgument(kind core.ShutdownKind) string {
@@ -71,6 +99,13 @@ func (m *manager) endArgument(kind core.ShutdownKind) string {
 	defer m.mu.Unlock()
 	if kind == core.Exit {
 		return strconv.Itoa(m.exit)
+	}
+	if kind == core.Reboot && m.argument == "" && m.info.Mode == system.String() {
+		text, err := rebootArgument(rebootParam)
+		if err != nil {
+			m.log.Error("the machine reboots without an argument", "err", err)
+		}
+		return text
 	}
 	return m.argument
 }

@@ -88,11 +88,19 @@ var others = []string{"HandleSecureAttentionKey"}
 // MaxFile is how large a file may be, in bytes.
 const MaxFile = 1 << 20
 
+// File is a file of settings.
+type File struct{ Name, Text string }
+
 // Read takes one file's settings over; later ones win. Each wrong line is a sentence, and
 // leaves its setting as it was.
 func (s *Settings) Read(file, text string) (wrong []string) {
+	return lines(File{file, text}, "Login", s.set)
+}
+
+// lines gives each Key=value of a section to set, and says what is wrong with the file.
+func lines(f File, in string, set func(key, value string) error) (wrong []string) {
 	section := ""
-	for k, line := range strings.Split(text, "\n") {
+	for k, line := range strings.Split(f.Text, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' || line[0] == ';' {
 			continue
@@ -107,13 +115,13 @@ func (s *Settings) Read(file, text string) (wrong []string) {
 		switch {
 		case !ok:
 			err = errors.New("it is no Key=value; write one, or # before it")
-		case section != "Login":
-			err = errors.New("it is not in section [Login]; put it there")
+		case section != in:
+			err = errors.New("it is not in section [" + in + "]; put it there")
 		default:
-			err = s.set(key, value)
+			err = set(key, value)
 		}
 		if err != nil {
-			wrong = append(wrong, fmt.Sprintf("%s:%d: %.64q: %v", file, k+1, line, err))
+			wrong = append(wrong, fmt.Sprintf("%s:%d: %.64q: %v", f.Name, k+1, line, err))
 		}
 	}
 	return wrong
