@@ -54,6 +54,7 @@ func main() {
 
 // run is the life of a manager; it returns the code to end with.
 func run(s settings) (int, error) {
+	began := micro()
 	handlers, kernel := newKernelLog(slog.NewTextHandler(os.Stderr, nil))
 	log := slog.New(handlers)
 	stop := stopSignal()
@@ -91,6 +92,9 @@ func run(s settings) (int, error) {
 	}
 	m.record = record
 	takesOver := record.Left()
+	if err := m.moments.begin(s.runtimeDir, began, takesOver); err != nil {
+		log.Warn("some properties of the manager are not known", "err", err)
+	}
 	var parts []world.Part
 	if former != nil {
 		m.output.restore(former.Output)
@@ -137,7 +141,7 @@ func run(s settings) (int, error) {
 	m.world, err = world.New(world.Config{User: s.mode == user, RuntimeDir: s.runtimeDir, CgroupRoot: m.cgroupRoot, Subtree: subtree(s), Child: []string{child},
 		Keeper: link.keeper(), Kept: link.kept, Replaces: former != nil, Parts: parts, Ends: link.ends, EndsTold: link.init != nil,
 		Subreaper: true, Record: filepath.Join(stateDir, "processes.jsonl"), Log: log, Output: m.output, Directories: dirs, StampDir: stamps, Instance: m.connection,
-		Localtime: localtime(os.LookupEnv), Environment: m.environ.are(append(passedOn(s, os.Environ()), m.variables()...)), Plugged: devices, Booted: c.View().Booted(), UnitOf: m.findMade, Foreign: s.mode != standalone, Swaps: m.swapUnits, Load: m.loadOne},
+		Localtime: localtime(os.LookupEnv), Environment: m.environ.are(append(passedOn(s, os.Environ()), m.variables()...)), Plugged: devices, Booted: c.View().Booted(), UnitOf: m.findMade, Foreign: s.mode != standalone, Swaps: m.swapUnits, Leaves: func(unit, dir string) { m.spent.note(unit, usageOf(dir)) }, Load: m.loadOne},
 		func(ev core.Event) {
 			select {
 			case <-ready:
@@ -418,7 +422,7 @@ func reload(m *manager, handler *api.API, log *slog.Logger) {
 		return
 	}
 	report(log, g.Diags)
-	ev := core.Reloaded{Set: g.Set}
+	ev := core.Reloaded{Set: g.Set, OnDemand: g.OnDemand}
 	if g.Rejected {
 		ev.Rejected = errorsOf(g.Diags)
 	} else if _, err := m.Keep(g); err != nil {

@@ -242,7 +242,7 @@ var legitimate = []reason{
 
 var (
 	pids   = regexp.MustCompile(`(pid|start_time|stop_time)=[^;]*`)
-	moment = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|[0-9a-f]{32}|run-p\d+-i\d+|\b\d+(ms|s|us|min|h)\b( ago)?`)
+	moment = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|[0-9a-f]{32}|run-p\d+-i\d+|\b\d+(ms|s|us|min|h)\b( ago)?|\b\d+(\.\d+)?[KMG]\b`)
 )
 
 func sameValue(property, a, b string) bool {

@@ -1,6 +1,10 @@
 package api
 
 import (
+	"cmp"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,17 +13,68 @@ import (
 	"dynamod/sd1bridge/internal/translate"
 )
 
-// boots are moments of the boot, in microseconds since the kernel began.
-type boots struct{ manager, finished uint64 }
-
-func (s *Server) boot() boots {
+// boot is the course of the boot without that of its units.
+func (s *Server) boot() ipc.BootResult {
 	ctx, cancel := s.ctx(nil)
 	defer cancel()
 	var r ipc.BootResult
-	if err := s.up.Call(ctx, ipc.VerbBoot, &ipc.ListArgs{}, &r); err != nil {
+	if err := s.up.Call(ctx, ipc.VerbBoot, &ipc.ListArgs{Units: []string{"-.slice"}}, &r); err != nil {
 		s.log.Warn("the course of the boot could not be asked for", "err", err)
 	}
-	return boots{translate.Micro(r.Manager), translate.Micro(r.Finished)}
+	return r
+}
+
+// bootMoments are moments of the boot, in microseconds since the kernel began. Those that
+// are always 0 do not happen here: no security policy is loaded, and what runs in the
+// initramfs reads no units.
+var bootMoments = map[string]func(*ipc.BootResult) int64{
+	"UserspaceTimestamp":              userspace,
+	"FinishTimestamp":                 func(r *ipc.BootResult) int64 { return r.Finished },
+	"ShutdownStartTimestamp":          func(r *ipc.BootResult) int64 { return r.ShutdownStart },
+	"GeneratorsStartTimestamp":        func(r *ipc.BootResult) int64 { return r.Moments.GeneratorsStart },
+	"GeneratorsFinishTimestamp":       func(r *ipc.BootResult) int64 { return r.Moments.GeneratorsFinish },
+	"UnitsLoadStartTimestamp":         func(r *ipc.BootResult) int64 { return r.Moments.LoadStart },
+	"UnitsLoadFinishTimestamp":        func(r *ipc.BootResult) int64 { return r.Moments.LoadFinish },
+	"UnitsLoadTimestamp":              func(r *ipc.BootResult) int64 { return r.Moments.Reload },
+	"SecurityStartTimestamp":          notHere,
+	"SecurityFinishTimestamp":         notHere,
+	"InitRDTimestamp":                 notHere,
+	"InitRDSecurityStartTimestamp":    notHere,
+	"InitRDSecurityFinishTimestamp":   notHere,
+	"InitRDGeneratorsStartTimestamp":  notHere,
+	"InitRDGeneratorsFinishTimestamp": notHere,
+	"InitRDUnitsLoadStartTimestamp":   notHere,
+	"InitRDUnitsLoadFinishTimestamp":  notHere,
+}
+
+// userspace is when the manager of this boot began.
+func userspace(r *ipc.BootResult) int64 { return cmp.Or(r.Moments.Began, r.Manager) }
+
+func notHere(*ipc.BootResult) int64 { return 0 }
+
+func init() {
+	for name, of := range bootMoments {
+		managerProperties[name+"Monotonic"] = func(s *Server) (any, error) {
+			r := s.boot()
+			return translate.Micro(of(&r)), nil
+		}
+		managerProperties[name] = func(s *Server) (any, error) {
+			r := s.boot()
+			return s.wall(translate.Micro(of(&r))), nil
+		}
+	}
+	// The time before the kernel is to be read as negative (org.freedesktop.systemd1(5)).
+	for name, which := range map[string]int{"FirmwareTimestamp": 0, "LoaderTimestamp": 1} {
+		managerProperties[name+"Monotonic"] = func(s *Server) (any, error) { return beforeKernel(s.opts.Root)[which], nil }
+		managerProperties[name] = func(s *Server) (any, error) {
+			before := beforeKernel(s.opts.Root)[which]
+			if before == 0 {
+				return uint64(0), nil
+			}
+			i := s.ping()
+			return translate.Micro(i.Started.Wall-i.Started.Mono) - before, nil
+		}
+	}
 }
 
 // wall puts a moment since boot on the wall clock; the offset between the two is that
@@ -93,11 +148,9 @@ var managerProperties = map[string]func(*Server) (any, error){
 		rows, err := s.jobRows(nil, func(ipc.Job) bool { return true })
 		return uint32(len(rows)), err
 	},
-	"UserspaceTimestampMonotonic": func(s *Server) (any, error) { return s.boot().manager, nil },
-	"UserspaceTimestamp":          func(s *Server) (any, error) { return s.wall(s.boot().manager), nil },
-	"FinishTimestampMonotonic":    func(s *Server) (any, error) { return s.boot().finished, nil },
-	"FinishTimestamp":             func(s *Server) (any, error) { return s.wall(s.boot().finished), nil },
-	"KernelTimestampMonotonic":    fixed(uint64(0)),
+	"NInstalledJobs":           func(s *Server) (any, error) { return uint32(s.boot().JobsEver), nil },
+	"NFailedJobs":              func(s *Server) (any, error) { return uint32(s.boot().JobsFailed), nil },
+	"KernelTimestampMonotonic": fixed(uint64(0)),
 	"KernelTimestamp": func(s *Server) (any, error) {
 		i := s.ping()
 		return translate.Micro(i.Started.Wall - i.Started.Mono), nil
@@ -107,7 +160,14 @@ var managerProperties = map[string]func(*Server) (any, error){
 		err := s.ask(nil, ipc.VerbEnvironment, &ipc.NoArgs{}, &r)
 		return append([]string{}, r.Environment...), err
 	},
-	"UnitPath": func(s *Server) (any, error) { return s.unitDirs(), nil },
+	// A directory that is a link to another one is named once.
+	"UnitPath": func(s *Server) (any, error) {
+		return slices.DeleteFunc(s.unitDirs(), func(dir string) bool {
+			top, rest, _ := strings.Cut(strings.TrimPrefix(dir, "/"), "/")
+			to, err := os.Readlink(filepath.Join(s.opts.Root, top))
+			return err == nil && slices.Contains(s.unitDirs(), filepath.Join("/", to, rest))
+		}), nil
+	},
 	// A boot is as far as its jobs: systemd counts those of the transaction.
 	"Progress": func(s *Server) (any, error) {
 		if s.ping().State != "starting" {

@@ -40,6 +40,7 @@ type Server struct {
 	tables  *tables
 	jobs    jobs
 	refs    refs
+	shown   shown
 	stdio   stdio
 	first   sync.Once // to hear the manager
 	names   onBus

@@ -134,7 +134,7 @@ func init() {
 		"*.MemoryCurrent":        usage(func(r *ipc.Usage) int64 { return r.Memory }),
 		"*.MemoryPeak":           usage(func(r *ipc.Usage) int64 { return r.MemoryPeak }),
 		"*.MemorySwapCurrent":    usage(func(r *ipc.Usage) int64 { return r.Swap }),
-		"*.MemorySwapPeak":       groupNumber("memory.swap.peak"),
+		"*.MemorySwapPeak":       usage(func(r *ipc.Usage) int64 { return r.SwapPeak }),
 		"*.MemoryZSwapCurrent":   groupNumber("memory.zswap.current"),
 		"*.TasksCurrent":         usage(func(r *ipc.Usage) int64 { return r.Tasks }),
 		"*.IOReadBytes":          groupSum("io.stat", "rbytes"),
