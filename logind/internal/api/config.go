@@ -95,6 +95,7 @@ func handling(s *conf.Settings) session.Handling {
 func (s *Server) Reload() {
 	settings := readConfig(s.opts.Root, s.log)
 	s.sleepConf.again()
+	defer s.attend()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settings = settings

@@ -5,7 +5,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/godbus/dbus/v5"
+
 	"dynamod/internal/testkit"
+	"dynamod/logind/internal/session"
 )
 
 // Settings come from logind.conf and its drop-ins, are shown, and are read again.
@@ -86,4 +89,24 @@ func TestSleepConfig(t *testing.T) {
 	write("etc/systemd/sleep.conf", "[Sleep]\nAllowHibernation=no\n")
 	r.server.Reload()
 	check("the first file hides the last", "yes", "no", "yes", "no")
+}
+
+// Ctrl+Alt+Shift+Esc is told to all, with its seat.
+func TestAttentionSignal(t *testing.T) {
+	r := begin(t)
+	c := r.client()
+	if err := c.AddMatchSignal(dbus.WithMatchInterface(managerIface), dbus.WithMatchMember("SecureAttentionKey")); err != nil {
+		t.Fatal(err)
+	}
+	signals := make(chan *dbus.Signal, 4)
+	c.Signal(signals)
+	r.hw.tell(session.Attention{Seat: "seat0"})
+	got := testkit.Receive(t, signals, "the signal")
+	if got.Path != managerPath || len(got.Body) != 2 || got.Body[0] != "seat0" || got.Body[1] != seatPath("seat0") {
+		t.Errorf("the signal is %+v", got)
+	}
+	v, err := r.manager().GetProperty(managerIface + ".HandleSecureAttentionKey")
+	if err != nil || v.Value() != "secure-attention-key" {
+		t.Errorf("HandleSecureAttentionKey is %v, %v", v, err)
+	}
 }

@@ -155,6 +155,7 @@ func New(units Units, o Options, log *slog.Logger) *Server {
 	if h, ok := s.hardware.(tunable); ok {
 		h.Tune(s.sleepConf.get)
 	}
+	s.attend()
 	if s.terminals == nil {
 		s.terminals = device.NewTerminals(o.Root, s.leaving, s.shown)
 	}
@@ -363,6 +364,8 @@ func (s *Server) act(a session.Action) {
 		s.changed(a)
 	case session.Prepare:
 		s.prepare(a)
+	case session.SecureAttention:
+		s.service.Emit(managerPath, managerIface, "SecureAttentionKey", a.Seat, seatPath(a.Seat))
 	case session.Execute:
 		s.later(func() { s.execute(a.Transition) })
 	default:

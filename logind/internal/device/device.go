@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,6 +47,11 @@ type Machine struct {
 	now  func() time.Time
 	// sleeping are the settings of sleep.
 	sleeping func() *Sleeping
+
+	// attend says that Ctrl+Alt+Shift+Esc is heard, by follower.
+	mu       sync.Mutex
+	attend   bool
+	follower *Follower
 }
 
 // New is for a machine whose /sys, /dev and /run are below root.

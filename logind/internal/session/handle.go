@@ -119,6 +119,8 @@ func (c *Core) Handle(now Now, e Event) []Action {
 		c.cancelSchedule(e)
 	case Key:
 		c.key(e)
+	case Attention:
+		c.attention(e.Seat)
 	case Lid:
 		c.setLid(e)
 	case Sleeps:

@@ -33,7 +33,7 @@ func (r *keyRig) do(e Event) string {
 		switch a := a.(type) {
 		case Execute:
 			out = append(out, a.Transition.Verb)
-		case LockAll, Logins:
+		case LockAll, Logins, SecureAttention:
 			out = append(out, fmt.Sprintf("%T%v", a, a)[len("session."):])
 		case Announce:
 			out = append(out, fmt.Sprintf("%dm", a.Left/minute))
@@ -239,4 +239,25 @@ func TestScheduleWaitsForSleep(t *testing.T) {
 	if !begins(PowerDone{}) || r.c.Scheduled != nil {
 		t.Error("it does not begin when the machine is awake")
 	}
+}
+
+// Ctrl+Alt+Shift+Esc asks for the login manager of its seat, or does what else it is said
+// to; no inhibitor of keys is for it.
+func TestAttention(t *testing.T) {
+	r := newKeyRig(t)
+	r.want(r.do(Attention{"seat0"}), "")
+	r.c.Handling.Do["HandleSecureAttentionKey"] = "secure-attention-key"
+	r.do(Inhibit{1, Inhibitor{What: []string{"handle-power-key", "handle-reboot-key", "handle-suspend-key", "handle-hibernate-key", "handle-lid-switch", "sleep", "shutdown"}, Mode: "block", Who: "x"}})
+	r.want(r.do(Attention{"seat0"}), "SecureAttention{seat0}")
+	r.want(r.do(Attention{"seat7"}), "")
+	r.c.Handling.Do["HandleSecureAttentionKey"] = "lock"
+	r.want(r.do(Attention{"seat0"}), "LockAll{}")
+	r.c.Handling.Do["HandleSecureAttentionKey"] = "poweroff"
+	r.want(r.do(Attention{"seat0"}), "(blocked by x)")
+	r.c.Handling.Do["HandleSecureAttentionKey"] = "ignore"
+	r.want(r.do(Attention{"seat0"}), "")
+	// The word is one for the other keys as well.
+	r = newKeyRig(t)
+	r.c.Handling.Do["HandlePowerKey"] = "secure-attention-key"
+	r.want(r.do(Key{"power", true}), "SecureAttention{seat0}")
 }
