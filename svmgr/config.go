@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -248,6 +249,25 @@ func (c *configuration) Keep(g *api.Generation) (uint64, error) {
 	c.number, c.set = n, g.Set
 	g.Files = nil // it is on disk: half a mebibyte less to carry
 	return n, errors.Join(err, generation.WriteFile(c.inForce, im))
+}
+
+// keepUnkept writes what the disk would not take before, the older one first. left is
+// false when nothing waits any more. A disk that became another one meanwhile, as a
+// /var that is mounted late, may give the present generation a higher number.
+func (c *configuration) keepUnkept() (left bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range slices.Sorted(maps.Keys(c.unkept)) {
+		n, err := c.store.Add(c.unkept[k])
+		if err != nil {
+			return true, err
+		}
+		delete(c.unkept, k)
+		if k == c.number {
+			c.number = n
+		}
+	}
+	return false, nil
 }
 
 func (c *configuration) generation() uint64 {

@@ -232,7 +232,11 @@ func (m *manager) emergency(e core.Emergency) {
 
 // watchBoot tells init how the boot went, and whether what gates the hardware
 // watchdog lives. published are the core's words, in order; it ends with ctx.
-func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action) {
+//
+// unkept says that the configuration is not on disk, which is read-only: so is / until
+// it has been checked. What makes it writable is a unit, so that each unit that comes up
+// is a reason to try again, until the boot is done.
+func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action, unkept bool) {
 	open := true
 	look := func() (degraded, gate bool) {
 		gate = true
@@ -262,6 +266,9 @@ func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action) {
 				m.emergency(p)
 				continue
 			case core.Publish:
+				if unkept && (p.What == core.StartupFinished || p.To == core.Active || p.To == core.Completed) {
+					unkept = m.tryToKeep(p.What == core.StartupFinished)
+				}
 				if p.What == core.UnitChanged && !m.gates(p) || m.link.init == nil {
 					continue
 				}
@@ -277,6 +284,19 @@ func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action) {
 			}
 		}
 	}
+}
+
+// tryToKeep says whether the configuration still waits to be kept on disk. The last try
+// says what came of it.
+func (m *manager) tryToKeep(last bool) (left bool) {
+	if !last && m.store.ReadOnly() {
+		return true // cheaper than to pack it up for nothing
+	}
+	left, err := m.keepUnkept()
+	if last && err != nil {
+		m.log.Warn("the configuration could not be kept for rollback: it is in memory only", "err", err)
+	}
+	return left && !last
 }
 
 // gates says that a change may open or close the gate.

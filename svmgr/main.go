@@ -107,7 +107,9 @@ func run(s settings) (int, error) {
 		return 0, err
 	}
 	report(log, gen.Diags)
-	if _, err := m.Keep(gen); err != nil {
+	_, err = m.Keep(gen)
+	later := errors.Is(err, syscall.EROFS) // watchBoot tries again
+	if err != nil && !later {
 		log.Warn("the configuration could not be kept for rollback", "err", err)
 	}
 	g, ds := graph.Build(gen.Set, graph.Config{Mode: graphMode(s)})
@@ -210,8 +212,8 @@ func run(s settings) (int, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	reload := func() { reload(m, handler, log) }
-	go obey(ctx, m, stop, reload)  // ends with ctx
-	go m.watchBoot(ctx, published) // ends with ctx
+	go obey(ctx, m, stop, reload)         // ends with ctx
+	go m.watchBoot(ctx, published, later) // ends with ctx
 	written := make(chan struct{})
 	go func() { // ends with running
 		defer close(written)
