@@ -117,6 +117,23 @@ func (m *manager) LastExit(name string) (ipc.Exit, bool) {
 	return ipc.Exit{PID: int32(e.PID), Code: e.Code, Signal: e.Signal, Core: e.Core, At: ipc.Stamp{Wall: e.At.UnixMicro()}}, true
 }
 
+// Commands implements api.World.
+func (m *manager) Commands(name string) []ipc.CommandRun {
+	now := m.Now()
+	stamp := func(t time.Time) ipc.Stamp {
+		if t.IsZero() {
+			return ipc.Stamp{}
+		}
+		return ipc.Stamp{Wall: t.UnixMicro(), Mono: int64(now.Mono/time.Microsecond) - (now.Wall/1000 - t.UnixMicro())}
+	}
+	var out []ipc.CommandRun
+	for _, r := range m.world.CommandRuns(name) {
+		out = append(out, ipc.CommandRun{Key: r.Key, Index: r.Index, Start: stamp(r.Begun),
+			Exit: ipc.Exit{PID: int32(r.PID), Code: r.Code, Signal: r.Signal, Core: r.Core, At: stamp(r.Ended)}})
+	}
+	return out
+}
+
 // Cgroup implements api.World.
 func (m *manager) Cgroup(name string) string { return m.world.CgroupOf(name) }
 

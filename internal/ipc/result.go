@@ -166,6 +166,15 @@ type Exit struct {
 	At     Stamp `json:"at"`
 }
 
+// CommandRun is the newest run of a command line: that of the setting Key at Index.
+type CommandRun struct {
+	Key   string `json:"key"`
+	Index int    `json:"index"`
+	Start Stamp  `json:"start"`
+	// Exit has At 0 while it runs.
+	Exit
+}
+
 // Process is one process of a unit. Role is main, control, health or other.
 type Process struct {
 	PID     int32  `json:"pid"`
@@ -227,6 +236,8 @@ type Facts struct {
 	Invocation string `json:"invocation,omitempty"`
 	// MainStart is when the main process was begun.
 	MainStart Stamp `json:"main_start"`
+	// Commands are the newest runs of its command lines since its last start.
+	Commands []CommandRun `json:"commands,omitempty"`
 	// Trigger is the unit that caused the present activation.
 	Trigger string `json:"trigger,omitempty"`
 	// RestartDelay is what an automatic restart would wait for now.

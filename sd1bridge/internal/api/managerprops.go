@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"dynamod/internal/ipc"
@@ -54,37 +55,56 @@ func notHere(*ipc.BootResult) int64 { return 0 }
 
 func init() {
 	for name, of := range bootMoments {
-		managerProperties[name+"Monotonic"] = func(s *Server) (any, error) {
-			r := s.boot()
-			return translate.Micro(of(&r)), nil
-		}
-		managerProperties[name] = func(s *Server) (any, error) {
-			r := s.boot()
-			return s.wall(translate.Micro(of(&r))), nil
-		}
+		bootProperties[name+"Monotonic"] = func(o *managerObject) any { return translate.Micro(of(o.boot())) }
+		bootProperties[name] = func(o *managerObject) any { return o.wall(of(o.boot())) }
 	}
 	// The time before the kernel is to be read as negative (org.freedesktop.systemd1(5)).
 	for name, which := range map[string]int{"FirmwareTimestamp": 0, "LoaderTimestamp": 1} {
-		managerProperties[name+"Monotonic"] = func(s *Server) (any, error) { return beforeKernel(s.opts.Root)[which], nil }
-		managerProperties[name] = func(s *Server) (any, error) {
-			before := beforeKernel(s.opts.Root)[which]
+		bootProperties[name+"Monotonic"] = func(o *managerObject) any { return beforeKernel(o.s.opts.Root)[which] }
+		bootProperties[name] = func(o *managerObject) any {
+			before := beforeKernel(o.s.opts.Root)[which]
 			if before == 0 {
-				return uint64(0), nil
+				return uint64(0)
 			}
-			i := s.ping()
-			return translate.Micro(i.Started.Wall-i.Started.Mono) - before, nil
+			o.boot()
+			return o.wall(-int64(before))
 		}
 	}
 }
 
-// wall puts a moment since boot on the wall clock; the offset between the two is that
-// of the manager's own start, so that the same moment is always the same number.
-func (s *Server) wall(mono uint64) uint64 {
-	i := s.ping()
-	if mono == 0 || i.Started.Wall == 0 {
+// managerObject is the manager for one call: GetAll asks for the boot once.
+type managerObject struct {
+	s *Server
+
+	mu     sync.Mutex
+	course *ipc.BootResult
+	// born is when the kernel began, on the wall clock. That follows from the manager's
+	// own start, so that the same moment is always the same number.
+	born int64
+}
+
+func (o *managerObject) boot() *ipc.BootResult {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.course == nil {
+		r, i := o.s.boot(), o.s.ping()
+		o.course, o.born = &r, i.Started.Wall-i.Started.Mono
+	}
+	return o.course
+}
+
+// wall puts a moment since boot on the wall clock; boot was asked for before.
+func (o *managerObject) wall(mono int64) uint64 {
+	if mono == 0 || o.born <= 0 {
 		return 0
 	}
-	return uint64(int64(mono) + i.Started.Wall - i.Started.Mono)
+	return translate.Micro(o.born + mono)
+}
+
+// bootProperties are those that follow from the course of the boot.
+var bootProperties = map[string]func(*managerObject) any{
+	"NInstalledJobs": func(o *managerObject) any { return uint32(o.boot().JobsEver) },
+	"NFailedJobs":    func(o *managerObject) any { return uint32(o.boot().JobsFailed) },
 }
 
 func fixed(v any) func(*Server) (any, error) {
@@ -148,8 +168,6 @@ var managerProperties = map[string]func(*Server) (any, error){
 		rows, err := s.jobRows(nil, func(ipc.Job) bool { return true })
 		return uint32(len(rows)), err
 	},
-	"NInstalledJobs":           func(s *Server) (any, error) { return uint32(s.boot().JobsEver), nil },
-	"NFailedJobs":              func(s *Server) (any, error) { return uint32(s.boot().JobsFailed), nil },
 	"KernelTimestampMonotonic": fixed(uint64(0)),
 	"KernelTimestamp": func(s *Server) (any, error) {
 		i := s.ping()

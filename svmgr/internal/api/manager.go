@@ -61,6 +61,8 @@ type World interface {
 	// UnitOfPID is the unit in whose cgroup the process is, "" for none. With
 	// a pidfd ≥ 0 the process must be that one.
 	UnitOfPID(pid int32, pidfd int) string
+	// Commands are the newest runs of the unit's command lines since its last start.
+	Commands(unit string) []ipc.CommandRun
 	// LastExit is how the main process of the unit ended the last time.
 	LastExit(unit string) (ipc.Exit, bool)
 	// RunOf is the unit's present run: the path of its cgroup as /proc/PID/cgroup has

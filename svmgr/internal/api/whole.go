@@ -38,6 +38,7 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 	if a.After == "" {
 		res.Facts = &ipc.Facts{Status: s, Perpetual: u.Unit != nil && u.Unit.Perpetual}
 		res.Facts.Group, res.Facts.Invocation, res.Facts.MainStart = c.m.RunOf(c.unit)
+		res.Facts.Commands = c.m.Commands(c.unit)
 		c.further(res.Facts, &u)
 	}
 	written := ipc.SplitSettings(directives(u.Unit))

@@ -135,7 +135,9 @@ type World struct {
 	reg    registry
 	ledger *ledger // nil without Config.Record
 	ends   lastEnds
-	kept   keeping
+	// commands are guarded by reg.mu.
+	commands commandRuns
+	kept     keeping
 	// between is the time between boot and shutdown: Startup…= limits do not hold.
 	between atomic.Bool
 	// instances are those that the core has, while TakeOver opens sockets again.
