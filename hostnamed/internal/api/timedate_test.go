@@ -296,4 +296,11 @@ func TestTimezonePolkit(t *testing.T) {
 	if got := r.bus.CallAsUser(timeName, timePath, timeName+".SetTimezone", "s:../x", "b:true"); !strings.HasPrefix(got, "org.freedesktop.DBus.Error.InvalidArgs") {
 		t.Errorf("what cannot be a zone: %s", got)
 	}
+	// Without an agent there is nobody to ask, as with systemd 257 and polkit 126.
+	r.bus.Polkit.Alone()
+	for _, interactive := range []string{"b:false", "b:true"} {
+		if got := r.bus.CallAsUser(timeName, timePath, timeName+".SetTimezone", "s:UTC", interactive); !strings.HasPrefix(got, "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired") {
+			t.Errorf("%s: %s", interactive, got)
+		}
+	}
 }
