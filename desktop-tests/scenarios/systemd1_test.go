@@ -293,7 +293,7 @@ func shared(a, b answers, text string) (string, bool) {
 // The ratchet: so many values and answers differed when this was last looked at. It may
 // only be turned down.
 const (
-	knownValues   = 35
+	knownValues   = 32
 	knownCommands = 4
 )
 
