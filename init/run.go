@@ -46,6 +46,9 @@ type runner struct {
 	over    bool
 	reports pid1.Time // when the shutdown's next progress line is due
 	boot    pid1.Boot
+	// coldAt is when pages that only the boot needed may go, at the next wake-up after
+	// it; 0 for not now.
+	coldAt pid1.Time
 }
 
 // machine is PID 1's mind; its size is known to the linker, not to the heap.
@@ -89,6 +92,7 @@ func (r *runner) run() {
 		r.send()
 		r.interest()
 		r.arm()
+		r.giveBack()
 		n, errno := epollWait(r.epoll, events[:])
 		if errno != 0 && errno != unix.EINTR {
 			// It cannot fail with these arguments (epoll_wait(2)). If it does,
@@ -270,6 +274,10 @@ func (r *runner) do(o *pid1.Order) {
 	case pid1.ShowBoot:
 		r.boot = o.Boot
 		r.publishBoot()
+		if o.Boot != pid1.Pending {
+			// Not at once: what is done now and then would be fetched again.
+			r.coldAt = r.now() + 10*pid1.Second
+		}
 	case pid1.Feed:
 		r.feed()
 	case pid1.Finish:

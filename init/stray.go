@@ -17,6 +17,7 @@ var strays = [...]uintptr{32, 34}
 // is no Go, reads it and strayOne.
 var (
 	strayFDs [pid1.MaxSignal + 1]int32
+	//lint:ignore U1000 the handler reads it
 	strayOne = uint64(1)
 )
 

@@ -104,7 +104,7 @@ func forMount(options []string) []string {
 }
 
 // remount gives / and /usr the options of fstab. Without a line for / it becomes
-// writable, if its type can be.
+// writable. What cannot be written stays as it is: that is no fault to stop a boot for.
 func remount(s *shell, _ []string) error {
 	now, err := s.mountTable()
 	if err != nil {
@@ -120,21 +120,15 @@ func remount(s *shell, _ []string) error {
 		if !there {
 			continue
 		}
-		i := slices.IndexFunc(lines, func(l line) bool { return l.where == where })
-		var options []string
-		switch {
-		case i >= 0:
-			options = forMount(lines[i].options)
-			if !slices.Contains(options, "ro") && !slices.Contains(options, "rw") {
-				options = append([]string{"rw"}, options...)
-			}
-		case where != "/" || !m.readOnly():
-			continue
-		default:
-			options = []string{"rw"}
+		var l *line
+		if i := slices.IndexFunc(lines, func(l line) bool { return l.where == where }); i >= 0 {
+			l = &lines[i]
 		}
-		if slices.Contains(readOnlyTypes, m.fstype) {
-			s.say("%s stays read-only: it is %s", where, m.fstype)
+		options, because := m.wanted(l, s.writeProtected(m))
+		if because != "" {
+			s.say("%s stays read-only: %s", where, because)
+		}
+		if len(options) == 0 {
 			continue
 		}
 		code, err := s.run("mount", "-o", "remount,"+strings.Join(options, ","), where)
@@ -144,6 +138,47 @@ func remount(s *shell, _ []string) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// wanted are the options that a mount gets by its line in fstab, nil for no line; none
+// to leave it alone. because says why it is not made writable, although it should be.
+func (m mounted) wanted(l *line, protected bool) (options []string, because string) {
+	switch {
+	case l != nil:
+		options = forMount(l.options)
+		if !slices.Contains(options, "ro") && !slices.Contains(options, "rw") {
+			options = append([]string{"rw"}, options...)
+		}
+	case m.where == "/" && m.readOnly():
+		options = []string{"rw"}
+	default:
+		return nil, ""
+	}
+	if slices.Contains(readOnlyTypes, m.fstype) {
+		return nil, "it is " + m.fstype
+	}
+	if protected && slices.Contains(options, "rw") {
+		options = slices.DeleteFunc(options, func(o string) bool { return o == "rw" })
+		if len(options) > 0 {
+			options = append([]string{"ro"}, options...)
+		}
+		return options, "its device is write-protected"
+	}
+	return options, ""
+}
+
+// writeProtected says that the kernel refuses every write to the device of a mount
+// ("ro" of a disk or partition in sysfs(5)). A device that sysfs does not know is none.
+func (s *shell) writeProtected(m mounted) bool {
+	device := m.device
+	if strings.HasPrefix(device, "0:") { // of btrfs, not of the disk
+		var st unix.Stat_t
+		if unix.Stat(s.at(m.source), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFBLK {
+			return false
+		}
+		device = fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
+	}
+	return strings.TrimSpace(s.text("/sys/dev/block/"+device+"/ro")) == "1"
 }
 
 // checkMounts compares the mount table with fstab.

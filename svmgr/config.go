@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,9 @@ type configuration struct {
 	// inForce is the file of the present generation, for the manager that takes
 	// over when this one was killed.
 	inForce string
+
+	// moments are those of the readings.
+	moments moments
 
 	mu     sync.Mutex
 	number uint64
@@ -81,12 +85,17 @@ func newConfiguration(s settings, getenv func(string) string) *configuration {
 // Read implements api.Config. A native file with an error rejects the whole
 // generation; a unit file's errors cost that unit, as with systemd.
 func (c *configuration) Read(made api.MadeUnits) (*api.Generation, error) {
+	generators := micro()
 	if c.generated != nil {
 		c.generated.run(c)
 	}
+	load := micro()
 	r := generation.Record(c.cfg.FS)
 	g := c.load(r, made)
 	g.Files = r.Image()
+	if err := c.moments.add(generators, load, micro()); err != nil {
+		g.Diags = append(g.Diags, diag.Diag{Severity: diag.Warning, Code: "moments-lost", Message: err.Error()})
+	}
 	return g, nil
 }
 
@@ -98,12 +107,14 @@ func (c *configuration) load(files fs.FS, made api.MadeUnits) *api.Generation {
 	l := load.New(cfg)
 	set, ds := l.All()
 	var more []*unit.Unit
+	var onDemand []string
 	for _, name := range made.Files {
 		if _, ok := set.Find(name); ok {
 			continue
 		}
 		if u, uds := l.One(name); u.Load != unit.NotFound {
 			more, ds = append(more, u), append(ds, uds...)
+			onDemand = append(onDemand, u.Name)
 		}
 	}
 	for _, u := range made.Transient {
@@ -118,7 +129,7 @@ func (c *configuration) load(files fs.FS, made api.MadeUnits) *api.Generation {
 		// Names were looked at above: none is there twice but an alias of two.
 		set, _ = unit.NewSet(append(more, set.Units...), set.Supervisors)
 	}
-	g := &api.Generation{Set: set, Diags: ds, Files: files}
+	g := &api.Generation{Set: set, OnDemand: onDemand, Diags: ds, Files: files}
 	for _, d := range ds {
 		if d.Severity == diag.Error && strings.HasSuffix(d.Pos.File, ".toml") {
 			g.Rejected = true
@@ -238,6 +249,25 @@ func (c *configuration) Keep(g *api.Generation) (uint64, error) {
 	c.number, c.set = n, g.Set
 	g.Files = nil // it is on disk: half a mebibyte less to carry
 	return n, errors.Join(err, generation.WriteFile(c.inForce, im))
+}
+
+// keepUnkept writes what the disk would not take before, the older one first. left is
+// false when nothing waits any more. A disk that became another one meanwhile, as a
+// /var that is mounted late, may give the present generation a higher number.
+func (c *configuration) keepUnkept() (left bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, k := range slices.Sorted(maps.Keys(c.unkept)) {
+		n, err := c.store.Add(c.unkept[k])
+		if err != nil {
+			return true, err
+		}
+		delete(c.unkept, k)
+		if k == c.number {
+			c.number = n
+		}
+	}
+	return false, nil
 }
 
 func (c *configuration) generation() uint64 {

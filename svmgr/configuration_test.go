@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"dynamod/internal/ipc"
@@ -81,6 +84,47 @@ func TestRollbackWithoutADisk(t *testing.T) {
 	res, err = call[ipc.ReloadResult](t, c, ipc.VerbRollback, ipc.RollbackArgs{})
 	if err != nil || !slices.Equal(res.Removed, []string{"extra.service"}) {
 		t.Errorf("rollback = %+v, %v; want extra to go", res, err)
+	}
+}
+
+// The root file system is read-only when a machine's manager begins: the configuration
+// is kept as soon as a unit makes it writable, and only a boot that ends without that is
+// worth a warning.
+func TestKeptWhenTheDiskIsWritable(t *testing.T) {
+	for name, c := range map[string]struct {
+		unit string
+		kept bool
+	}{
+		"writable": {"exec = [\"mount\", \"-o\", \"remount,rw\", \"DIR\"]", true},
+		"never":    {"exec = [\"true\"]", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := prepare(t, nil)
+			dir := filepath.Join(r.run, "generations")
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			r.write("root.toml", "[service]\nname = \"root\"\ntype = \"oneshot\"\n"+strings.ReplaceAll(c.unit, "DIR", dir)+"\n")
+			var said testkit.Buffer
+			cmd := exec.Command("unshare", "--mount", "sh", "-c", `mount -t tmpfs -o ro disk "$1/generations" && exec "$2" -standalone -config-dir "$3" -runtime-dir "$1"`,
+				"sh", r.run, r.program, r.cfg)
+			cmd.Stdout, cmd.Stderr = &said, &said
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				_ = cmd.Process.Signal(syscall.SIGTERM)
+				_ = cmd.Wait()
+			})
+			const warning = "kept for rollback"
+			testkit.Eventually(t, "the boot decides about it", func() bool {
+				_, err := os.Stat(fmt.Sprintf("/proc/%d/root%s/1.tar.gz", cmd.Process.Pid, dir))
+				return err == nil || strings.Contains(said.String(), warning)
+			})
+			if said := said.String(); strings.Contains(said, warning) == c.kept {
+				t.Errorf("kept %v; it said:\n%s", c.kept, said)
+			}
+		})
 	}
 }
 

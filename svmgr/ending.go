@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -64,6 +66,32 @@ func (m *manager) forceEnd(e ending) error {
 	return nil
 }
 
+// rebootParam is where systemctl(1) and logind's SetRebootParameter put the argument of
+// the reboot to come (as systemd 257 was seen to do it).
+const rebootParam = "/run/systemd/reboot-param"
+
+// rebootArgument is the argument in a file of one line, "" without one. One that is too
+// long for reboot(2) is an error.
+func rebootArgument(path string) (string, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, pid1.MaxArgument+2))
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	if len(line) > pid1.MaxArgument || strings.Contains(line, "\x00") {
+		return "", errors.New(path + ": it is no argument of reboot(2); write a line of at most " + strconv.Itoa(pid1.MaxArgument) + " bytes")
+	}
+	return line, nil
+}
+
 // endArgument is what goes along with a shutdown: for reboot(2), or the exit code of
 // a container.
 func (m *manager) endArgument(kind core.ShutdownKind) string {
@@ -71,6 +99,13 @@ func (m *manager) endArgument(kind core.ShutdownKind) string {
 	defer m.mu.Unlock()
 	if kind == core.Exit {
 		return strconv.Itoa(m.exit)
+	}
+	if kind == core.Reboot && m.argument == "" && m.info.Mode == system.String() {
+		text, err := rebootArgument(rebootParam)
+		if err != nil {
+			m.log.Error("the machine reboots without an argument", "err", err)
+		}
+		return text
 	}
 	return m.argument
 }
@@ -197,7 +232,11 @@ func (m *manager) emergency(e core.Emergency) {
 
 // watchBoot tells init how the boot went, and whether what gates the hardware
 // watchdog lives. published are the core's words, in order; it ends with ctx.
-func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action) {
+//
+// unkept says that the configuration is not on disk, which is read-only: so is / until
+// it has been checked. What makes it writable is a unit, so that each unit that comes up
+// is a reason to try again, until the boot is done.
+func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action, unkept bool) {
 	open := true
 	look := func() (degraded, gate bool) {
 		gate = true
@@ -227,6 +266,9 @@ func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action) {
 				m.emergency(p)
 				continue
 			case core.Publish:
+				if unkept && (p.What == core.StartupFinished || p.To == core.Active || p.To == core.Completed) {
+					unkept = m.tryToKeep(p.What == core.StartupFinished)
+				}
 				if p.What == core.UnitChanged && !m.gates(p) || m.link.init == nil {
 					continue
 				}
@@ -242,6 +284,19 @@ func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action) {
 			}
 		}
 	}
+}
+
+// tryToKeep says whether the configuration still waits to be kept on disk. The last try
+// says what came of it.
+func (m *manager) tryToKeep(last bool) (left bool) {
+	if !last && m.store.ReadOnly() {
+		return true // cheaper than to pack it up for nothing
+	}
+	left, err := m.keepUnkept()
+	if last && err != nil {
+		m.log.Warn("the configuration could not be kept for rollback: it is in memory only", "err", err)
+	}
+	return left && !last
 }
 
 // gates says that a change may open or close the gate.

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
 	"dynamod/internal/ipc"
+	"dynamod/internal/ipc/pid1"
 	"dynamod/internal/testkit"
 )
 
@@ -52,5 +56,25 @@ func TestForcedExit(t *testing.T) {
 	}
 	if code := r.cmd.ProcessState.ExitCode(); code != 4 {
 		t.Errorf("it exited with %d", code)
+	}
+}
+
+// What systemctl and logind have put into the file goes to reboot(2).
+func TestRebootArgument(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "reboot-param")
+	if got, err := rebootArgument(path); got != "" || err != nil {
+		t.Errorf("without a file: %q, %v", got, err)
+	}
+	longest := strings.Repeat("x", pid1.MaxArgument)
+	for _, x := range []struct {
+		text, want string
+		wrong      bool
+	}{{"recovery\n", "recovery", false}, {"a b", "a b", false}, {"", "", false}, {"one\ntwo\n", "one", false}, {longest + "\n", longest, false}, {longest + "x", "", true}, {"a\x00b\n", "", true}} {
+		if err := os.WriteFile(path, []byte(x.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := rebootArgument(path); got != x.want || (err != nil) != x.wrong {
+			t.Errorf("%.20q: %.20q, %v", x.text, got, err)
+		}
 	}
 }

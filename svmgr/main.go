@@ -54,6 +54,7 @@ func main() {
 
 // run is the life of a manager; it returns the code to end with.
 func run(s settings) (int, error) {
+	began := micro()
 	handlers, kernel := newKernelLog(slog.NewTextHandler(os.Stderr, nil))
 	log := slog.New(handlers)
 	stop := stopSignal()
@@ -91,6 +92,9 @@ func run(s settings) (int, error) {
 	}
 	m.record = record
 	takesOver := record.Left()
+	if err := m.moments.begin(s.runtimeDir, began, takesOver); err != nil {
+		log.Warn("some properties of the manager are not known", "err", err)
+	}
 	var parts []world.Part
 	if former != nil {
 		m.output.restore(former.Output)
@@ -103,7 +107,9 @@ func run(s settings) (int, error) {
 		return 0, err
 	}
 	report(log, gen.Diags)
-	if _, err := m.Keep(gen); err != nil {
+	_, err = m.Keep(gen)
+	later := errors.Is(err, syscall.EROFS) // watchBoot tries again
+	if err != nil && !later {
 		log.Warn("the configuration could not be kept for rollback", "err", err)
 	}
 	g, ds := graph.Build(gen.Set, graph.Config{Mode: graphMode(s)})
@@ -137,7 +143,7 @@ func run(s settings) (int, error) {
 	m.world, err = world.New(world.Config{User: s.mode == user, RuntimeDir: s.runtimeDir, CgroupRoot: m.cgroupRoot, Subtree: subtree(s), Child: []string{child},
 		Keeper: link.keeper(), Kept: link.kept, Replaces: former != nil, Parts: parts, Ends: link.ends, EndsTold: link.init != nil,
 		Subreaper: true, Record: filepath.Join(stateDir, "processes.jsonl"), Log: log, Output: m.output, Directories: dirs, StampDir: stamps, Instance: m.connection,
-		Localtime: localtime(os.LookupEnv), Environment: m.environ.are(append(passedOn(s, os.Environ()), m.variables()...)), Plugged: devices, Booted: c.View().Booted(), UnitOf: m.findMade, Foreign: s.mode != standalone, Swaps: m.swapUnits, Load: m.loadOne},
+		Localtime: localtime(os.LookupEnv), Environment: m.environ.are(append(passedOn(s, os.Environ()), m.variables()...)), Plugged: devices, Booted: c.View().Booted(), UnitOf: m.findMade, Foreign: s.mode != standalone, Swaps: m.swapUnits, Leaves: func(unit, dir string) { m.spent.note(unit, usageOf(dir)) }, Load: m.loadOne},
 		func(ev core.Event) {
 			select {
 			case <-ready:
@@ -206,8 +212,8 @@ func run(s settings) (int, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	reload := func() { reload(m, handler, log) }
-	go obey(ctx, m, stop, reload)  // ends with ctx
-	go m.watchBoot(ctx, published) // ends with ctx
+	go obey(ctx, m, stop, reload)         // ends with ctx
+	go m.watchBoot(ctx, published, later) // ends with ctx
 	written := make(chan struct{})
 	go func() { // ends with running
 		defer close(written)
@@ -418,7 +424,7 @@ func reload(m *manager, handler *api.API, log *slog.Logger) {
 		return
 	}
 	report(log, g.Diags)
-	ev := core.Reloaded{Set: g.Set}
+	ev := core.Reloaded{Set: g.Set, OnDemand: g.OnDemand}
 	if g.Rejected {
 		ev.Rejected = errorsOf(g.Diags)
 	} else if _, err := m.Keep(g); err != nil {

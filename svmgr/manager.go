@@ -32,6 +32,7 @@ type manager struct {
 	output *ring
 	info   api.Info
 	log    *slog.Logger
+	spent  spent
 	// environ are the variables that services get.
 	environ *environ
 	// changingFiles is held while drop-ins are written.
@@ -68,6 +69,7 @@ func (m *manager) Now() core.Time { return loop.Now() }
 func (m *manager) Info() api.Info {
 	i := m.info
 	i.Generation = m.generation()
+	i.Moments = m.moments.are()
 	return i
 }
 
@@ -113,6 +115,23 @@ func (m *manager) LastExit(name string) (ipc.Exit, bool) {
 		return ipc.Exit{}, false
 	}
 	return ipc.Exit{PID: int32(e.PID), Code: e.Code, Signal: e.Signal, Core: e.Core, At: ipc.Stamp{Wall: e.At.UnixMicro()}}, true
+}
+
+// Commands implements api.World.
+func (m *manager) Commands(name string) []ipc.CommandRun {
+	now := m.Now()
+	stamp := func(t time.Time) ipc.Stamp {
+		if t.IsZero() {
+			return ipc.Stamp{}
+		}
+		return ipc.Stamp{Wall: t.UnixMicro(), Mono: int64(now.Mono/time.Microsecond) - (now.Wall/1000 - t.UnixMicro())}
+	}
+	var out []ipc.CommandRun
+	for _, r := range m.world.CommandRuns(name) {
+		out = append(out, ipc.CommandRun{Key: r.Key, Index: r.Index, Start: stamp(r.Begun),
+			Exit: ipc.Exit{PID: int32(r.PID), Code: r.Code, Signal: r.Signal, Core: r.Core, At: stamp(r.Ended)}})
+	}
+	return out
 }
 
 // Cgroup implements api.World.
@@ -188,12 +207,19 @@ func (m *manager) Usage(name string) (ipc.Usage, bool) {
 	if dir == "" {
 		return ipc.Usage{}, false
 	}
+	return usageOf(dir), true
+}
+
+// Spent implements api.World.
+func (m *manager) Spent(name string) (ipc.Usage, bool) { return m.spent.of(name) }
+
+func usageOf(dir string) ipc.Usage {
 	number := func(file string) int64 { return cgroupNumber(dir, file) }
 	keyed := func(file, key string) int64 { return cgroupKeyed(dir, file, key) }
 	read, written := cgroupIO(dir)
 	return ipc.Usage{Memory: number("memory.current"), MemoryPeak: number("memory.peak"), MemoryMax: number("memory.max"),
-		Swap: number("memory.swap.current"), CPU: keyed("cpu.stat", "usage_usec"), Tasks: number("pids.current"),
-		TasksMax: number("pids.max"), IORead: read, IOWrite: written, OOMKills: keyed("memory.events", "oom_kill")}, true
+		Swap: number("memory.swap.current"), SwapPeak: number("memory.swap.peak"), CPU: keyed("cpu.stat", "usage_usec"), Tasks: number("pids.current"),
+		TasksMax: number("pids.max"), IORead: read, IOWrite: written, OOMKills: keyed("memory.events", "oom_kill")}
 }
 
 // cgroupNumber reads a file of a cgroup that holds one number; -1 if it holds "max" or

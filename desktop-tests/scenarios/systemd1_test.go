@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -231,7 +232,7 @@ var legitimate = []reason{
 
 var (
 	pids   = regexp.MustCompile(`(pid|start_time|stop_time)=[^;]*`)
-	moment = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|[0-9a-f]{32}|run-p\d+-i\d+|\b\d+(ms|s|us|min|h)\b( ago)?`)
+	moment = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|[0-9a-f]{32}|run-p\d+-i\d+|\b\d+(ms|s|us|min|h)\b( ago)?|\b\d+(\.\d+)?[KMG]\b`)
 )
 
 func sameValue(property, a, b string) bool {
@@ -240,6 +241,9 @@ func sameValue(property, a, b string) bool {
 	}
 	fields := func(s string) []string { // lists of units have no order
 		f := strings.Fields(s)
+		if property == "SystemCallFilter" { // the libseccomp of that systemd does not know these yet
+			f = slices.DeleteFunc(f, func(w string) bool { return w == "file_getattr" || w == "file_setattr" })
+		}
 		slices.Sort(f)
 		return f
 	}
@@ -259,6 +263,9 @@ var unitLike = regexp.MustCompile(`^[^\s/=]+\.(service|socket|target|timer|path|
 func shared(a, b answers, text string) (string, bool) {
 	var out []string
 	for _, w := range strings.Fields(text) {
+		if in, err := strconv.Unquote(w); err == nil { // one with an escape is quoted
+			w = in
+		}
 		if !unitLike.MatchString(w) {
 			return text, false
 		}
@@ -269,12 +276,11 @@ func shared(a, b answers, text string) (string, bool) {
 	return strings.Join(out, " "), true
 }
 
-// The ratchet: 87 values and 7 answers differed when this was last looked at, and 27 of
-// the values were mended since; a few depend on what happens to run. It may only be
-// turned down.
+// The ratchet: so many values and answers differed when this was last looked at. It may
+// only be turned down.
 const (
-	knownValues   = 87
-	knownCommands = 8
+	knownValues   = 53
+	knownCommands = 4
 )
 
 // What systemctl and its family say of the same image under systemd and under dynamod.

@@ -55,7 +55,7 @@ func (c *Call) authorize(action string, details map[string]string, interactive b
 		return err
 	case r.Authorized:
 		return nil
-	case r.Challenge && !interactive:
+	case r.Challenge: // also of one who wanted to be asked, and has no agent that asks
 		return Errorf(ErrInteractiveRequired, "Interactive authentication required.")
 	}
 	return Errorf(ErrAccessDenied, "Access denied: %s is not allowed to user %d", action, who.UID)

@@ -32,6 +32,7 @@ var law = []rule{
 	{pkg: "internal/graph", ours: []string{"internal/diag", "internal/unitname", "internal/unit"}, pure: true},
 	{pkg: "internal/cmdline", pure: true},
 	{pkg: "internal/envfile", pure: true},
+	{pkg: "internal/version", pure: true},
 	{pkg: "internal/sandbox", ours: []string{"internal/unit", "internal/sandbox/seccomp"}, pure: true},
 	{pkg: "internal/sandbox/seccomp", outside: []string{"golang.org/x/net/bpf"}, pure: true},
 
@@ -68,7 +69,7 @@ var law = []rule{
 	{pkg: "svmgr/internal/core", ours: with(model, "internal/graph"), pure: true},
 	{pkg: "svmgr/internal/sim", ours: with(model, "internal/graph", "svmgr/internal/core"), pure: true},
 	{pkg: "svmgr/internal/sim/cmd/...", ours: with(model, "internal/graph", "internal/load", "svmgr/internal/core", "svmgr/internal/sim")},
-	{pkg: "svmgr/internal/world", ours: []string{"svmgr/internal/core", "svmgr/internal/child", "internal/envfile", "internal/unit", "internal/unitname", "internal/calendar", "internal/sandbox/...", "internal/sandbox", "internal/sys/...", "sdnotify"}, outside: []string{"golang.org/x/sys/unix", "golang.org/x/net/bpf"}},
+	{pkg: "svmgr/internal/world", ours: []string{"svmgr/internal/core", "svmgr/internal/child", "internal/envfile", "internal/unit", "internal/unitname", "internal/calendar", "internal/sandbox/...", "internal/sandbox", "internal/sys/...", "internal/version", "sdnotify"}, outside: []string{"golang.org/x/sys/unix", "golang.org/x/net/bpf"}},
 	{pkg: "svmgr/internal/generation"},
 	{pkg: "svmgr/internal/witness", outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "svmgr/child", ours: []string{"svmgr/internal/child", "internal/sys/mount", "internal/sys/confine"}},
@@ -106,7 +107,9 @@ var law = []rule{
 	{pkg: "logind/internal/session", pure: true},
 	{pkg: "logind/internal/conf", ours: []string{"internal/calendar"}, pure: true},
 	{pkg: "logind/internal/device", ours: []string{"internal/sys/acl", "internal/sys/uevent", "logind/internal/session"}, outside: []string{"golang.org/x/sys/unix"}},
-	{pkg: "logind/internal/api", ours: []string{"internal/bus", "internal/calendar", "logind/internal/conf", "logind/internal/device", "internal/bus/label", "internal/ipc", "internal/sys/accounts", "internal/sys/pidfd", "logind/internal/session"}, outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
+	// What the firmware and its boot loader are told.
+	{pkg: "logind/internal/boot", ours: []string{"internal/sys/uevent", "internal/sys/virt", "internal/version"}, outside: []string{"golang.org/x/sys/unix"}},
+	{pkg: "logind/internal/api", ours: []string{"logind/internal/boot", "internal/bus", "internal/calendar", "logind/internal/conf", "logind/internal/device", "internal/bus/label", "internal/ipc", "internal/sys/accounts", "internal/sys/pidfd", "logind/internal/session"}, outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
 	{pkg: "logind", ours: []string{"internal/bus", "internal/ipc", "logind/internal/...", "sdnotify"}},
 
 	// hostname1, timedate1 and locale1: what is valid and what files say, and D-Bus, files

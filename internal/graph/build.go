@@ -162,12 +162,15 @@ func (g *Graph) makePerpetual() {
 }
 
 // Add puts a unit that was loaded later, or made by a client, into the graph: a
-// placeholder of that name becomes real, a unit of that name is replaced, else
+// placeholder of that name becomes real, a unit of that name is replaced (placeholders
+// that only the former one named go, as with Remove), else
 // an index is appended or a removed one used again. It costs as much as the
 // unit has neighbours; a mount unit has those that asked for a path below it looked
 // at again, and a target that others take for granted all units.
 func (g *Graph) Add(u *unit.Unit) (Index, []diag.Diag) {
+	var before []Edge // of what it replaces
 	if i, ok := g.byName[u.Name]; ok && g.units[i] != nil {
+		before = slices.Clone(g.edges[i])
 		g.clear(i)
 	}
 	g.born = g.born[:0]
@@ -205,7 +208,7 @@ func (g *Graph) Add(u *unit.Unit) (Index, []diag.Diag) {
 		}
 	}
 	for k := range e.out {
-		g.attach(e.out[k].from, e.out[k].to, e.out[k].rel)
+		g.attach(e.out[k].from, e.out[k].to, e.out[k].rel|Names)
 	}
 	ds := g.checkFiles(slices.DeleteFunc(slices.Clone(e.out), func(d dep) bool { return d.from != i }), e.selves)
 	e.out = e.out[:0]
@@ -216,8 +219,9 @@ func (g *Graph) Add(u *unit.Unit) (Index, []diag.Diag) {
 		}
 	}
 	for k := range e.out {
-		g.attach(e.out[k].from, e.out[k].to, e.out[k].rel)
+		g.attach(e.out[k].from, e.out[k].to, e.out[k].rel|Names)
 	}
+	g.releaseUnnamed(before)
 	return i, diag.Sort(ds)
 }
 
@@ -241,16 +245,21 @@ func (g *Graph) Remove(i Index) {
 			delete(g.byName, a)
 		}
 	}
-	for _, e := range near { // placeholders that only this unit named
-		if g.units[e.To] == nil && len(g.edges[e.To]) == 0 {
-			g.release(e.To)
-		}
-	}
+	g.releaseUnnamed(near)
 	switch v := withoutFile(g.names[i]); {
 	case v != nil && (v.Perpetual || len(g.edges[i]) > 0):
 		g.Add(v)
 	case len(g.edges[i]) == 0:
 		g.release(i)
+	}
+}
+
+// releaseUnnamed releases placeholders that only a unit named which had these edges.
+func (g *Graph) releaseUnnamed(near []Edge) {
+	for _, e := range near {
+		if g.units[e.To] == nil && len(g.edges[e.To]) == 0 {
+			g.release(e.To)
+		}
 	}
 }
 
@@ -294,7 +303,7 @@ func (g *Graph) clear(i Index) {
 	}
 	for k := range e.out {
 		if d := &e.out[k]; d.to == i {
-			g.attach(d.from, d.to, d.rel)
+			g.attach(d.from, d.to, d.rel|Names)
 		}
 	}
 }

@@ -45,8 +45,8 @@ func (g *Graph) connect(deps []dep) {
 	}
 	for k := range deps {
 		d := &deps[k]
-		put(d.from, d.to, d.rel)
-		put(d.to, d.from, d.rel.Inverse())
+		put(d.from, d.to, d.rel|Names)
+		put(d.to, d.from, (d.rel | Names).Inverse())
 	}
 	for len(g.edges) < n {
 		g.edges = append(g.edges, nil)

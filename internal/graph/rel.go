@@ -49,7 +49,14 @@ const (
 	NamespaceJoinedBy
 	InSlice
 	SliceOf
+	// Names is no dependency: the one asks for the other, in its files or by what it
+	// is. Who is asked for has to be there (View.InUse of the core).
+	Names
+	NamedBy
 )
+
+// Dependencies is all of a Rel but who asked for it.
+const Dependencies = ^(Names | NamedBy)
 
 const (
 	forwardBits Rel = 0x55555555
@@ -63,7 +70,7 @@ var relNames = [...]string{
 	"OnSuccess", "OnSuccessOf", "Triggers", "TriggeredBy",
 	"PropagatesReloadTo", "ReloadPropagatedFrom",
 	"PropagatesStopTo", "StopPropagatedFrom",
-	"JoinsNamespaceOf", "NamespaceJoinedBy", "Slice", "SliceOf",
+	"JoinsNamespaceOf", "NamespaceJoinedBy", "Slice", "SliceOf", "Names", "NamedBy",
 }
 
 // Inverse is the same set as seen from the other end of the edge.

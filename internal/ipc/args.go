@@ -28,6 +28,9 @@ type ListArgs struct {
 	Types []string `json:"types,omitempty"`
 	// All includes units that are inactive and were never started.
 	All bool `json:"all,omitempty"`
+	// InUse leaves out units that nothing needs now: systemd would not have them
+	// loaded.
+	InUse bool `json:"in_use,omitempty"`
 	Page
 }
 

@@ -67,8 +67,26 @@ func (r *ShowResult) keep(n, offset int) {
 	r.at(offset + n)
 }
 
-func (r *UnitResult) count() int { return len(r.Settings) + len(r.Relations) }
+// UnitResult keeps one row at least, and loses of its facts only lists that other verbs
+// have as well, once the rows are not what is too long.
+func (r *UnitResult) count() int {
+	n := len(r.Settings) + len(r.Relations)
+	if r.Facts != nil {
+		n += countLists(&r.Facts.Status) - len(r.Facts.Files) - len(r.Facts.Aliases)
+	}
+	return n
+}
+
 func (r *UnitResult) keep(n, offset int) {
+	have := len(r.Settings) + len(r.Relations)
+	if have < 2 && r.Facts != nil {
+		files, aliases := r.Facts.Files, r.Facts.Aliases
+		r.Facts.Files, r.Facts.Aliases = nil, nil
+		r.Facts.keep(max(n-have, 0), 0)
+		r.Facts.Files, r.Facts.Aliases = files, aliases
+		return
+	}
+	n = min(max(n, 1), have-1)
 	settings := min(n, len(r.Settings))
 	r.Settings, r.Relations = r.Settings[:settings], r.Relations[:n-settings]
 	r.at(offset + n)

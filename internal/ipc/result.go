@@ -166,6 +166,15 @@ type Exit struct {
 	At     Stamp `json:"at"`
 }
 
+// CommandRun is the newest run of a command line: that of the setting Key at Index.
+type CommandRun struct {
+	Key   string `json:"key"`
+	Index int    `json:"index"`
+	Start Stamp  `json:"start"`
+	// Exit has At 0 while it runs.
+	Exit
+}
+
 // Process is one process of a unit. Role is main, control, health or other.
 type Process struct {
 	PID     int32  `json:"pid"`
@@ -180,6 +189,7 @@ type Usage struct {
 	MemoryPeak int64 `json:"memory_peak_bytes"`
 	MemoryMax  int64 `json:"memory_max_bytes"`
 	Swap       int64 `json:"swap_bytes"`
+	SwapPeak   int64 `json:"swap_peak_bytes"`
 	CPU        int64 `json:"cpu_usec"`
 	Tasks      int64 `json:"tasks"`
 	TasksMax   int64 `json:"tasks_max"`
@@ -188,10 +198,17 @@ type Usage struct {
 	OOMKills   int64 `json:"oom_kills"`
 }
 
+// SettingRow is a setting in an answer, or a part of one.
+type SettingRow struct {
+	Setting
+	// Part says that Value goes on in the next row (JoinSettings).
+	Part bool `json:"part,omitempty"`
+}
+
 // ShowResult are a unit's settings as they stand, in the order of its files.
 type ShowResult struct {
-	Unit     string    `json:"unit"`
-	Settings []Setting `json:"settings"`
+	Unit     string       `json:"unit"`
+	Settings []SettingRow `json:"settings"`
 	More
 }
 
@@ -203,8 +220,8 @@ type UnitResult struct {
 	Facts *Facts `json:"facts,omitempty"`
 	// Settings are those that differ from the defaults of unit files, in the words
 	// of unit files whatever the unit was written in.
-	Settings  []Setting  `json:"settings"`
-	Relations []Relation `json:"relations"`
+	Settings  []SettingRow `json:"settings"`
+	Relations []Relation   `json:"relations"`
 	More
 }
 
@@ -219,6 +236,8 @@ type Facts struct {
 	Invocation string `json:"invocation,omitempty"`
 	// MainStart is when the main process was begun.
 	MainStart Stamp `json:"main_start"`
+	// Commands are the newest runs of its command lines since its last start.
+	Commands []CommandRun `json:"commands,omitempty"`
 	// Trigger is the unit that caused the present activation.
 	Trigger string `json:"trigger,omitempty"`
 	// RestartDelay is what an automatic restart would wait for now.
@@ -238,16 +257,14 @@ type Facts struct {
 	// Watchdog is the period that the service asked for in WATCHDOG_USEC=, -1 for
 	// none, 0 for that of its settings.
 	Watchdog int64 `json:"watchdog_usec,omitempty"`
-	// RequiresMountsFor and WantsMountsFor are the paths that it needs mounts for,
-	// those that were implied as well.
-	RequiresMountsFor []string `json:"requires_mounts_for,omitempty"`
-	WantsMountsFor    []string `json:"wants_mounts_for,omitempty"`
 }
 
 // Relation is one edge to another unit, in the words of D-Bus: "RequiredBy".
 type Relation struct {
 	Relation string `json:"relation"`
-	Unit     string `json:"unit"`
+	// Unit is the other one; with RequiresMountsFor and WantsMountsFor a path that the
+	// unit needs mounts for, also one that was implied.
+	Unit string `json:"unit"`
 }
 
 // SecurityResult says how much a service leaves open (docs/security.md).
@@ -444,11 +461,31 @@ type StatsResult struct {
 type BootResult struct {
 	// Kernel, Init, Manager and Finished are moments since boot, in
 	// microseconds; Finished is 0 while it lasts.
-	Kernel   int64     `json:"kernel_usec"`
-	Manager  int64     `json:"manager_usec"`
-	Finished int64     `json:"finished_usec"`
-	Units    []BootRow `json:"units"`
+	Kernel   int64   `json:"kernel_usec"`
+	Manager  int64   `json:"manager_usec"`
+	Finished int64   `json:"finished_usec"`
+	Moments  Moments `json:"moments"`
+	// ShutdownStart is when the end of the system began, 0 before.
+	ShutdownStart int64 `json:"shutdown_usec,omitempty"`
+	// JobsEver is how many jobs there were since then, JobsFailed how many of them
+	// failed, took too long or had to be given up because others did.
+	JobsEver   uint64    `json:"jobs_ever"`
+	JobsFailed uint64    `json:"jobs_failed"`
+	Units      []BootRow `json:"units"`
 	More
+}
+
+// Moments of the boot are in microseconds since the kernel began, 0 for what did not
+// happen.
+type Moments struct {
+	// Began is when the first manager of this boot did.
+	Began            int64 `json:"began_usec,omitempty"`
+	GeneratorsStart  int64 `json:"generators_start_usec,omitempty"`
+	GeneratorsFinish int64 `json:"generators_finish_usec,omitempty"`
+	LoadStart        int64 `json:"load_start_usec,omitempty"`
+	LoadFinish       int64 `json:"load_finish_usec,omitempty"`
+	// Reload is when the files were read anew the last time.
+	Reload int64 `json:"reload_usec,omitempty"`
 }
 
 // BootRow is how long one unit took.

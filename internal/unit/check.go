@@ -14,6 +14,9 @@ import (
 // derive stores what follows from other settings, as the manual pages say.
 func (b *builder) derive() {
 	u := b.u
+	if _, on := DelegatedControllers(u); on && !OOMPolicy.IsSet(u) && (u.Type == unitname.Service || u.Type == unitname.Scope) {
+		b.imply(OOMPolicy.s, "continue") // systemd.service(5), systemd.scope(5), OOMPolicy=
+	}
 	switch u.Type {
 	case unitname.Service:
 		b.deriveService()

@@ -165,11 +165,16 @@ func (s *Server) ntpUnits(ctx context.Context) []timedate.Unit {
 
 func (s *Server) setTimezone(c *bus.Call) error {
 	name, interactive := c.Args[0].(string), c.Args[1].(bool)
-	if _, err := s.location(name); err != nil {
-		return bus.Errorf(bus.ErrInvalidArgs, "Invalid or not installed time zone '%s'", name)
+	refusal := bus.Errorf(bus.ErrInvalidArgs, "Invalid or not installed time zone '%s'", name)
+	// Who may not change the zone has no file read, and is not told which are there.
+	if !timedate.ValidZone(name) {
+		return refusal
 	}
 	return s.change(c, timeAction+"set-timezone", interactive, func() error {
-		var err error
+		_, err := s.location(name)
+		if err != nil {
+			return refusal
+		}
 		if name == timedate.UTC && !s.there(name) {
 			err = s.disk.Unlink(localtime) // no link means UTC
 		} else {

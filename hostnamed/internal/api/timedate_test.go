@@ -278,3 +278,29 @@ func TestOthersPolkit(t *testing.T) {
 		t.Errorf("with leave: %s", got)
 	}
 }
+
+// Who may not change the zone hears the same whether or not there is such a one: its file
+// is read only with polkit's leave.
+func TestTimezonePolkit(t *testing.T) {
+	r := begin(t, clocked())
+	r.bus.Polkit.Forget()
+	zones := []string{"Europe/Berlin", "Gone", "leap-seconds.list"}
+	for _, z := range zones {
+		if got := r.bus.CallAsUser(timeName, timePath, timeName+".SetTimezone", "s:"+z, "b:true"); !strings.HasPrefix(got, "org.freedesktop.DBus.Error.AccessDenied") {
+			t.Errorf("%s: %s", z, got)
+		}
+	}
+	if got := r.bus.Polkit.Asked(); len(got) != len(zones) {
+		t.Errorf("polkit was asked %q", got)
+	}
+	if got := r.bus.CallAsUser(timeName, timePath, timeName+".SetTimezone", "s:../x", "b:true"); !strings.HasPrefix(got, "org.freedesktop.DBus.Error.InvalidArgs") {
+		t.Errorf("what cannot be a zone: %s", got)
+	}
+	// Without an agent there is nobody to ask, as with systemd 257 and polkit 126.
+	r.bus.Polkit.Alone()
+	for _, interactive := range []string{"b:false", "b:true"} {
+		if got := r.bus.CallAsUser(timeName, timePath, timeName+".SetTimezone", "s:UTC", interactive); !strings.HasPrefix(got, "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired") {
+			t.Errorf("%s: %s", interactive, got)
+		}
+	}
+}

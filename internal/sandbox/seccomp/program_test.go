@@ -285,7 +285,7 @@ func TestGroups(t *testing.T) {
 			t.Errorf("%s is empty", g)
 		}
 		for _, m := range Members(g) {
-			if !known(m) {
+			if !Known(m) {
 				unknown++
 				if g == "@system-service" {
 					// Calls of machines that Go does not know.

@@ -88,7 +88,8 @@ func (a abi) number(name string) (uint32, bool) {
 	return n | x32Bit, true
 }
 
-func known(name string) bool {
+// Known says whether a name is that of a system call of some machine.
+func Known(name string) bool {
 	_, ok := slices.BinarySearchFunc(numbers[:], name, func(r row, name string) int { return strings.Compare(r.name, name) })
 	return ok
 }
@@ -155,7 +156,7 @@ func Expand(word string) ([]string, error) {
 		}
 		return nil, fmt.Errorf("there is no group of system calls %s", word)
 	}
-	if !known(word) && !slices.Contains(Members("@known"), word) {
+	if !Known(word) && !slices.Contains(Members("@known"), word) {
 		return nil, fmt.Errorf("there is no system call %s", word)
 	}
 	return []string{word}, nil

@@ -86,6 +86,7 @@ type Polkit struct {
 	mu    sync.Mutex
 	allow map[string]bool
 	asked []string
+	alone bool
 }
 
 // Subject and Result are (sa{sv}) and (bba{ss}) of CheckAuthorization.
@@ -100,12 +101,13 @@ type (
 	}
 )
 
-// CheckAuthorization is polkit's. Who is not allowed could be by a password.
+// CheckAuthorization is polkit's. Who is not allowed could be by a password, which an
+// agent asks for if that is wanted; it is not given.
 func (p *Polkit) CheckAuthorization(_ Subject, action string, _ map[string]string, flags uint32, _ string) (Result, *dbus.Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked = append(p.asked, fmt.Sprintf("%s %d", action, flags))
-	return Result{p.allow[action], !p.allow[action] && flags == 0, map[string]string{}}, nil
+	return Result{p.allow[action], !p.allow[action] && (flags == 0 || p.alone), map[string]string{}}, nil
 }
 
 // Allow lets everybody do what an action stands for.
@@ -113,6 +115,13 @@ func (p *Polkit) Allow(action string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.allow[action] = true
+}
+
+// Alone takes the agent away: polkit, wherever it is told to ask, says that it would.
+func (p *Polkit) Alone() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.alone = true
 }
 
 // Forget takes back what was allowed, and what was asked.

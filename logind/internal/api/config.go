@@ -3,6 +3,7 @@ package api
 import (
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,45 +14,54 @@ import (
 )
 
 // configDirs are where logind.conf and logind.conf.d/ are looked for, the first wins
-// (logind.conf(5)).
+// (logind.conf(5)); sleep.conf is looked for in the same places.
 var configDirs = []string{"etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd"}
 
-// readConfig reads logind.conf and its drop-ins: the first logind.conf, then all drop-ins
-// by name, of which the first directory's hide others of the same name.
-func readConfig(root string, log *slog.Logger) conf.Settings {
-	s := conf.Defaults()
+// configFiles are the first NAME in the directories, and then all its drop-ins by name, of
+// which the first directory's hide others of the same name.
+func configFiles(root, name string) []string {
 	dropins := map[string]string{}
 	files := []string{}
 	for _, d := range configDirs {
-		main := filepath.Join(root, d, "logind.conf")
+		main := filepath.Join(root, d, name)
 		if _, err := os.Stat(main); err == nil && len(files) == 0 {
 			files = append(files, main)
 		}
-		entries, err := os.ReadDir(filepath.Join(root, d, "logind.conf.d"))
+		entries, err := os.ReadDir(filepath.Join(root, d, name+".d"))
 		if err != nil {
 			continue // most machines have none
 		}
 		for _, e := range entries {
 			if strings.HasSuffix(e.Name(), ".conf") && dropins[e.Name()] == "" {
-				dropins[e.Name()] = filepath.Join(root, d, "logind.conf.d", e.Name())
+				dropins[e.Name()] = filepath.Join(root, d, name+".d", e.Name())
 			}
 		}
 	}
-	names := []string{}
-	for n := range dropins {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	for _, n := range names {
+	for _, n := range slices.Sorted(maps.Keys(dropins)) {
 		files = append(files, dropins[n])
 	}
+	return files
+}
+
+// readFiles reads them, as far as they can be read.
+func readFiles(files []string, log *slog.Logger) []conf.File {
+	var out []conf.File
 	for _, f := range files {
 		text, err := readFile(f)
 		if err != nil {
 			log.Warn("a file of settings is not read", "err", err)
 			continue
 		}
-		for _, w := range s.Read(f, text) {
+		out = append(out, conf.File{Name: f, Text: text})
+	}
+	return out
+}
+
+// readConfig reads logind.conf and its drop-ins.
+func readConfig(root string, log *slog.Logger) conf.Settings {
+	s := conf.Defaults()
+	for _, f := range readFiles(configFiles(root, "logind.conf"), log) {
+		for _, w := range s.Read(f.Name, f.Text) {
 			log.Warn("a setting is not taken: " + w)
 		}
 	}
@@ -84,6 +94,8 @@ func handling(s *conf.Settings) session.Handling {
 // Reload reads the settings again (SIGHUP). What exists beyond a new limit stays.
 func (s *Server) Reload() {
 	settings := readConfig(s.opts.Root, s.log)
+	s.sleepConf.again()
+	defer s.attend()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settings = settings

@@ -102,6 +102,8 @@ type rig struct {
 	hw     *fakeHardware
 	vts    *fakeTerminals
 	store  *fakeStore
+	// environ is what logind finds in its environment.
+	environ map[string]string
 }
 
 // fakeStore keeps descriptors as the manager does.
@@ -324,7 +326,7 @@ func (r *rig) start() {
 	r.units = &fakeUnits{}
 	r.hw = &fakeHardware{}
 	r.vts = &fakeTerminals{hw: r.hw, front: 7, busy: map[uint32]bool{}}
-	r.server = New(r.units, Options{Root: r.root, PerUser: 3, Hardware: r.hw, Terminals: r.vts, Store: r.store, Kept: r.store.take()}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	r.server = New(r.units, Options{Root: r.root, Environ: func(name string) string { return r.environ[name] }, PerUser: 3, Hardware: r.hw, Terminals: r.vts, Store: r.store, Kept: r.store.take()}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	r.units.gone = r.server.unitGone
 	if err := r.server.Prepare(); err != nil {
 		r.t.Fatal(err)

@@ -107,6 +107,7 @@ func (s *Server) methods() map[string]func(*bus.Call) error {
 		"User.Kill":             func(c *bus.Call) error { return s.killUser(c, c.Object.(*userView), c.Args[0].(int32)) },
 	}
 	s.powerMethods(m)
+	s.rebootMethods(m)
 	return m
 }
 

@@ -109,6 +109,11 @@ func (s *Server) supported(t *session.Transition) bool {
 	return t.What() == "shutdown" || slices.Contains(s.hardware.Sleeps(), t.Verb)
 }
 
+// allowed says that sleep.conf(5) lets the machine do it.
+func (s *Server) allowed(t *session.Transition) bool {
+	return t.What() == "shutdown" || s.sleepConf.get().Allows(t.Verb)
+}
+
 // power asks polkit for what the verb needs: more when others are logged in, and more
 // when somebody blocks it and the caller wants to pass that.
 func (s *Server) power(c *bus.Call, verb, action string, flags uint64) error {
@@ -117,6 +122,9 @@ func (s *Server) power(c *bus.Call, verb, action string, flags uint64) error {
 		return err
 	}
 	t := session.Transition{Verb: verb, UID: who.UID, Ignore: flags&flagSkipInhibitors != 0}
+	if !s.allowed(&t) {
+		return bus.Errorf("org.freedesktop.login1.SleepVerbNotSupported", "Sleep verb '%s' is disabled by config", verb)
+	}
 	if !s.supported(&t) {
 		return bus.Errorf("org.freedesktop.login1.SleepVerbNotSupported", "Sleep verb '%s' is not supported", verb)
 	}
@@ -150,6 +158,9 @@ func (s *Server) can(c *bus.Call, verb, action string) error {
 		return err
 	}
 	t := session.Transition{Verb: verb, UID: who.UID}
+	if !s.allowed(&t) {
+		return c.Reply("no")
+	}
 	if !s.supported(&t) {
 		return c.Reply("na")
 	}

@@ -152,6 +152,7 @@ func (s *Server) getters() map[string]func(any) (any, error) {
 		"User.IdleSinceHintMonotonic": get(func(v *userView) uint64 { return uint64(v.idle.since.Mono) }),
 		"User.Linger":                 get(func(v *userView) bool { return s.lingers(v.Name) }),
 	}
+	s.rebootGetters(m)
 	for _, name := range conf.Reactions {
 		m["Manager."+name] = get(func(*managerView) string {
 			c := s.config()

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -105,6 +106,9 @@ func TestScheduledShutdown(t *testing.T) {
 	}
 	if err := call("CancelScheduledShutdown").Store(&was); err != nil || was {
 		t.Errorf("cancelled twice: %v, %v", was, err)
+	}
+	if got := scheduled(); got.Kind != "" || got.At != math.MaxUint64 { // as systemd-logind 257.13 shows none
+		t.Errorf("afterwards, scheduled is %v", got)
 	}
 	if _, err := os.Stat(nologin); err == nil || r.read("shutdown/scheduled") != "" {
 		t.Error("something is left of the shutdown")

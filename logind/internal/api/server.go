@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dynamod/internal/bus"
+	"dynamod/logind/internal/boot"
 	"dynamod/logind/internal/conf"
 	"dynamod/logind/internal/device"
 	"dynamod/logind/internal/session"
@@ -66,6 +67,8 @@ type Options struct {
 	// logind before this one has left, by name.
 	Store Store
 	Kept  map[string]*os.File
+	// Environ is the environment; nil is that of the process.
+	Environ func(string) string
 }
 
 // held are the descriptors of a session: its leader's, and the reading end of its FIFO.
@@ -93,10 +96,15 @@ type Server struct {
 	// settings are those of logind.conf(5).
 	settings conf.Settings
 	core     *session.Core
-	request  uint64
-	waiting  map[uint64]chan answer
-	held     map[string]*held
-	locks    map[uint64]*os.File
+	// boot is what the next start is told; booting is held by who tells it.
+	boot    *boot.Loader
+	booting sync.Mutex
+	// sleepConf are the settings of sleep.conf(5).
+	sleepConf *sleepConf
+	request   uint64
+	waiting   map[uint64]chan answer
+	held      map[string]*held
+	locks     map[uint64]*os.File
 	// arriving is for the session that the core is about to make.
 	arriving *held
 	// taken are the devices of sessions, taking is the one that the core is asked about.
@@ -131,14 +139,23 @@ type answer struct {
 func New(units Units, o Options, log *slog.Logger) *Server {
 	_, err := os.Stat(filepath.Join(o.Root, "dev/tty0"))
 	settings := readConfig(o.Root, log)
+	if o.Environ == nil {
+		o.Environ = os.Getenv
+	}
 	s := &Server{opts: o, settings: settings, log: log, units: units, core: session.New(limits(&settings, o.PerUser), err == nil), waiting: map[uint64]chan answer{},
 		held: map[string]*held{}, locks: map[uint64]*os.File{}, taken: map[handle]*taken{}, restored: map[handle]*taken{}, hardware: o.Hardware, terminals: o.Terminals, wallOn: true}
 	s.core.Handling = handling(&settings)
+	s.boot = boot.New(o.Root, o.Environ, log)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.service = bus.NewService(s.tree(), log)
 	if s.hardware == nil {
 		s.hardware = machine{device.New(o.Root), log}
 	}
+	s.sleepConf = &sleepConf{root: o.Root, log: log}
+	if h, ok := s.hardware.(tunable); ok {
+		h.Tune(s.sleepConf.get)
+	}
+	s.attend()
 	if s.terminals == nil {
 		s.terminals = device.NewTerminals(o.Root, s.leaving, s.shown)
 	}
@@ -347,6 +364,8 @@ func (s *Server) act(a session.Action) {
 		s.changed(a)
 	case session.Prepare:
 		s.prepare(a)
+	case session.SecureAttention:
+		s.service.Emit(managerPath, managerIface, "SecureAttentionKey", a.Seat, seatPath(a.Seat))
 	case session.Execute:
 		s.later(func() { s.execute(a.Transition) })
 	default:

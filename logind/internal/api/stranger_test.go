@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dynamod/internal/bus"
+	"dynamod/logind/internal/boot"
 	"dynamod/logind/internal/session"
 )
 
@@ -101,6 +102,7 @@ func argument(t *testing.T, name, kind, id string) any {
 // and nothing happens (W66, W67, W69 and W93 of the original).
 func TestStrangerMayNothing(t *testing.T) {
 	r := begin(t)
+	r.bootsWith(everyWish, "reboot") // it is the right that is missing, and nothing else
 	c, err := r.create(r.leader().Process.Pid, 1000, "user", "seat0", 1)
 	if err != nil {
 		t.Fatal(err)
@@ -142,6 +144,9 @@ func TestStrangerMayNothing(t *testing.T) {
 	}
 	if v, ok := r.server.viewSession(c.ID); !ok || v.state != "active" || v.Controller != "" || v.Locked {
 		t.Errorf("the session has changed: %+v", v)
+	}
+	if l := r.server.boot; l.Parameter() != "" || l.Firmware() || l.Menu() != boot.NoMenu || l.Entry() != "" {
+		t.Error("the next start has been told something")
 	}
 	if v := r.server.viewManager(); v.inhibitors != 0 || v.sessions != 1 || v.pending != nil || v.scheduled.Kind != "" {
 		t.Errorf("the manager has changed: %+v", v)

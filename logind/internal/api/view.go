@@ -1,6 +1,7 @@
 package api
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -136,7 +137,7 @@ func (s *Server) viewUser(uid uint32) (*userView, bool) {
 func (s *Server) viewManager() *managerView {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := &managerView{map[string]string{}, len(s.core.Inhibitors), len(s.core.Sessions), idleOf(s.all()), nil, schedule{}, s.core.Lid, s.wall, s.wallOn}
+	v := &managerView{map[string]string{}, len(s.core.Inhibitors), len(s.core.Sessions), idleOf(s.all()), nil, schedule{"", math.MaxUint64}, s.core.Lid, s.wall, s.wallOn}
 	if n := s.core.Scheduled; n != nil {
 		v.scheduled = schedule{n.Kind, uint64(n.At)}
 	}

@@ -44,7 +44,7 @@ func Defaults() Settings {
 		Holdoff: 30e6, IdleAfter: 1800e6, Sleep: []string{"suspend-then-hibernate", "suspend", "hibernate"}, Ignore: map[string]bool{"LidSwitch": true},
 		Do: map[string]string{"HandlePowerKey": "poweroff", "HandlePowerKeyLongPress": "ignore", "HandleRebootKey": "reboot", "HandleRebootKeyLongPress": "poweroff",
 			"HandleSuspendKey": "suspend", "HandleSuspendKeyLongPress": "hibernate", "HandleHibernateKey": "hibernate", "HandleHibernateKeyLongPress": "ignore",
-			"HandleLidSwitch": "suspend", "HandleLidSwitchDocked": "ignore", "IdleAction": "ignore"}}
+			"HandleLidSwitch": "suspend", "HandleLidSwitchDocked": "ignore", "HandleSecureAttentionKey": "secure-attention-key", "IdleAction": "ignore"}}
 }
 
 // Kills says that what a session of the user leaves behind is killed.
@@ -74,25 +74,30 @@ func (s *Settings) RuntimeSize(memory uint64) (bytes, inodes uint64) {
 // Reactions are the settings whose value is something to do.
 var Reactions = []string{"HandlePowerKey", "HandlePowerKeyLongPress", "HandleRebootKey", "HandleRebootKeyLongPress", "HandleSuspendKey",
 	"HandleSuspendKeyLongPress", "HandleHibernateKey", "HandleHibernateKeyLongPress", "HandleLidSwitch", "HandleLidSwitchExternalPower",
-	"HandleLidSwitchDocked", "IdleAction"}
+	"HandleLidSwitchDocked", "HandleSecureAttentionKey", "IdleAction"}
 
 // words are what they may say, sleeps what SleepOperation= may.
 var (
-	words  = []string{"ignore", "poweroff", "reboot", "halt", "kexec", "suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate", "sleep", "lock"}
+	words  = []string{"ignore", "poweroff", "reboot", "halt", "kexec", "suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate", "sleep", "lock", "secure-attention-key"}
 	sleeps = []string{"suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate"}
 )
-
-// others are the keys of logind.conf(5) that logind does not act upon yet.
-var others = []string{"HandleSecureAttentionKey"}
 
 // MaxFile is how large a file may be, in bytes.
 const MaxFile = 1 << 20
 
+// File is a file of settings.
+type File struct{ Name, Text string }
+
 // Read takes one file's settings over; later ones win. Each wrong line is a sentence, and
 // leaves its setting as it was.
 func (s *Settings) Read(file, text string) (wrong []string) {
+	return lines(File{file, text}, "Login", s.set)
+}
+
+// lines gives each Key=value of a section to set, and says what is wrong with the file.
+func lines(f File, in string, set func(key, value string) error) (wrong []string) {
 	section := ""
-	for k, line := range strings.Split(text, "\n") {
+	for k, line := range strings.Split(f.Text, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' || line[0] == ';' {
 			continue
@@ -107,13 +112,13 @@ func (s *Settings) Read(file, text string) (wrong []string) {
 		switch {
 		case !ok:
 			err = errors.New("it is no Key=value; write one, or # before it")
-		case section != "Login":
-			err = errors.New("it is not in section [Login]; put it there")
+		case section != in:
+			err = errors.New("it is not in section [" + in + "]; put it there")
 		default:
-			err = s.set(key, value)
+			err = set(key, value)
 		}
 		if err != nil {
-			wrong = append(wrong, fmt.Sprintf("%s:%d: %.64q: %v", file, k+1, line, err))
+			wrong = append(wrong, fmt.Sprintf("%s:%d: %.64q: %v", f.Name, k+1, line, err))
 		}
 	}
 	return wrong
@@ -203,9 +208,6 @@ func (s *Settings) set(key, value string) error {
 		}
 		s.RuntimeInodes = n
 	default:
-		if slices.Contains(others, key) {
-			return errors.New("dynamod-logind does not act upon it yet; see docs/login1.md")
-		}
 		return errors.New("there is no such setting; see logind.conf(5)")
 	}
 	return nil

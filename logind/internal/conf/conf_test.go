@@ -22,13 +22,13 @@ func TestRead(t *testing.T) {
 		{"[Login]\nHandlePowerKey=ignore\nLidSwitchIgnoreInhibited=no\nIdleAction=lock\n", func(s *Settings) {
 			s.Do["HandlePowerKey"], s.Do["IdleAction"], s.Ignore["LidSwitch"] = "ignore", "lock", false
 		}, ""},
-		{"[Login]\nHandleLidSwitch=explode\n", func(*Settings) {}, "f:2: \"HandleLidSwitch=explode\": the values are ignore, poweroff, reboot, halt, kexec, suspend, hibernate, hybrid-sleep, suspend-then-hibernate, sleep, lock"},
+		{"[Login]\nHandleLidSwitch=explode\n", func(*Settings) {}, "f:2: \"HandleLidSwitch=explode\": the values are ignore, poweroff, reboot, halt, kexec, suspend, hibernate, hybrid-sleep, suspend-then-hibernate, sleep, lock, secure-attention-key"},
 		{"[Login]\nSleepOperation=suspend\nHoldoffTimeoutSec=0\nStopIdleSessionSec=1h\nNAutoVTs=2\nReserveVT=0\n", func(s *Settings) {
 			s.Sleep, s.Holdoff, s.StopIdle, s.AutoVTs, s.ReserveVT = []string{"suspend"}, 0, 3600e6, 2, 0
 		}, ""},
 		{"[Login]\nReserveVT=64\n", func(*Settings) {}, "f:2: \"ReserveVT=64\": it is a number from 0 to 63"},
 		{"[Login]\nDesignatedMaintenanceTime=Sun 03:00\n", func(s *Settings) { s.Maintenance = "Sun 03:00" }, ""},
-		{"[Login]\nHandleSecureAttentionKey=ignore\n", func(*Settings) {}, "f:2: \"HandleSecureAttentionKey=ignore\": dynamod-logind does not act upon it yet; see docs/login1.md"},
+		{"[Login]\nHandleSecureAttentionKey=ignore\n", func(s *Settings) { s.Do["HandleSecureAttentionKey"] = "ignore" }, ""},
 		{"[Login]\nNo=1\n", func(*Settings) {}, "f:2: \"No=1\": there is no such setting; see logind.conf(5)"},
 		{"KillUserProcesses=yes\n", func(*Settings) {}, "f:1: \"KillUserProcesses=yes\": it is not in section [Login]; put it there"},
 	} {

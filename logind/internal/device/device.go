@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -42,11 +44,19 @@ type Node struct {
 type Machine struct {
 	root string
 	db   uevent.Database
+	now  func() time.Time
+	// sleeping are the settings of sleep.
+	sleeping func() *Sleeping
+
+	// attend says that Ctrl+Alt+Shift+Esc is heard, by follower.
+	mu       sync.Mutex
+	attend   bool
+	follower *Follower
 }
 
 // New is for a machine whose /sys, /dev and /run are below root.
 func New(root string) *Machine {
-	return &Machine{root: root, db: uevent.Database{Sys: filepath.Join(root, "sys"), Run: filepath.Join(root, "run/udev")}}
+	return &Machine{root: root, now: time.Now, sleeping: func() *Sleeping { return &asDocumented }, db: uevent.Database{Sys: filepath.Join(root, "sys"), Run: filepath.Join(root, "run/udev")}}
 }
 
 // Find looks for a device by its number. Screens, input devices and raw HID devices are

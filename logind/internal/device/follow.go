@@ -22,8 +22,10 @@ type Follower struct {
 	work sync.WaitGroup
 	mu   sync.Mutex
 	// boxes are the devices whose keys and switches are heard, lid what was told last.
-	boxes map[string]*switchBox
-	lid   session.Lid
+	// attending says that Ctrl+Alt+Shift+Esc is heard.
+	boxes     map[string]*switchBox
+	lid       session.Lid
+	attending bool
 }
 
 func newFollower(m *Machine, log *slog.Logger, tell func(session.Event)) *Follower {
@@ -38,6 +40,10 @@ func (m *Machine) Follow(log *slog.Logger, tell func(session.Event)) (*Follower,
 	}
 	f := newFollower(m, log, tell)
 	f.ears = ears
+	m.mu.Lock()
+	f.attending = m.attend
+	m.follower = f
+	m.mu.Unlock()
 	f.Scan()
 	return f, nil
 }

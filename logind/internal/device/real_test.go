@@ -147,6 +147,9 @@ func keyboard(t *testing.T) (*os.File, session.DeviceID) {
 	control(t, f, 0x40045564, evKey)
 	control(t, f, 0x40045564, evSwitch)
 	control(t, f, 0x40045565, 30)
+	for _, code := range []int{keyEsc, 29, 42, 56} {
+		control(t, f, 0x40045565, code)
+	}
 	control(t, f, 0x40045565, 116)
 	control(t, f, 0x4004556d, swLid)
 	setup := make([]byte, 92)
@@ -261,6 +264,32 @@ func TestRealSwitches(t *testing.T) {
 	}
 	if l, ok := testkit.Receive(t, told, "the lid").(session.Lid); !ok || l.Closed {
 		t.Errorf("the lid is open: %+v", l)
+	}
+	// Ctrl+Alt+Shift+Esc, while it is asked for; otherwise the kernel says nothing of it.
+	box := f.boxes["/devices/test"]
+	for _, on := range []bool{true, false} {
+		f.attend(on)
+		for _, code := range []uint16{29, 42, 56, 30, keyEsc} {
+			press(t, kbd, evKey, code, 1)
+		}
+		press(t, kbd, evKey, 116, 1)
+		if on {
+			if got := testkit.Receive(t, told, "the four keys"); got != (session.Attention{Seat: "seat0"}) {
+				t.Errorf("got %+v", got)
+			}
+		}
+		if got := testkit.Receive(t, told, "a key after them"); got != (session.Key{Name: "power", Down: true}) {
+			t.Errorf("asked for %v: got %+v", on, got)
+		}
+		f.mu.Lock()
+		if (box.chord != 0) != on {
+			t.Errorf("asked for %v: the modifiers are %#x", on, box.chord)
+		}
+		f.mu.Unlock()
+		for _, code := range []uint16{29, 42, 56, 30, keyEsc, 116} {
+			press(t, kbd, evKey, code, 0)
+		}
+		testkit.Receive(t, told, "the key goes up")
 	}
 	f.forget("/devices/test")
 	f.work.Wait()

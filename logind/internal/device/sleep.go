@@ -8,39 +8,74 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // ErrCannotSleep says that the machine does not have a way to sleep.
 var ErrCannotSleep = errors.New("the machine cannot do that")
 
-// hibernateAfter is how long suspend-then-hibernate suspends (systemd-sleep.conf(5),
-// HibernateDelaySec=).
-const hibernateAfter = 2 * time.Hour
+// Sleeping says how the machine sleeps (systemd-sleep.conf(5)). Times are in microseconds.
+type Sleeping struct {
+	// Suspend, Hibernate, Hybrid and Both (suspend-then-hibernate) say what is allowed.
+	Suspend, Hibernate, Hybrid, Both bool
+	// States go to /sys/power/state to suspend, Modes to /sys/power/disk to hibernate,
+	// and Memory, if there is any, to /sys/power/mem_sleep before "mem": of each the
+	// first that the kernel takes.
+	States, Modes, Memory []string
+	// Delay is when a suspended machine hibernates, 0 if nobody said so; Estimation is
+	// how long it sleeps before its battery is looked at.
+	Delay, Estimation int64
+	// OnPower lets Delay pass while there is power from outside.
+	OnPower bool
+}
+
+// asDocumented are the defaults.
+var asDocumented = Sleeping{Suspend: true, Hibernate: true, Hybrid: true, Both: true, States: []string{"mem", "standby", "freeze"},
+	Modes: []string{"platform", "shutdown"}, Estimation: 3600e6, OnPower: true}
+
+// Tune has the machine ask for the settings of sleep each time that they matter. It is
+// called before the machine is used.
+func (m *Machine) Tune(settings func() *Sleeping) { m.sleeping = settings }
+
+// Allows says that the settings let the machine sleep so.
+func (o *Sleeping) Allows(verb string) bool {
+	return map[string]bool{"suspend": o.Suspend, "hibernate": o.Hibernate, "hybrid-sleep": o.Hybrid, "suspend-then-hibernate": o.Both}[verb]
+}
 
 // Sleeps are the ways to sleep that the machine has now (power management documentation
-// of the kernel: /sys/power): to hibernate, there must be swap for what is in memory, and
-// a device from which the kernel will resume.
-func (m *Machine) Sleeps() []string {
+// of the kernel: /sys/power) and may use: to hibernate, there must be swap for
+// what is in memory, and a device from which the kernel will resume.
+func (m *Machine) Sleeps() []string { return m.sleeps(m.sleeping()) }
+
+func (m *Machine) sleeps(o *Sleeping) []string {
 	states := strings.Fields(m.short(filepath.Join(m.db.Sys, "power/state")))
-	modes := strings.Fields(strings.NewReplacer("[", "", "]", "").Replace(m.short(filepath.Join(m.db.Sys, "power/disk"))))
+	modes := m.choices("power/disk")
 	var out []string
-	suspend := slices.Contains(states, "mem") || slices.Contains(states, "standby") || slices.Contains(states, "freeze")
-	if suspend {
-		out = append(out, "suspend")
+	add := func(verb string, can bool) {
+		if can && o.Allows(verb) {
+			out = append(out, verb)
+		}
 	}
+	suspend := common(o.States, states)
+	add("suspend", suspend)
 	resume := m.short(filepath.Join(m.db.Sys, "power/resume"))
-	if !slices.Contains(states, "disk") || !(slices.Contains(modes, "platform") || slices.Contains(modes, "shutdown")) || resume == "" || resume == "0:0" || !m.swapFits() {
+	if !slices.Contains(states, "disk") || resume == "" || resume == "0:0" || !m.swapFits() {
 		return out
 	}
-	out = append(out, "hibernate")
-	if slices.Contains(modes, "suspend") {
-		out = append(out, "hybrid-sleep")
-	}
-	if _, err := os.Stat(m.alarm()); err == nil && suspend {
-		out = append(out, "suspend-then-hibernate")
-	}
+	hibernate := common(o.Modes, modes)
+	add("hibernate", hibernate)
+	add("hybrid-sleep", slices.Contains(modes, "suspend"))
+	_, err := os.Stat(m.alarm())
+	add("suspend-then-hibernate", hibernate && suspend && err == nil)
 	return out
+}
+
+func common(a, b []string) bool {
+	return slices.ContainsFunc(a, func(w string) bool { return slices.Contains(b, w) })
+}
+
+// choices are the words of a file in which the chosen one has brackets.
+func (m *Machine) choices(file string) []string {
+	return strings.Fields(strings.NewReplacer("[", "", "]", "").Replace(m.short(filepath.Join(m.db.Sys, file))))
 }
 
 func (m *Machine) alarm() string { return filepath.Join(m.db.Sys, "class/rtc/rtc0/wakealarm") }
@@ -71,55 +106,67 @@ func (m *Machine) swapFits() bool {
 
 // Sleep puts the machine to sleep, and returns when it is awake again.
 func (m *Machine) Sleep(verb string) error {
-	if !slices.Contains(m.Sleeps(), verb) {
+	o := m.sleeping()
+	if !slices.Contains(m.sleeps(o), verb) {
 		return fmt.Errorf("%s: %w", verb, ErrCannotSleep)
 	}
 	switch verb {
 	case "suspend":
-		return m.suspend()
+		return m.suspend(o)
 	case "hibernate":
-		return m.hibernate("platform", "shutdown")
+		return m.hibernate(o.Modes)
 	case "hybrid-sleep":
-		return m.hibernate("suspend")
+		// The kernel suspends once memory is on disk.
+		if err := m.memory(o); err != nil {
+			return err
+		}
+		return m.hibernate([]string{"suspend"})
 	}
-	// Without the monotonic reading, which stands still while the machine sleeps.
-	wake := time.Now().Round(0).Add(hibernateAfter)
-	_ = m.write(m.alarm(), "0") // an alarm of before; there may be none
-	// Relative to what the RTC shows, which need not be UTC (rtc(4); the kernel's
-	// Documentation/ABI/testing/sysfs-class-rtc: a + before the number of seconds).
-	if err := m.write(m.alarm(), "+"+strconv.FormatInt(int64(hibernateAfter/time.Second), 10)); err != nil {
+	return m.nap(o)
+}
+
+func (m *Machine) suspend(o *Sleeping) error {
+	return m.first("power/state", o.States, strings.Fields(m.short(filepath.Join(m.db.Sys, "power/state"))), func(word string) error {
+		if word == "mem" {
+			return m.memory(o)
+		}
+		return nil
+	})
+}
+
+// memory says how deep "mem" is, if the settings do.
+func (m *Machine) memory(o *Sleeping) error {
+	if len(o.Memory) == 0 {
+		return nil
+	}
+	return m.first("power/mem_sleep", o.Memory, m.choices("power/mem_sleep"), nil)
+}
+
+// first writes the words that the kernel has to one of its files until it takes one.
+func (m *Machine) first(file string, words, has []string, before func(word string) error) error {
+	err := fmt.Errorf("/sys/%s has none of %q: %w", file, words, ErrCannotSleep)
+	for _, w := range words {
+		if !slices.Contains(has, w) {
+			continue
+		}
+		if before != nil {
+			if err = before(w); err != nil {
+				continue
+			}
+		}
+		if err = m.write(filepath.Join(m.db.Sys, file), w); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// hibernate writes the first of the modes that the machine takes, and then goes.
+func (m *Machine) hibernate(modes []string) error {
+	if err := m.first("power/disk", modes, m.choices("power/disk"), nil); err != nil {
 		return err
 	}
-	err := m.suspend()
-	if err == nil && !time.Now().Before(wake.Add(-time.Second)) {
-		return m.hibernate("platform", "shutdown")
-	}
-	return errors.Join(err, m.write(m.alarm(), "0"))
-}
-
-func (m *Machine) suspend() error {
-	states := strings.Fields(m.short(filepath.Join(m.db.Sys, "power/state")))
-	for _, s := range []string{"mem", "standby", "freeze"} {
-		if slices.Contains(states, s) {
-			return m.write(filepath.Join(m.db.Sys, "power/state"), s)
-		}
-	}
-	return ErrCannotSleep
-}
-
-// hibernate writes the first of the modes that the machine has, and then goes.
-func (m *Machine) hibernate(modes ...string) error {
-	disk := filepath.Join(m.db.Sys, "power/disk")
-	has := strings.Fields(strings.NewReplacer("[", "", "]", "").Replace(m.short(disk)))
-	for _, mode := range modes {
-		if slices.Contains(has, mode) {
-			if err := m.write(disk, mode); err != nil {
-				return err
-			}
-			return m.write(filepath.Join(m.db.Sys, "power/state"), "disk")
-		}
-	}
-	return ErrCannotSleep
+	return m.write(filepath.Join(m.db.Sys, "power/state"), "disk")
 }
 
 func (m *Machine) write(path, text string) error {

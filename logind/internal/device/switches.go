@@ -2,6 +2,7 @@ package device
 
 import (
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,12 +15,14 @@ import (
 	"dynamod/logind/internal/session"
 )
 
-// powerTag is that of input devices with keys and switches that are the machine's.
+// powerTag is that of input devices with keys and switches that are the machine's: udev
+// gives it to everything with keys, keyboards too.
 const powerTag = "power-switch"
 
 // Types and codes of events (linux/input-event-codes.h).
 const (
 	evKey, evSwitch  = 1, 5
+	synDropped       = 3 // of type 0
 	swLid, swDock    = 0, 5
 	keyMax, swMax    = 0x2ff, 0x10
 	evGetSwitches    = 0x8004451b // EVIOCGSW of 4 bytes
@@ -37,6 +40,8 @@ var keyNames = map[uint16]string{116: "power", 0x164: "power", 0x198: "reboot", 
 type switchBox struct {
 	file      *os.File
 	lid, dock bool
+	seat      string
+	chord     chord
 }
 
 // bits sets the bits of codes in a mask, which is as long as whole words of the kernel:
@@ -49,10 +54,17 @@ func bits(size int, codes ...uint16) []byte {
 	return b
 }
 
-func wanted() (keys, switches []byte) {
+// wanted are the keys and switches that are heard.
+func wanted(attention bool) (keys, switches []byte) {
 	codes := []uint16{}
 	for c := range keyNames {
 		codes = append(codes, c)
+	}
+	if attention {
+		codes = append(codes, keyEsc)
+		for c := range modifiers {
+			codes = append(codes, c)
+		}
 	}
 	return bits(keyMax, codes...), bits(swMax, swLid, swDock)
 }
@@ -69,8 +81,10 @@ func (f *Follower) listen(path string, dev *uevent.Device) {
 		f.log.Warn("a device with keys is not heard", "err", err)
 		return
 	}
-	box := &switchBox{file: file}
-	has, err := box.begin()
+	box := &switchBox{file: file, seat: seatOf(dev)}
+	f.mu.Lock() // what is heard does not change before the device is among the boxes
+	defer f.mu.Unlock()
+	has, err := box.begin(f.attending)
 	if err != nil || !has {
 		if err != nil {
 			f.log.Warn("a device with keys is not heard", "device", name, "err", err)
@@ -78,9 +92,7 @@ func (f *Follower) listen(path string, dev *uevent.Device) {
 		file.Close()
 		return
 	}
-	f.mu.Lock()
 	f.boxes[path] = box
-	f.mu.Unlock()
 	f.work.Go(func() { // ends when the file is closed, or the device is gone
 		var raw [inputEventsAtOne * inputEventSize]byte
 		for {
@@ -106,12 +118,12 @@ type maskRequest struct {
 func heap(b []byte) []byte { return append(make([]byte, 0, len(b)), b...) }
 
 // begin reads which switches are on, and has the kernel keep everything else to itself.
-func (b *switchBox) begin() (has bool, err error) {
+func (b *switchBox) begin(attention bool) (has bool, err error) {
 	raw, err := b.file.SyscallConn()
 	if err != nil {
 		return false, err
 	}
-	keys, switches := wanted()
+	keys, switches := wanted(true)
 	err2 := raw.Control(func(fd uintptr) {
 		for _, x := range []struct {
 			kind int
@@ -125,24 +137,13 @@ func (b *switchBox) begin() (has bool, err error) {
 				has = has || got[k]&x.want[k] != 0
 			}
 		}
-		mask := func(kind uint32, codes []byte) error {
-			// The kernel follows the address in the structure, and Go does not see it as
-			// one: what it names must not lie on the stack, which moves.
-			held := &maskRequest{codes: heap(codes)}
-			held.kind, held.size, held.at = kind, uint32(len(codes)), uint64(uintptr(unsafe.Pointer(&held.codes[0])))
-			defer runtime.KeepAlive(held)
-			return ioctl(fd, evSetMask, unsafe.Pointer(held))
-		}
 		// Scan codes, movements and the like: none of them.
 		for kind := range uint32(0x16) {
 			if codes := []byte{0, 0, 0, 0, 0, 0, 0, 0}; kind != 0 && kind != evKey && kind != evSwitch {
-				_ = mask(kind, codes) // kinds that a kernel does not know send nothing
+				_ = mask(fd, kind, codes) // kinds that a kernel does not know send nothing
 			}
 		}
-		if err = mask(evKey, keys); err == nil {
-			err = mask(evSwitch, switches)
-		}
-		if err != nil {
+		if err = mask(fd, evSwitch, switches); err != nil {
 			return
 		}
 		var on [4]byte
@@ -154,7 +155,31 @@ func (b *switchBox) begin() (has bool, err error) {
 	if err2 != nil {
 		return false, err2
 	}
+	if err == nil {
+		err = b.hear(attention)
+	}
 	return has, err
+}
+
+// hear has the kernel tell of the keys that mean something, and of no others.
+func (b *switchBox) hear(attention bool) error {
+	raw, err := b.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	keys, _ := wanted(attention)
+	err2 := raw.Control(func(fd uintptr) { err = mask(fd, evKey, keys) })
+	return errors.Join(err, err2)
+}
+
+// mask is EVIOCSMASK: of a kind of events, only those of these codes come.
+func mask(fd uintptr, kind uint32, codes []byte) error {
+	// The kernel follows the address in the structure, and Go does not see it as one: what
+	// it names must not lie on the stack, which moves.
+	held := &maskRequest{codes: heap(codes)}
+	held.kind, held.size, held.at = kind, uint32(len(codes)), uint64(uintptr(unsafe.Pointer(&held.codes[0])))
+	defer runtime.KeepAlive(held)
+	return ioctl(fd, evSetMask, unsafe.Pointer(held))
 }
 
 func ioctl(fd, request uintptr, arg unsafe.Pointer) error {
@@ -173,6 +198,12 @@ func (f *Follower) take(b *switchBox, raw []byte) {
 		case kind == evKey && name != "" && (value == 0 || value == 1): // 2 is a repetition
 			f.tell(session.Sleeps{Verbs: f.m.Sleeps()})
 			f.tell(session.Key{Name: name, Down: value == 1})
+		case kind == evKey && (code == keyEsc || modifiers[code] != 0):
+			f.attention(b, code, value)
+		case kind == 0 && code == synDropped:
+			f.mu.Lock()
+			b.chord = 0 // a key that went up may have been lost
+			f.mu.Unlock()
 		case kind == evSwitch && (code == swLid || code == swDock):
 			f.mu.Lock()
 			if code == swLid {

@@ -131,6 +131,8 @@ type (
 		Name string
 		Down bool
 	}
+	// Attention tells that Ctrl+Alt+Shift+Esc went down on a keyboard of a seat.
+	Attention struct{ Seat string }
 	// Sleeps tells which ways to sleep the machine has.
 	Sleeps struct{ Verbs []string }
 	// Tick tells that Deadline has come.
@@ -172,6 +174,7 @@ func (CancelSchedule) event() {}
 func (Key) event()            {}
 func (Lid) event()            {}
 func (Sleeps) event()         {}
+func (Attention) event()      {}
 func (Tick) event()           {}
 
 type (
@@ -288,6 +291,8 @@ type (
 	Logins struct{ Open bool }
 	// LockAll asks all sessions to lock their screens.
 	LockAll struct{}
+	// SecureAttention asks the login manager of a seat to show itself.
+	SecureAttention struct{ Seat string }
 	// Note is what a key, the lid or idleness led to, for the log.
 	Note struct{ Setting, Text string }
 	// Execute carries a transition out.
@@ -304,34 +309,35 @@ const (
 	ASeat
 )
 
-func (Refuse) action()       {}
-func (Grant) action()        {}
-func (Took) action()         {}
-func (Kept) action()         {}
-func (Mute) action()         {}
-func (Resume) action()       {}
-func (Drop) action()         {}
-func (Paused) action()       {}
-func (ShowVT) action()       {}
-func (TakeVT) action()       {}
-func (GiveVT) action()       {}
-func (LeaveVT) action()      {}
-func (Prompt) action()       {}
-func (Access) action()       {}
-func (OpenUser) action()     {}
-func (Open) action()         {}
-func (CloseUser) action()    {}
-func (StopScope) action()    {}
-func (Abandon) action()      {}
-func (Forget) action()       {}
-func (Appeared) action()     {}
-func (Vanished) action()     {}
-func (Changed) action()      {}
-func (Prepare) action()      {}
-func (RemoveIPC) action()    {}
-func (SaveSchedule) action() {}
-func (Announce) action()     {}
-func (Logins) action()       {}
-func (LockAll) action()      {}
-func (Note) action()         {}
-func (Execute) action()      {}
+func (Refuse) action()          {}
+func (Grant) action()           {}
+func (Took) action()            {}
+func (Kept) action()            {}
+func (Mute) action()            {}
+func (Resume) action()          {}
+func (Drop) action()            {}
+func (Paused) action()          {}
+func (ShowVT) action()          {}
+func (TakeVT) action()          {}
+func (GiveVT) action()          {}
+func (LeaveVT) action()         {}
+func (Prompt) action()          {}
+func (Access) action()          {}
+func (OpenUser) action()        {}
+func (Open) action()            {}
+func (CloseUser) action()       {}
+func (StopScope) action()       {}
+func (Abandon) action()         {}
+func (Forget) action()          {}
+func (Appeared) action()        {}
+func (Vanished) action()        {}
+func (Changed) action()         {}
+func (Prepare) action()         {}
+func (RemoveIPC) action()       {}
+func (SaveSchedule) action()    {}
+func (Announce) action()        {}
+func (Logins) action()          {}
+func (LockAll) action()         {}
+func (SecureAttention) action() {}
+func (Note) action()            {}
+func (Execute) action()         {}

@@ -11,6 +11,7 @@ import (
 const (
 	ErrNoSession    = "org.freedesktop.login1.NoSuchSession"
 	ErrNoSeat       = "org.freedesktop.login1.NoSuchSeat"
+	ErrDenied       = "org.freedesktop.DBus.Error.AccessDenied"
 	ErrBlocked      = "org.freedesktop.login1.BlockedByInhibitorLock"
 	ErrProgress     = "org.freedesktop.login1.OperationInProgress"
 	errInvalid      = "org.freedesktop.DBus.Error.InvalidArgs"
@@ -118,6 +119,8 @@ func (c *Core) Handle(now Now, e Event) []Action {
 		c.cancelSchedule(e)
 	case Key:
 		c.key(e)
+	case Attention:
+		c.attention(e.Seat)
 	case Lid:
 		c.setLid(e)
 	case Sleeps:

@@ -91,10 +91,30 @@ func (c *Core) react(setting, source, low string) {
 	c.automatic(setting, word, c.Handling.Ignore[source])
 }
 
+// toLogin is the word that asks for the login manager.
+const toLogin = "secure-attention-key"
+
+// attention does what HandleSecureAttentionKey= says; no inhibitor holds the key back
+// (logind.conf(5)).
+func (c *Core) attention(seat string) {
+	const setting = "HandleSecureAttentionKey"
+	switch word := c.Handling.Do[setting]; {
+	case c.Seats[seat] == nil || word == "" || word == "ignore":
+	case word == toLogin:
+		c.do(Note{setting, word}, SecureAttention{seat})
+	default:
+		c.automatic(setting, word, false)
+	}
+}
+
 // automatic carries out a word of the settings on behalf of nobody.
 func (c *Core) automatic(setting, word string, ignore bool) {
 	if word == "lock" {
 		c.do(LockAll{})
+		return
+	}
+	if word == toLogin { // of a key or a lid, which are seat0's
+		c.do(SecureAttention{"seat0"})
 		return
 	}
 	if word == "sleep" {

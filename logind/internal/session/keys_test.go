@@ -33,7 +33,7 @@ func (r *keyRig) do(e Event) string {
 		switch a := a.(type) {
 		case Execute:
 			out = append(out, a.Transition.Verb)
-		case LockAll, Logins:
+		case LockAll, Logins, SecureAttention:
 			out = append(out, fmt.Sprintf("%T%v", a, a)[len("session."):])
 		case Announce:
 			out = append(out, fmt.Sprintf("%dm", a.Left/minute))
@@ -179,10 +179,37 @@ func TestSchedule(t *testing.T) {
 	r.do(Inhibit{6, Inhibitor{What: []string{"shutdown"}, Mode: "block", Who: "dpkg"}})
 	refused := slices.ContainsFunc(r.c.Handle(r.now, Schedule{Request: 7, Shutdown: at(5)}), func(a Action) bool {
 		x, ok := a.(Refuse)
-		return ok && x.Name == ErrBlocked
+		return ok && x.Name == ErrDenied
 	})
 	if !refused {
 		t.Error("a block inhibitor is passed over")
+	}
+}
+
+// A block that comes after a shutdown was scheduled does not hold it, as recorded with
+// systemd-logind 257.13 (ScheduleShutdown of dry-poweroff in 4 s, systemd-inhibit
+// --mode=block by root after 1 s: "System is powering down"). A delay does.
+func TestBlockAfterSchedule(t *testing.T) {
+	for mode, atOnce := range map[string]bool{"block": true, "block-weak": true, "delay": false} {
+		r := newKeyRig(t)
+		r.do(Schedule{Request: 1, Shutdown: Scheduled{Kind: "poweroff", At: r.now.Wall + 4e6}})
+		r.c.Handle(r.now, Inhibit{Request: 2, Inhibitor: Inhibitor{What: []string{"shutdown"}, Who: "me", Mode: mode, UID: 1000}})
+		if len(r.c.Inhibitors) != 1 {
+			t.Fatalf("%s: there are %d inhibitors", mode, len(r.c.Inhibitors))
+		}
+		r.now.Mono += 4e6
+		r.now.Wall += 4e6
+		done := func() bool {
+			return slices.ContainsFunc(r.c.Handle(r.now, Tick{}), func(a Action) bool { x, ok := a.(Execute); return ok && x.Transition.Verb == "poweroff" })
+		}
+		if got := done(); got != atOnce {
+			t.Errorf("%s: at the time, done is %v", mode, got)
+		}
+		r.now.Mono += 5e6
+		r.now.Wall += 5e6
+		if got := done(); got == atOnce {
+			t.Errorf("%s: after InhibitDelayMaxSec=, done is %v", mode, got)
+		}
 	}
 }
 
@@ -212,4 +239,25 @@ func TestScheduleWaitsForSleep(t *testing.T) {
 	if !begins(PowerDone{}) || r.c.Scheduled != nil {
 		t.Error("it does not begin when the machine is awake")
 	}
+}
+
+// Ctrl+Alt+Shift+Esc asks for the login manager of its seat, or does what else it is said
+// to; no inhibitor of keys is for it.
+func TestAttention(t *testing.T) {
+	r := newKeyRig(t)
+	r.want(r.do(Attention{"seat0"}), "")
+	r.c.Handling.Do["HandleSecureAttentionKey"] = "secure-attention-key"
+	r.do(Inhibit{1, Inhibitor{What: []string{"handle-power-key", "handle-reboot-key", "handle-suspend-key", "handle-hibernate-key", "handle-lid-switch", "sleep", "shutdown"}, Mode: "block", Who: "x"}})
+	r.want(r.do(Attention{"seat0"}), "SecureAttention{seat0}")
+	r.want(r.do(Attention{"seat7"}), "")
+	r.c.Handling.Do["HandleSecureAttentionKey"] = "lock"
+	r.want(r.do(Attention{"seat0"}), "LockAll{}")
+	r.c.Handling.Do["HandleSecureAttentionKey"] = "poweroff"
+	r.want(r.do(Attention{"seat0"}), "(blocked by x)")
+	r.c.Handling.Do["HandleSecureAttentionKey"] = "ignore"
+	r.want(r.do(Attention{"seat0"}), "")
+	// The word is one for the other keys as well.
+	r = newKeyRig(t)
+	r.c.Handling.Do["HandlePowerKey"] = "secure-attention-key"
+	r.want(r.do(Key{"power", true}), "SecureAttention{seat0}")
 }

@@ -48,7 +48,7 @@ func (c *Core) schedule(e Schedule) {
 		c.refuse(e.Request, ErrProgress, "There's already a shutdown or sleep operation in progress")
 		return
 	case !e.Ignore && c.Blocker("shutdown", n.UID) != nil:
-		c.refuse(e.Request, ErrBlocked, "Operation denied due to active block inhibitor")
+		c.refuse(e.Request, ErrDenied, "Access denied due to active block inhibitor")
 		return
 	}
 	c.Scheduled = &n
@@ -96,6 +96,8 @@ func (c *Core) scheduleTick() {
 			c.logins(true)
 			return
 		}
+		// Who blocks shutdowns by now came too late: what was announced is done, as
+		// systemd-logind 257 was seen to do it. Delays are waited for.
 		c.begin(&Transition{Verb: n.Verb(), UID: n.UID})
 		return
 	}

@@ -73,6 +73,10 @@ func (w *world) handle(e Event) {
 				w.t.Fatalf("logins become open=%v and were closed=%v", a.Open, w.closed)
 			}
 			w.closed = !a.Open
+		case SecureAttention:
+			if w.c.Seats[a.Seat] == nil {
+				w.t.Fatalf("the login manager of %q is asked for, which is no seat", a.Seat)
+			}
 		case LockAll:
 			w.begun = true
 		case Prepare:
@@ -396,6 +400,7 @@ func TestHistories(t *testing.T) {
 					high = high || i.Mode != "delay" && slices.Contains(i.What, "shutdown")
 				}
 				w.handle(Key{"power", rapid.Bool().Draw(t, "down")})
+				w.handle(Attention{rapid.SampledFrom([]string{"seat0", "seat1", "seat9"}).Draw(t, "seat")})
 				if w.begun && (low || high) {
 					w.t.Fatalf("the power key acts although it is inhibited: %v %v", low, high)
 				}

@@ -33,6 +33,7 @@ func (s *Server) Run(ctx context.Context) {
 					return
 				}
 				s.bus.Flush()
+				s.atRest()
 			case <-ctx.Done():
 				return
 			}
@@ -119,13 +120,20 @@ func (s *Server) heard(e ipc.Event) {
 	}
 	switch e.Kind {
 	case ipc.EventUnit, ipc.EventStatus:
+		if e.Kind == ipc.EventUnit {
+			s.shown.moved(s, e.Unit, e.Active)
+		}
 		s.changed(e.Unit)
 		if strings.HasPrefix(e.Unit, "dbus") { // dbus.socket, dbus.service, dbus-broker.service
 			s.wake()
 		}
 	case ipc.EventUnitNew:
+		s.shown.forget(e.Unit)
 		s.bus.Emit(translate.ManagerPath, manager, "UnitNew", e.Unit, path(translate.UnitPath(e.Unit)))
 	case ipc.EventUnitGone:
+		if s.shown.forget(e.Unit) {
+			break // that was told already
+		}
 		s.bus.Emit(translate.ManagerPath, manager, "UnitRemoved", e.Unit, path(translate.UnitPath(e.Unit)))
 	case ipc.EventJobNew:
 		s.jobs.order.Lock()
@@ -141,8 +149,8 @@ func (s *Server) heard(e ipc.Event) {
 		s.bus.Emit(translate.ManagerPath, manager, "UnitFilesChanged")
 	case ipc.EventStarted:
 		f := s.boot()
-		total := f.finished - f.manager
-		s.bus.Emit(translate.ManagerPath, manager, "StartupFinished", uint64(0), uint64(0), f.manager, uint64(0), total, f.finished)
+		before, began, finished := beforeKernel(s.opts.Root), translate.Micro(userspace(&f)), translate.Micro(f.Finished)
+		s.bus.Emit(translate.ManagerPath, manager, "StartupFinished", before[0]-before[1], before[1], began, uint64(0), finished-began, before[0]+finished)
 	case ipc.EventBusName:
 		if e.Result == "wanted" {
 			s.want(e.Text, e.Unit)

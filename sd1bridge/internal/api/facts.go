@@ -27,8 +27,8 @@ var facts = map[string]func(*translate.Unit, *Server) any{
 		}
 		return []translate.Pair{{A: "trigger_unit", B: u.Trigger}}
 	}),
-	"Unit.RequiresMountsFor": of(func(u *translate.Unit) []string { return append([]string{}, u.RequiresMountsFor...) }),
-	"Unit.WantsMountsFor":    of(func(u *translate.Unit) []string { return append([]string{}, u.WantsMountsFor...) }),
+	"Unit.RequiresMountsFor": of(func(u *translate.Unit) []string { return u.Related("RequiresMountsFor") }),
+	"Unit.WantsMountsFor":    of(func(u *translate.Unit) []string { return u.Related("WantsMountsFor") }),
 	"Unit.Documentation": of(func(u *translate.Unit) []string {
 		if d := unit.Documentation.Of(u.Model); len(d) > 0 || manuals[u.Name] == "" {
 			return append([]string{}, d...)

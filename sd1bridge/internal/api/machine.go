@@ -2,6 +2,7 @@ package api
 
 import (
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -41,6 +42,39 @@ func machine() translate.Machine {
 		m.Limits["NOFILE"] = [2]uint64{min(1024, l[1]), l[1]}
 	}
 	return m
+}
+
+// loaderVariables is the vendor of the variables by which boot loaders say when they and
+// the kernel began, in microseconds since the machine was switched on (the Boot Loader
+// Interface, https://systemd.io/BOOT_LOADER_INTERFACE).
+const loaderVariables = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+
+// beforeKernel is how long before the kernel the firmware and the boot loader began, in
+// microseconds; 0 if they do not say.
+func beforeKernel(root string) (before [2]uint64) {
+	read := func(name string) uint64 {
+		data, err := os.ReadFile(filepath.Join(root, "/sys/firmware/efi/efivars", name+"-"+loaderVariables))
+		if err != nil || len(data) < 4 { // the first four bytes are attributes
+			return 0
+		}
+		text := make([]byte, 0, len(data)/2)
+		for k := 4; k+1 < len(data) && data[k] != 0; k += 2 { // digits in UTF-16
+			if data[k+1] != 0 {
+				return 0
+			}
+			text = append(text, data[k])
+		}
+		n, err := strconv.ParseUint(string(text), 10, 63)
+		if err != nil {
+			return 0
+		}
+		return n
+	}
+	began, kernel := read("LoaderTimeInitUSec"), read("LoaderTimeExecUSec")
+	if began == 0 || kernel < began {
+		return before
+	}
+	return [2]uint64{kernel, kernel - began}
 }
 
 // architecture is systemd's word for that of the machine (systemd.unit(5),

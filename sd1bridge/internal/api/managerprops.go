@@ -1,7 +1,12 @@
 package api
 
 import (
+	"cmp"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"dynamod/internal/ipc"
@@ -9,27 +14,97 @@ import (
 	"dynamod/sd1bridge/internal/translate"
 )
 
-// boots are moments of the boot, in microseconds since the kernel began.
-type boots struct{ manager, finished uint64 }
-
-func (s *Server) boot() boots {
+// boot is the course of the boot without that of its units.
+func (s *Server) boot() ipc.BootResult {
 	ctx, cancel := s.ctx(nil)
 	defer cancel()
 	var r ipc.BootResult
-	if err := s.up.Call(ctx, ipc.VerbBoot, &ipc.ListArgs{}, &r); err != nil {
+	if err := s.up.Call(ctx, ipc.VerbBoot, &ipc.ListArgs{Units: []string{"-.slice"}}, &r); err != nil {
 		s.log.Warn("the course of the boot could not be asked for", "err", err)
 	}
-	return boots{translate.Micro(r.Manager), translate.Micro(r.Finished)}
+	return r
 }
 
-// wall puts a moment since boot on the wall clock; the offset between the two is that
-// of the manager's own start, so that the same moment is always the same number.
-func (s *Server) wall(mono uint64) uint64 {
-	i := s.ping()
-	if mono == 0 || i.Started.Wall == 0 {
+// bootMoments are moments of the boot, in microseconds since the kernel began. Those that
+// are always 0 do not happen here: no security policy is loaded, and what runs in the
+// initramfs reads no units.
+var bootMoments = map[string]func(*ipc.BootResult) int64{
+	"UserspaceTimestamp":              userspace,
+	"FinishTimestamp":                 func(r *ipc.BootResult) int64 { return r.Finished },
+	"ShutdownStartTimestamp":          func(r *ipc.BootResult) int64 { return r.ShutdownStart },
+	"GeneratorsStartTimestamp":        func(r *ipc.BootResult) int64 { return r.Moments.GeneratorsStart },
+	"GeneratorsFinishTimestamp":       func(r *ipc.BootResult) int64 { return r.Moments.GeneratorsFinish },
+	"UnitsLoadStartTimestamp":         func(r *ipc.BootResult) int64 { return r.Moments.LoadStart },
+	"UnitsLoadFinishTimestamp":        func(r *ipc.BootResult) int64 { return r.Moments.LoadFinish },
+	"UnitsLoadTimestamp":              func(r *ipc.BootResult) int64 { return r.Moments.Reload },
+	"SecurityStartTimestamp":          notHere,
+	"SecurityFinishTimestamp":         notHere,
+	"InitRDTimestamp":                 notHere,
+	"InitRDSecurityStartTimestamp":    notHere,
+	"InitRDSecurityFinishTimestamp":   notHere,
+	"InitRDGeneratorsStartTimestamp":  notHere,
+	"InitRDGeneratorsFinishTimestamp": notHere,
+	"InitRDUnitsLoadStartTimestamp":   notHere,
+	"InitRDUnitsLoadFinishTimestamp":  notHere,
+}
+
+// userspace is when the manager of this boot began.
+func userspace(r *ipc.BootResult) int64 { return cmp.Or(r.Moments.Began, r.Manager) }
+
+func notHere(*ipc.BootResult) int64 { return 0 }
+
+func init() {
+	for name, of := range bootMoments {
+		bootProperties[name+"Monotonic"] = func(o *managerObject) any { return translate.Micro(of(o.boot())) }
+		bootProperties[name] = func(o *managerObject) any { return o.wall(of(o.boot())) }
+	}
+	// The time before the kernel is to be read as negative (org.freedesktop.systemd1(5)).
+	for name, which := range map[string]int{"FirmwareTimestamp": 0, "LoaderTimestamp": 1} {
+		bootProperties[name+"Monotonic"] = func(o *managerObject) any { return beforeKernel(o.s.opts.Root)[which] }
+		bootProperties[name] = func(o *managerObject) any {
+			before := beforeKernel(o.s.opts.Root)[which]
+			if before == 0 {
+				return uint64(0)
+			}
+			o.boot()
+			return o.wall(-int64(before))
+		}
+	}
+}
+
+// managerObject is the manager for one call: GetAll asks for the boot once.
+type managerObject struct {
+	s *Server
+
+	mu     sync.Mutex
+	course *ipc.BootResult
+	// born is when the kernel began, on the wall clock. That follows from the manager's
+	// own start, so that the same moment is always the same number.
+	born int64
+}
+
+func (o *managerObject) boot() *ipc.BootResult {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.course == nil {
+		r, i := o.s.boot(), o.s.ping()
+		o.course, o.born = &r, i.Started.Wall-i.Started.Mono
+	}
+	return o.course
+}
+
+// wall puts a moment since boot on the wall clock; boot was asked for before.
+func (o *managerObject) wall(mono int64) uint64 {
+	if mono == 0 || o.born <= 0 {
 		return 0
 	}
-	return uint64(int64(mono) + i.Started.Wall - i.Started.Mono)
+	return translate.Micro(o.born + mono)
+}
+
+// bootProperties are those that follow from the course of the boot.
+var bootProperties = map[string]func(*managerObject) any{
+	"NInstalledJobs": func(o *managerObject) any { return uint32(o.boot().JobsEver) },
+	"NFailedJobs":    func(o *managerObject) any { return uint32(o.boot().JobsFailed) },
 }
 
 func fixed(v any) func(*Server) (any, error) {
@@ -93,11 +168,7 @@ var managerProperties = map[string]func(*Server) (any, error){
 		rows, err := s.jobRows(nil, func(ipc.Job) bool { return true })
 		return uint32(len(rows)), err
 	},
-	"UserspaceTimestampMonotonic": func(s *Server) (any, error) { return s.boot().manager, nil },
-	"UserspaceTimestamp":          func(s *Server) (any, error) { return s.wall(s.boot().manager), nil },
-	"FinishTimestampMonotonic":    func(s *Server) (any, error) { return s.boot().finished, nil },
-	"FinishTimestamp":             func(s *Server) (any, error) { return s.wall(s.boot().finished), nil },
-	"KernelTimestampMonotonic":    fixed(uint64(0)),
+	"KernelTimestampMonotonic": fixed(uint64(0)),
 	"KernelTimestamp": func(s *Server) (any, error) {
 		i := s.ping()
 		return translate.Micro(i.Started.Wall - i.Started.Mono), nil
@@ -107,7 +178,14 @@ var managerProperties = map[string]func(*Server) (any, error){
 		err := s.ask(nil, ipc.VerbEnvironment, &ipc.NoArgs{}, &r)
 		return append([]string{}, r.Environment...), err
 	},
-	"UnitPath": func(s *Server) (any, error) { return s.unitDirs(), nil },
+	// A directory that is a link to another one is named once.
+	"UnitPath": func(s *Server) (any, error) {
+		return slices.DeleteFunc(s.unitDirs(), func(dir string) bool {
+			top, rest, _ := strings.Cut(strings.TrimPrefix(dir, "/"), "/")
+			to, err := os.Readlink(filepath.Join(s.opts.Root, top))
+			return err == nil && slices.Contains(s.unitDirs(), filepath.Join("/", to, rest))
+		}), nil
+	},
 	// A boot is as far as its jobs: systemd counts those of the transaction.
 	"Progress": func(s *Server) (any, error) {
 		if s.ping().State != "starting" {

@@ -115,7 +115,7 @@ func unitRowOf(u ipc.Unit) unitRow {
 func (s *Server) rows(c *bus.Call, states, patterns []string) error {
 	ctx, cancel := s.ctx(c)
 	defer cancel()
-	list, err := s.up.List(ctx, ipc.ListArgs{All: true})
+	list, err := s.up.List(ctx, ipc.ListArgs{All: true, InUse: true})
 	if err != nil {
 		return named(err)
 	}
@@ -127,8 +127,6 @@ func (s *Server) rows(c *bus.Call, states, patterns []string) error {
 		if len(patterns) > 0 && !slices.ContainsFunc(patterns, func(p string) bool { return match(p, u.Name) }) {
 			continue
 		}
-		// A name that others refer to and that has no file is not listed unless it
-		// does something, or was asked for.
 		out = append(out, unitRowOf(u))
 	}
 	return c.Reply(out)
@@ -167,14 +165,14 @@ func validFile(n string) error {
 	return nil
 }
 
-// loaded is the unit's own name if the manager has it.
+// loaded is the unit's own name if systemd would have it in memory.
 func (s *Server) loaded(c *bus.Call, name string) (string, error) {
 	if err := validName(name); err != nil {
 		return "", err
 	}
 	ctx, cancel := s.ctx(c)
 	defer cancel()
-	list, err := s.up.List(ctx, ipc.ListArgs{Units: []string{name}})
+	list, err := s.up.List(ctx, ipc.ListArgs{Units: []string{name}, InUse: true})
 	if err != nil && ipc.KindOf(err) != "NoSuchUnit" {
 		return "", named(err)
 	}

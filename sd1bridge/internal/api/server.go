@@ -40,6 +40,7 @@ type Server struct {
 	tables  *tables
 	jobs    jobs
 	refs    refs
+	shown   shown
 	stdio   stdio
 	first   sync.Once // to hear the manager
 	names   onBus
@@ -70,8 +71,12 @@ func New(up *upstream.Manager, opts Options, log *slog.Logger) *Server {
 	s.jobs.announced, s.refs.held = map[uint32]bool{}, map[string]map[string]int{}
 	s.stdio.by = map[string][]int{}
 	one := func(name string) *bus.Interface { return s.tables.by[name] }
+	alone := bus.One(nil, one("Manager"))
 	s.bus = bus.NewService(bus.NewTree(
-		&bus.Node{Path: translate.ManagerPath, Find: bus.One(s, one("Manager"))},
+		&bus.Node{Path: translate.ManagerPath, Find: func(c *bus.Call, _ string) (any, []*bus.Interface, error) {
+			_, list, err := alone(c, "")
+			return &managerObject{s: s}, list, err
+		}},
 		&bus.Node{Path: translate.UnitsPath + "/*", Find: s.findUnit, Names: s.unitLabels},
 		&bus.Node{Path: translate.JobsPath + "/*", Find: s.findJob, Names: s.jobLabels},
 	), log)
@@ -195,7 +200,7 @@ func (s *Server) ofCaller(c *bus.Call) (string, error) {
 func (s *Server) unitLabels() []string {
 	ctx, cancel := s.ctx(nil)
 	defer cancel()
-	units, err := s.up.List(ctx, ipc.ListArgs{All: true})
+	units, err := s.up.List(ctx, ipc.ListArgs{All: true, InUse: true})
 	if err != nil {
 		s.log.Warn("units could not be listed", "err", err)
 	}

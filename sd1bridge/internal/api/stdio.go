@@ -17,9 +17,8 @@ import (
 const maxStdio = 512
 
 // stdio are the descriptors that clients want as the standard input, output and error
-// of units (systemd-run(1), --pty and --pipe). The manager opens them through
-// /proc/PID/fd of this process: a terminal, a pipe or a file can be opened anew so, a
-// socket cannot, which fails the start. They are held while the unit is up.
+// of units (systemd-run(1), --pty and --pipe). The manager finds them
+// by /proc/PID/fd of this process. They are held while the unit is up.
 type stdio struct {
 	mu sync.Mutex
 	by map[string][]int

@@ -148,6 +148,9 @@ func settingOf(iface, name string) *unit.Setting {
 func (s *Server) getter(m member) func(any) (any, error) {
 	switch m.iface {
 	case "Manager":
+		if get := bootProperties[m.name]; get != nil {
+			return func(o any) (any, error) { return get(o.(*managerObject)), nil }
+		}
 		if get := managerProperties[m.name]; get != nil {
 			return func(any) (any, error) { return get(s) }
 		}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	sd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 
 	"dynamod/internal/testkit"
 )
@@ -67,6 +69,40 @@ func TestTransientUnits(t *testing.T) {
 	w.Close()
 	if text, err := io.ReadAll(r); err != nil || string(text) != "hello\n" {
 		t.Errorf("it said %q, %v", text, err)
+	}
+	// Sockets too, which have no name to open them by; and a file is written to where
+	// the client has left it.
+	file, err := os.OpenFile(filepath.Join(t.TempDir(), "out"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs")
+	defer ours.Close()
+	if _, err := ours.WriteString("over a socket\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Shutdown(pair[0], unix.SHUT_WR); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteString("before\nlonger than what follows"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Seek(int64(len("before\n")), io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	run("cats.service", "done", sd.PropExecStart([]string{"/bin/sh", "-c", "cat; echo said >&2"}, false), set("StandardInputFileDescriptor", dbus.UnixFD(theirs.Fd())),
+		set("StandardOutputFileDescriptor", dbus.UnixFD(theirs.Fd())), set("StandardErrorFileDescriptor", dbus.UnixFD(file.Fd())), sd.PropType("oneshot"))
+	theirs.Close()
+	if text, err := io.ReadAll(ours); err != nil || string(text) != "over a socket\n" {
+		t.Errorf("over the socket: %q, %v", text, err)
+	}
+	if text, err := os.ReadFile(file.Name()); err != nil || string(text) != "before\nsaid\nr than what follows" {
+		t.Errorf("the file has %q, %v", text, err)
 	}
 
 	for _, bad := range []struct {

@@ -95,8 +95,8 @@ func init() {
 			return st
 		}),
 		"Service.NFileDescriptorStore":            of(func(u *translate.Unit) uint32 { return uint32(u.StoredFDs) }),
-		"Service.ExecMainStartTimestamp":          of(func(u *translate.Unit) uint64 { return translate.Micro(u.MainStart.Wall) }),
-		"Service.ExecMainStartTimestampMonotonic": of(func(u *translate.Unit) uint64 { return translate.Micro(u.MainStart.Mono) }),
+		"Service.ExecMainStartTimestamp":          of(func(u *translate.Unit) uint64 { return translate.Micro(u.MainBegin().Wall) }),
+		"Service.ExecMainStartTimestampMonotonic": of(func(u *translate.Unit) uint64 { return translate.Micro(u.MainBegin().Mono) }),
 		"Service.ExecMainExitTimestamp":           of(func(u *translate.Unit) uint64 { return translate.Micro(lastStamp(u).Wall) }),
 		"Service.ExecMainExitTimestampMonotonic":  of(func(u *translate.Unit) uint64 { return translate.Micro(lastStamp(u).Mono) }),
 		"*.RootHashPath":                          of(pathOf("RootHash")),
@@ -134,7 +134,7 @@ func init() {
 		"*.MemoryCurrent":        usage(func(r *ipc.Usage) int64 { return r.Memory }),
 		"*.MemoryPeak":           usage(func(r *ipc.Usage) int64 { return r.MemoryPeak }),
 		"*.MemorySwapCurrent":    usage(func(r *ipc.Usage) int64 { return r.Swap }),
-		"*.MemorySwapPeak":       groupNumber("memory.swap.peak"),
+		"*.MemorySwapPeak":       usage(func(r *ipc.Usage) int64 { return r.SwapPeak }),
 		"*.MemoryZSwapCurrent":   groupNumber("memory.zswap.current"),
 		"*.TasksCurrent":         usage(func(r *ipc.Usage) int64 { return r.Tasks }),
 		"*.IOReadBytes":          groupSum("io.stat", "rbytes"),
@@ -222,8 +222,8 @@ func execMainPID(u *translate.Unit) uint32 {
 	if u.PID > 0 {
 		return uint32(u.PID)
 	}
-	if u.Last != nil {
-		return uint32(u.Last.PID)
+	if end := u.MainEnd(); end != nil {
+		return uint32(end.PID)
 	}
 	return 0
 }
@@ -233,14 +233,15 @@ func lastOf(u *translate.Unit) (code, status int32) {
 	if u.PID > 0 {
 		return 0, 0
 	}
-	return translate.ExitCode(u.Last)
+	return translate.ExitCode(u.MainEnd())
 }
 
 func lastStamp(u *translate.Unit) ipc.Stamp {
-	if u.PID > 0 || u.Last == nil {
+	end := u.MainEnd()
+	if u.PID > 0 || end == nil {
 		return ipc.Stamp{}
 	}
-	return u.Last.At
+	return end.At
 }
 
 // pathOf is a setting that is either hexadecimal digits or a path, as a path.

@@ -4,11 +4,14 @@ import (
 	"io"
 	"log/slog"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
 
 	"dynamod/internal/ipc"
+	"dynamod/internal/sandbox"
 	"dynamod/sd1bridge/internal/translate"
 	"dynamod/sd1bridge/internal/upstream"
 )
@@ -56,6 +59,64 @@ func TestEveryPropertyHasAValue(t *testing.T) {
 	}
 	if n < 1500 {
 		t.Errorf("only %d values were looked at", n)
+	}
+}
+
+// What other settings imply is in a value, as systemd 257 showed it for rsyslog.service
+// and fstrim.service of Debian 13; names of system calls that no machine has are not.
+func TestImpliedValues(t *testing.T) {
+	s := testServer()
+	value := func(property string, lines ...string) any {
+		t.Helper()
+		settings := []ipc.Setting{{Section: "Service", Key: "ExecStart", Value: "/bin/true"}}
+		for _, l := range lines {
+			key, v, _ := strings.Cut(l, "=")
+			settings = append(settings, ipc.Setting{Section: "Service", Key: key, Value: v})
+		}
+		u := translate.NewUnit(func() ipc.Facts { f := ipc.Facts{}; f.Name, f.Load = "x.service", "loaded"; return f }(), settings, nil)
+		for _, m := range members() {
+			if m.kind == "property" && m.iface+"."+m.name == "Service."+property {
+				v, err := s.getter(m)(ready(u))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return v
+			}
+		}
+		t.Fatalf("there is no %s", property)
+		return nil
+	}
+	bit := func(name string) uint64 { return 1 << sandbox.CapabilityNumber(name) }
+	all := value("CapabilityBoundingSet").(uint64)
+	for _, row := range []struct {
+		line, policy string
+		gone         uint64
+		allow        []translate.Pair
+	}{
+		{"Nice=0", "auto", 0, []translate.Pair{}},
+		{"ProtectKernelModules=yes", "auto", bit("CAP_SYS_MODULE"), []translate.Pair{}},
+		{"ProtectKernelLogs=yes", "auto", bit("CAP_SYSLOG"), []translate.Pair{}},
+		{"PrivateDevices=yes", "closed", bit("CAP_MKNOD") | bit("CAP_SYS_RAWIO"), []translate.Pair{}},
+		{"ProtectClock=yes", "closed", bit("CAP_SYS_TIME") | bit("CAP_WAKE_ALARM"), []translate.Pair{{A: "char-rtc", B: "r"}}},
+	} {
+		if got := value("CapabilityBoundingSet", row.line); got != all&^row.gone {
+			t.Errorf("%s: CapabilityBoundingSet is %x, want %x", row.line, got, all&^row.gone)
+		}
+		if got := value("DevicePolicy", row.line); got != row.policy {
+			t.Errorf("%s: DevicePolicy is %v, want %s", row.line, got, row.policy)
+		}
+		if got := value("DeviceAllow", row.line); !reflect.DeepEqual(got, row.allow) {
+			t.Errorf("%s: DeviceAllow is %v, want %v", row.line, got, row.allow)
+		}
+	}
+	if got := value("DevicePolicy", "ProtectClock=yes", "DevicePolicy=strict"); got != "strict" {
+		t.Errorf("DevicePolicy=strict is %v", got)
+	}
+	if got := value("CapabilityBoundingSet", "ProtectClock=yes", "CapabilityBoundingSet=CAP_SYS_TIME CAP_KILL"); got != bit("CAP_KILL") {
+		t.Errorf("of two there are %x", got)
+	}
+	if got := value("SystemCallFilter", "SystemCallFilter=@file-system").(translate.Filter).Words; slices.Contains(got, "fstatat") || !slices.Contains(got, "openat") {
+		t.Errorf("SystemCallFilter is %v", got)
 	}
 }
 

@@ -54,6 +54,41 @@ var unset = map[string]any{
 // False means that the value cannot be put into that type, which is a mistake of the
 // tables and not of the unit.
 func Setting(u *unit.Unit, s *unit.Setting, sig string, m Machine) (any, bool) {
+	v, ok := written(u, s, sig, m)
+	if !ok {
+		return v, ok
+	}
+	return protected(u, s, v), true
+}
+
+// protected is a value with what other settings add to it (systemd.exec(5),
+// PrivateDevices=, ProtectKernelModules=, ProtectKernelLogs=, ProtectClock=).
+func protected(u *unit.Unit, s *unit.Setting, v any) any {
+	switch v := v.(type) {
+	case uint64:
+		if s.DBus == "CapabilityBoundingSet" {
+			for _, name := range sandbox.Of(u).DropCapabilities {
+				v &^= 1 << sandbox.CapabilityNumber(name)
+			}
+		}
+		return v
+	case string:
+		if s.DBus != "DevicePolicy" || v != "auto" {
+			return v
+		}
+		if p := sandbox.Of(u); p.PrivateDevices || p.ProtectClock {
+			return "closed"
+		}
+	case []Pair:
+		if s.DBus == "DeviceAllow" && sandbox.Of(u).ProtectClock {
+			return append(v, Pair{"char-rtc", "r"})
+		}
+	}
+	return v
+}
+
+// written is a value as the unit's files have it.
+func written(u *unit.Unit, s *unit.Setting, sig string, m Machine) (any, bool) {
 	if len(u.Origin(s)) == 0 {
 		if v, ok := derived(u, s, sig, m); ok {
 			return v, true
@@ -335,6 +370,9 @@ func calls(words []string) (any, bool) {
 	}
 	f := Filter{!deny, []string{}}
 	for name, action := range list {
+		if !seccomp.Known(name) {
+			continue // systemd's groups have names that no machine's table has
+		}
 		switch {
 		case action == 0:
 		case action == seccomp.Kill:

@@ -95,14 +95,51 @@ func Counter(n int64, known bool) uint64 {
 	return uint64(n)
 }
 
-// Commands are the command lines of a setting. The last one of ExecStart= is that
-// of the main process, whose run is known.
+// MainEnd is how the main process ended the last time. One that could not be executed is
+// known as a command alone.
+func (u *Unit) MainEnd() *ipc.Exit {
+	end := u.Last
+	if c := u.mainCommand(); c != nil && c.At.Wall != 0 && (end == nil || end.At.Wall < c.At.Wall && end.PID != c.PID) {
+		end = &c.Exit
+	}
+	return end
+}
+
+// MainBegin is when the main process began, the last one if there is none.
+func (u *Unit) MainBegin() ipc.Stamp {
+	if c := u.mainCommand(); u.MainStart.Wall == 0 && c != nil {
+		return c.Start
+	}
+	return u.MainStart
+}
+
+// mainCommand is the run of the command that is the main process, nil for none.
+func (u *Unit) mainCommand() *ipc.CommandRun {
+	last := len(unit.ExecStart.Of(u.Model)) - 1
+	for k := range u.Facts.Commands {
+		if c := &u.Facts.Commands[k]; c.Key == "ExecStart" && c.Index == last && unit.ServiceType.Of(u.Model) != "forking" {
+			return c
+		}
+	}
+	return nil
+}
+
+// Commands are the command lines of a setting with their newest runs. The last one of
+// ExecStart= is that of the main process, which a manager that took over knows as well.
 func (u *Unit) Commands(s *unit.Setting) []Command {
 	list, _ := u.Model.Value(s).([]unit.Exec)
 	out := []Command{}
 	for k, e := range list {
 		c := Command{Path: e.Path, Argv: append([]string{}, e.Argv...), IgnoreFailure: e.IgnoreFailure}
-		if s.Name == "ExecStart" && k == len(list)-1 {
+		for n := range u.Facts.Commands {
+			if r := &u.Facts.Commands[n]; r.Key == s.Name && r.Index == k {
+				c.PID, c.Start, c.StartMono = uint32(max(r.PID, 0)), Micro(r.Start.Wall), Micro(r.Start.Mono)
+				if c.Exit, c.ExitMono = Micro(r.At.Wall), Micro(r.At.Mono); c.Exit != 0 {
+					c.Code, c.Status = ExitCode(&r.Exit)
+				}
+			}
+		}
+		if s.Name == "ExecStart" && k == len(list)-1 && c.PID == 0 && unit.ServiceType.Of(u.Model) != "forking" {
 			c.Start, c.StartMono = Micro(u.MainStart.Wall), Micro(u.MainStart.Mono)
 			c.PID = uint32(max(u.PID, 0))
 			if u.PID == 0 && u.Last != nil {

@@ -141,7 +141,7 @@ func (m *Manager) Quick(ctx context.Context, name string) (*translate.Unit, erro
 func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit, error) {
 	name := args.Unit
 	var facts ipc.Facts
-	var settings []ipc.Setting
+	var settings []ipc.SettingRow
 	var relations []ipc.Relation
 	for {
 		var r ipc.UnitResult
@@ -160,7 +160,7 @@ func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit,
 		}
 		args.After = r.Next
 	}
-	return translate.NewUnit(facts, settings, relations), nil
+	return translate.NewUnit(facts, ipc.JoinSettings(settings), relations), nil
 }
 
 // retry is how long to wait between two tries to hear the manager; it doubles.

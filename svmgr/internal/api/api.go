@@ -26,8 +26,6 @@ type API struct {
 	// changing holds changes of the configuration apart: reload, rollback, add,
 	// set-property. It is never taken on the loop's goroutine.
 	changing sync.Mutex
-	// loaded counts the units that clients had loaded (see maxLoaded).
-	loaded atomic.Int32
 }
 
 var _ ipc.Handler = (*API)(nil)
@@ -50,6 +48,8 @@ type call struct {
 	// unit is the full, canonical name of the unit that the request is about,
 	// when its gate is one that names a unit.
 	unit string
+	// held are the units that were loaded for it; see ensure.
+	held *[]string
 }
 
 // entry is a row of the table of verbs: what must be allowed, then what is done.
@@ -138,7 +138,13 @@ func (a *API) Handle(ctx context.Context, peer ipc.Peer, req ipc.Request) (ipc.R
 	if !ok {
 		return ipc.Response{}, ipc.Errorf("NoSuchVerb", "there is no verb %q", string(req.Verb))
 	}
-	c := &call{API: a, ctx: ctx, peer: peer, verb: req.Verb}
+	var held []string
+	c := &call{API: a, ctx: ctx, peer: peer, verb: req.Verb, held: &held}
+	defer func() {
+		if len(held) > 0 {
+			a.m.Post(core.Released{Names: held}) // in vain only when all has ended
+		}
+	}()
 	if err := e.gate(c, req.Args); err != nil {
 		return ipc.Response{}, err
 	}

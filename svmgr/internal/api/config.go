@@ -100,12 +100,11 @@ func (c *call) change(gen *Generation, dryRun, evict bool) (*ipc.ReloadResult, e
 		return res, nil
 	}
 	_, err = c.ask(func(id core.RequestID) core.Event {
-		return core.Reloaded{Set: gen.Set, Evict: evict, Request: id}
+		return core.Reloaded{Set: gen.Set, OnDemand: gen.OnDemand, Evict: evict, Request: id}
 	})(context.Background()) // answered at once; not even a client that hangs up stops it half way
 	if err != nil {
 		return nil, err
 	}
-	c.loaded.Store(0)
 	res.Applied = true
 	if res.Generation, err = c.m.Keep(gen); err != nil {
 		c.log.Error("the new configuration is in force but could not be kept for rollback", "error", err)

@@ -298,6 +298,8 @@ func (f *fake) Processes(name string) (out []ipc.Process) {
 	return append(out, ipc.Process{PID: 9, Command: "child of " + name})
 }
 
+func (f *fake) Commands(string) []ipc.CommandRun    { return nil }
+func (f *fake) Spent(name string) (ipc.Usage, bool) { return ipc.Usage{}, false }
 func (f *fake) Usage(name string) (ipc.Usage, bool) { return ipc.Usage{Memory: int64(len(name))}, true }
 func (f *fake) Warnings(name string) []string {
 	if name == "warned.service" {

@@ -59,6 +59,10 @@ func (c *call) list(a *ipc.ListArgs) (any, error) {
 	res := &ipc.ListResult{Units: []ipc.Unit{}}
 	var runs []core.RunID
 	err = c.query(func(v core.View) {
+		var inUse []bool
+		if a.InUse {
+			inUse = v.InUse()
+		}
 		page, total := c.page(v, a.After, func(i graph.Index, name string) bool {
 			if len(a.Types) > 0 && !slices.Contains(a.Types, typeOf(name)) || !want.match(name) {
 				return false
@@ -66,7 +70,7 @@ func (c *call) list(a *ipc.ListArgs) (any, error) {
 			if len(a.States) > 0 && !slices.Contains(a.States, v.StateAt(i).String()) {
 				return false
 			}
-			return all || lively(v, i)
+			return (all || lively(v, i)) && (inUse == nil || inUse[i])
 		})
 		res.Total = total
 		for k, i := range page {
@@ -207,6 +211,8 @@ func (c *call) stateOf(disk bool) (s ipc.Status, u core.UnitView, err error) {
 		s.Cgroup = c.m.Cgroup(u.Name)
 	}
 	if use, ok := c.m.Usage(u.Name); ok {
+		s.Resources = &use
+	} else if use, ok := c.m.Spent(u.Name); ok && u.InactiveEnter != (core.Time{}) {
 		s.Resources = &use
 	}
 	s.Warnings = append(s.Warnings, c.m.Warnings(u.Name)...)

@@ -61,6 +61,8 @@ type World interface {
 	// UnitOfPID is the unit in whose cgroup the process is, "" for none. With
 	// a pidfd ≥ 0 the process must be that one.
 	UnitOfPID(pid int32, pidfd int) string
+	// Commands are the newest runs of the unit's command lines since its last start.
+	Commands(unit string) []ipc.CommandRun
 	// LastExit is how the main process of the unit ended the last time.
 	LastExit(unit string) (ipc.Exit, bool)
 	// RunOf is the unit's present run: the path of its cgroup as /proc/PID/cgroup has
@@ -75,6 +77,8 @@ type World interface {
 	Processes(unit string) []ipc.Process
 	// Usage measures the unit; false if there is nothing to measure.
 	Usage(unit string) (ipc.Usage, bool)
+	// Spent is what the unit had used in all when it ended the last time.
+	Spent(unit string) (ipc.Usage, bool)
 	// Warnings are such as "the old cgroup could not be removed".
 	Warnings(unit string) []string
 	// Hold takes hold of processes that the scope of this name is made of when it
@@ -125,7 +129,9 @@ type Config interface {
 type Generation struct {
 	Number uint64
 	Set    *unit.Set
-	Diags  []diag.Diag
+	// OnDemand are those of Set that are there only because they were made.
+	OnDemand []string
+	Diags    []diag.Diag
 	// Files are what it was loaded from, as it was then; Keep takes them.
 	Files fs.FS
 	// Rejected says that it must not come into force, for Diags.
@@ -142,6 +148,8 @@ type Info struct {
 	// Started is when this manager (not this program: a re-execution does not
 	// count) began.
 	Started core.Time
+	// Moments are those of the boot.
+	Moments ipc.Moments
 	// BootTarget is the unit that the boot starts.
 	BootTarget string
 }

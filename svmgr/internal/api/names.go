@@ -97,12 +97,14 @@ func loadedNames(v core.View) []string {
 // need: instances of a template are as many as there are words.
 const maxLoaded = 4096
 
-// ensure loads the unit of the request if the core does not know it yet.
+// ensure loads the unit of the request if the core does not know it yet, and holds it
+// until the request has been answered: what nobody needs is forgotten then.
 func (c *call) ensure() error {
-	known := false
+	known, loaded := false, 0
 	err := c.query(func(v core.View) {
-		i, ok := v.Graph().Lookup(c.unit)
-		known = ok && v.Graph().Unit(i) != nil
+		u, ok := v.Unit(c.unit)
+		known = ok && u.Defined != nil && !(u.OnDemand && u.State == core.Inactive && u.Job == 0)
+		loaded = v.OnDemand()
 	})
 	if err != nil || known {
 		return err
@@ -116,13 +118,15 @@ func (c *call) ensure() error {
 	}
 	// Who may rule the system is not bounded: others must not be able to use it up
 	// for them.
-	if c.loaded.Add(int32(len(us))) > maxLoaded && !c.decide("", ipc.RightSystem).Allowed {
-		c.loaded.Add(-int32(len(us)))
+	if loaded+len(us) > maxLoaded && !c.decide("", ipc.RightSystem).Allowed {
 		return ipc.Errorf("Refused", "%d units were loaded on demand already", maxLoaded).
-			WithUnit(c.unit).WithHint("dynamodctl reload forgets those that are at rest")
+			WithUnit(c.unit).WithHint("stop those that are not needed")
 	}
-	if !c.m.Post(core.Loaded{Units: us}) {
+	if !c.m.Post(core.Loaded{Units: us, Hold: true}) {
 		return errEnded()
+	}
+	for _, u := range us {
+		*c.held = append(*c.held, u.Name)
 	}
 	asked := c.unit
 	if c.unit, err = c.canonical(asked); err == nil && c.unit != asked {
@@ -191,7 +195,8 @@ func newPatterns(list []string) (patterns, error) {
 	return list, nil
 }
 
-func isPattern(s string) bool { return strings.ContainsAny(s, `*?[\`) }
+// isPattern: a backslash alone is part of an escaped name (systemd.unit(5)).
+func isPattern(s string) bool { return strings.ContainsAny(s, "*?[") }
 
 func (ps patterns) match(name string) bool {
 	if len(ps) == 0 {

@@ -232,9 +232,11 @@ func (c *call) boot(a *ipc.ListArgs) (any, error) {
 		return nil, err
 	}
 	info := c.m.Info()
-	res := &ipc.BootResult{Manager: stamp(info.Started).Mono, Finished: c.finished.Load() / 1000}
+	res := &ipc.BootResult{Manager: stamp(info.Started).Mono, Finished: c.finished.Load() / 1000, Moments: info.Moments}
 	var rows []ipc.BootRow
 	err = c.query(func(v core.View) {
+		res.JobsEver, res.JobsFailed = v.JobsEver()
+		res.ShutdownStart = stamp(v.ShutdownSince()).Mono
 		g := v.Graph()
 		for i := range graph.Index(g.Len()) {
 			name := g.Name(i)

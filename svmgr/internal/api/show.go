@@ -37,7 +37,7 @@ func (c *call) show(a *ipc.ShowArgs) (any, error) {
 		return nil, err
 	}
 	res := &ipc.ShowResult{Unit: u.Name}
-	res.Settings, res.More = cutPage(settings(u.Unit), a.Page)
+	res.Settings, res.More = cutPage(ipc.SplitSettings(settings(u.Unit)), a.Page)
 	return res, nil
 }
 

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"dynamod/internal/graph"
 	"dynamod/internal/ipc"
+	"dynamod/svmgr/internal/core"
 )
 
 var web = []string{
@@ -110,12 +112,43 @@ func TestLoadOnDemand(t *testing.T) {
 	f.disk["tty@2.service"] = "tty@2.service |"
 	want(t, "loaded", do[*ipc.Unit](f, ipc.VerbLoad, &ipc.UnitArgs{Unit: "tty@2"}).State, "inactive")
 	f.refused("NoSuchUnit", ipc.VerbLoad, &ipc.UnitArgs{Unit: "tty@3"})
-	f.api.loaded.Store(maxLoaded)
-	f.disk["tty@4.service"] = "tty@4.service |"
-	_, err := f.call(alice, ipc.VerbLoad, &ipc.UnitArgs{Unit: "tty@4"})
-	want(t, "bounded", line(ipc.KindOf(err), f.state("tty@4.service")), "Refused ")
-	f.start("tty@4")
-	want(t, "but not for root", f.state("tty@4.service"), "active")
+	want(t, "forgotten", f.state("tty@2.service"), "")
+}
+
+// Names that somebody thinks of leave nothing behind, however many: units that are
+// loaded to be looked at, what only they ask for, and names that stand for nothing.
+func TestLookingLeavesNothing(t *testing.T) {
+	f := newFake(t, "", web...)
+	size := func() (n, used int) {
+		f.api.query(func(v core.View) {
+			n = v.Graph().Len()
+			for i := range graph.Index(n) {
+				if v.Known(i) {
+					used++
+				}
+			}
+		})
+		return n, used
+	}
+	look := func(k int) {
+		name := fmt.Sprintf("tty@%d.service", k)
+		f.disk[name] = name + fmt.Sprintf(" | BindsTo=dev-tty%d.device;After=none%d.service;[Service];Slice=a-b%d.slice", k, k, k)
+		got := do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: name})
+		want(t, name, line(got.Facts.Load, got.Facts.Active), "loaded inactive")
+		delete(f.disk, name)
+		for _, none := range []string{"x%d.service", "x%d.device", "x-y%d.slice", "x%d.mount", "x%d.target", "x@%d.timer"} {
+			if _, err := f.call(alice, ipc.VerbUnit, &ipc.ShowArgs{Unit: fmt.Sprintf(none, k)}); err != nil && ipc.KindOf(err) != "NoSuchUnit" {
+				t.Fatal(err)
+			}
+		}
+	}
+	look(0)
+	n, used := size()
+	for k := range 10_000 {
+		look(k + 1)
+	}
+	n2, used2 := size()
+	want(t, "indices and names", line(n2, used2), line(n, used))
 }
 
 func TestShow(t *testing.T) {
@@ -149,7 +182,7 @@ func TestSecurity(t *testing.T) {
 	_, err = f.call(alice, ipc.VerbSecurity, &ipc.SecurityArgs{Unit: "none"})
 	want(t, "no such unit", ipc.KindOf(err), "NoSuchUnit")
 	shown := do[*ipc.ShowResult](f, ipc.VerbShow, &ipc.ShowArgs{Unit: "c"}).Settings
-	if !slices.ContainsFunc(shown, func(s ipc.Setting) bool { return s.Key == "CapabilityBoundingSet" && s.Value == "" }) {
+	if !slices.ContainsFunc(shown, func(s ipc.SettingRow) bool { return s.Key == "CapabilityBoundingSet" && s.Value == "" }) {
 		t.Errorf("show leaves out what is set to nothing: %v", shown)
 	}
 }

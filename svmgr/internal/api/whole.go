@@ -15,12 +15,20 @@ import (
 // that, as any unit is that somebody looks at over D-Bus; a name without files is a
 // unit that was not found.
 func (c *call) whole(a *ipc.ShowArgs) (any, error) {
-	res := &ipc.UnitResult{Settings: []ipc.Setting{}, Relations: []ipc.Relation{}}
-	if err := c.ensure(); err != nil && ipc.KindOf(err) != "NoSuchUnit" {
-		return nil, err
+	res := &ipc.UnitResult{Settings: []ipc.SettingRow{}, Relations: []ipc.Relation{}}
+	var s ipc.Status
+	var u core.UnitView
+	var err error
+	for range 2 { // one that ends is forgotten, and perhaps between the two questions
+		none := c.ensure()
+		if none != nil && ipc.KindOf(none) != "NoSuchUnit" {
+			return nil, none
+		}
+		if s, u, err = c.stateOf(!a.Quick); ipc.KindOf(err) != "NoSuchUnit" || none != nil {
+			break
+		}
 	}
 	res.Unit = c.unit
-	s, u, err := c.stateOf(!a.Quick)
 	switch {
 	case ipc.KindOf(err) == "NoSuchUnit":
 		s = ipc.Status{Unit: row(core.View{}, &core.UnitView{Name: c.unit}), Result: "success"}
@@ -30,15 +38,13 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 	if a.After == "" {
 		res.Facts = &ipc.Facts{Status: s, Perpetual: u.Unit != nil && u.Unit.Perpetual}
 		res.Facts.Group, res.Facts.Invocation, res.Facts.MainStart = c.m.RunOf(c.unit)
+		res.Facts.Commands = c.m.Commands(c.unit)
 		c.further(res.Facts, &u)
 	}
-	written := directives(u.Unit)
+	written := ipc.SplitSettings(directives(u.Unit))
 	var near []ipc.Relation
 	if err := c.query(func(v core.View) {
 		near = c.relations(v)
-		if i, ok := v.Graph().Lookup(c.unit); ok && res.Facts != nil {
-			res.Facts.RequiresMountsFor, res.Facts.WantsMountsFor = v.Graph().MountsFor(i)
-		}
 	}); err != nil {
 		return nil, err
 	}
@@ -56,8 +62,7 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 	return res, nil
 }
 
-// further adds what only clients of systemd ask for. Lists of paths come from files,
-// which bound them.
+// further adds what only clients of systemd ask for.
 func (c *call) further(f *ipc.Facts, u *core.UnitView) {
 	f.Trigger = ""
 	if c.sees(u.Trigger) {
@@ -74,7 +79,9 @@ func (c *call) further(f *ipc.Facts, u *core.UnitView) {
 	}
 }
 
-// relations are all edges of the unit to units that the caller may see.
+// relations are the edges of the unit to units that the caller may see and that systemd
+// would have loaded while he looks at this one: no edges of files that nobody needs. The
+// paths that it needs mounts for come last.
 func (c *call) relations(v core.View) []ipc.Relation {
 	g := v.Graph()
 	i, ok := g.Lookup(c.unit)
@@ -82,17 +89,25 @@ func (c *call) relations(v core.View) []ipc.Relation {
 		return nil
 	}
 	var out []ipc.Relation
+	inUse := v.InUse(i)
 	for _, e := range g.Edges(i) {
-		if !c.sees(g.Name(e.To)) {
+		if !inUse[e.To] || !c.sees(g.Name(e.To)) {
 			continue
 		}
-		for r := e.Rel; r != 0; r &= r - 1 {
+		for r := e.Rel & graph.Dependencies; r != 0; r &= r - 1 {
 			out = append(out, ipc.Relation{Relation: graph.Rel(r & -r).String(), Unit: g.Name(e.To)})
 		}
 	}
 	slices.SortFunc(out, func(a, b ipc.Relation) int {
 		return strings.Compare(a.Relation+" "+a.Unit, b.Relation+" "+b.Unit)
 	})
+	requires, wants := g.MountsFor(i)
+	for _, p := range requires {
+		out = append(out, ipc.Relation{Relation: "RequiresMountsFor", Unit: p})
+	}
+	for _, p := range wants {
+		out = append(out, ipc.Relation{Relation: "WantsMountsFor", Unit: p})
+	}
 	return out
 }
 

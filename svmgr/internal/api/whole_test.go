@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,4 +80,74 @@ func TestWhole(t *testing.T) {
 	}
 	r = do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "nowhere.service"})
 	want(t, "not found", line(r.Unit, r.Facts.Load, r.Facts.Active, len(r.Settings)), "nowhere.service not-found inactive 0")
+}
+
+// Relations are to units that systemd would have loaded: those that are needed, and
+// those that the unit in question asks for, or these.
+func TestRelationsOfWhatIsNeeded(t *testing.T) {
+	f := newFake(t, "", "a.service | After=b.service", "b.service | Wants=c.service", "c.service | Before=a.service", "idle.service | Wants=a.service",
+		"up.service | After=a.service")
+	related := func() string {
+		var out []string
+		for _, r := range do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "a.service"}).Relations {
+			if r.Unit[0] != '-' && strings.HasSuffix(r.Unit, ".service") {
+				out = append(out, r.Relation+" "+r.Unit)
+			}
+		}
+		return strings.Join(out, ", ")
+	}
+	want(t, "at rest", related(), "After b.service, After c.service")
+	f.start("up")
+	want(t, "up", related(), "After b.service, After c.service, Before up.service")
+	f.start("idle")
+	want(t, "both up", related(), "After b.service, After c.service, Before up.service, WantedBy idle.service")
+}
+
+// A unit of which a value, or a list of paths, is longer than a message is told whole.
+func TestWholeIsLongerThanAMessage(t *testing.T) {
+	long := strings.Repeat("é\x01", 30_000)
+	var paths []string
+	for k := range 4_000 {
+		paths = append(paths, fmt.Sprintf("/a/path/that/is/rather/long/%d", k))
+	}
+	f := newFake(t, "", "big.service | RequiresMountsFor="+strings.Join(paths, " ")+"; WantsMountsFor=/w;[Service];ExecStart=/bin/echo "+long)
+	u, _ := f.core.View().Unit("big.service")
+	client := dial(t, serve(t, f))
+	for _, verb := range []ipc.Verb{ipc.VerbUnit, ipc.VerbShow} {
+		var settings []ipc.SettingRow
+		var relations []ipc.Relation
+		pages := 0
+		for args := (ipc.ShowArgs{Unit: "big.service"}); ; pages++ {
+			var r ipc.UnitResult // ShowResult is a part of it
+			if err := client.Call(t.Context(), verb, &args, &r); err != nil {
+				t.Fatalf("%s, page %d: %v", verb, pages, err)
+			}
+			settings, relations = append(settings, r.Settings...), append(relations, r.Relations...)
+			if r.Next == "" {
+				break
+			}
+			if r.Next == args.After {
+				t.Fatalf("%s: page %s comes twice", verb, r.Next)
+			}
+			args.After = r.Next
+		}
+		is := rebuild(t, "big.service", ipc.JoinSettings(settings))
+		for _, s := range []*unit.Setting{unit.ExecStart.Setting(), unit.RequiresMountsFor.Setting()} {
+			if a, b := unit.Text(s, u.Unit.Value(s)), unit.Text(s, is.Value(s)); a != b || len(a) < 60_000 {
+				t.Errorf("%s: %s has %d bytes, told %d", verb, s.Name, len(a), len(b))
+			}
+		}
+		if verb == ipc.VerbShow {
+			continue
+		}
+		var got []string
+		for _, r := range relations {
+			if r.Relation == "RequiresMountsFor" {
+				got = append(got, r.Unit)
+			}
+		}
+		if !slices.Equal(got, paths) || !slices.Contains(relations, ipc.Relation{Relation: "WantsMountsFor", Unit: "/w"}) {
+			t.Errorf("%d paths of %d, in %d pages", len(got), len(paths), pages)
+		}
+	}
 }

@@ -19,10 +19,12 @@ type Core struct {
 	sups []supervisor
 	runs map[RunID]run
 
-	jobs     map[JobID]*job
-	ended    []*job // oldest first, at most JobRetention old
-	endedBy  map[JobID]*job
-	nextJob  JobID
+	jobs    map[JobID]*job
+	ended   []*job // oldest first, at most JobRetention old
+	endedBy map[JobID]*job
+	nextJob JobID
+	// failures counts jobs, as JobsEver tells.
+	failures uint64
 	nextRun  RunID
 	running  int // jobs in state running
 	booted   bool

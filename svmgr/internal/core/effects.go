@@ -56,7 +56,7 @@ func (c *Core) queueNeighbours(i graph.Index) {
 			c.queueCheck(e.To)
 		case !up && e.Rel.Has(needs) && o.up() && c.unneededStop(e.To):
 			c.queueCheck(e.To)
-		case !up && o.ephemeral && o.down():
+		case !up && o.mayGo() && o.down():
 			c.queueCheck(e.To) // this one may have been what kept it
 		}
 	}
@@ -76,7 +76,7 @@ func (c *Core) checkUnit(i graph.Index) {
 		return
 	}
 	r := c.rec(i)
-	if r.ephemeral && c.collect(i) {
+	if (r.mayGo() || c.implied(i)) && c.collect(i) {
 		return
 	}
 	if (r.state == RestartPending || r.state == Dormant) && !r.wanted() && !c.armed(i, dlRestart) && !r.waiting {

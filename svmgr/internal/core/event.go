@@ -33,7 +33,15 @@ type (
 	// Loaded brings units that were loaded on demand or made transiently.
 	// A unit of the same name that is not at rest is kept; it takes over new
 	// values if all that differ may change while it runs (unit.Setting.Live).
-	Loaded struct{ Units []*unit.Unit }
+	// A unit that nobody needs is forgotten again at once, unless Hold holds on to
+	// all of them until Released.
+	Loaded struct {
+		Units []*unit.Unit
+		Hold  bool
+	}
+
+	// Released lets go of units that were loaded with Hold, each once.
+	Released struct{ Names []string }
 
 	// Reloaded brings a new generation. If Rejected is not empty the new
 	// files were invalid and nothing changes. Evict stops what vanished.
@@ -41,6 +49,9 @@ type (
 		Set      *unit.Set
 		Rejected []diag.Diag
 		Evict    bool
+		// OnDemand are the units of Set that it has only because they were loaded
+		// on demand.
+		OnDemand []string
 		// Request, if not 0, is answered.
 		Request RequestID
 	}
@@ -226,6 +237,7 @@ type (
 const Unsupported int32 = -1
 
 func (Loaded) event()             {}
+func (Released) event()           {}
 func (Reloaded) event()           {}
 func (SpawnDone) event()          {}
 func (SpawnFailed) event()        {}

@@ -98,6 +98,12 @@ func (c *Core) reloaded(e *Reloaded) {
 		}
 	}
 	c.adopt(g, set)
+	for k := range c.recs {
+		name := g.Name(graph.Index(k))
+		if _, ok := e.Set.Find(name); ok && !slices.Contains(e.OnDemand, name) {
+			c.recs[k].demand = false
+		}
+	}
 	c.relimit(before)
 	for _, name := range vanished {
 		if i, ok := c.g.Lookup(name); ok {
@@ -151,14 +157,15 @@ func (c *Core) keepRunning(set *unit.Set) (*unit.Set, []string) {
 	for k := range c.recs {
 		i := graph.Index(k)
 		u := c.def(i)
-		if u == nil || c.rec(i).down() && c.rec(i).job == nil {
+		r := c.rec(i)
+		if u == nil || r.down() && r.job == nil && !r.refd && r.holds == 0 {
 			continue
 		}
 		if _, ok := set.Find(u.Name); ok {
 			continue
 		}
 		extra = append(extra, u)
-		if u.Path != "" {
+		if u.Path != "" && !r.down() {
 			names = append(names, u.Name)
 		}
 	}
@@ -245,7 +252,7 @@ func (c *Core) checkAll() {
 		if r.waiting && !c.inGroup(graph.Index(k)) {
 			r.waiting = false
 		}
-		if r.up() || r.state == Blocked || r.boundTo != graph.None || r.state == RestartPending || r.state == Dormant {
+		if r.mayGo() || r.up() || r.state == Blocked || r.boundTo != graph.None || r.state == RestartPending || r.state == Dormant {
 			c.queueCheck(graph.Index(k))
 		}
 	}
@@ -283,47 +290,6 @@ func (c *Core) forget(r *record, name string) {
 		c.emit(Withdraw{Unit: name})
 	}
 	c.emit(Publish{What: UnitRemoved, Unit: name})
-}
-
-// collect forgets a unit without a file that is at rest, as systemd does
-// (systemd.unit(5), CollectMode=): thousands of connections and scopes must not
-// stay for ever. It returns whether the unit is gone.
-func (c *Core) collect(i graph.Index) bool {
-	r := c.rec(i)
-	u := c.g.Unit(i)
-	if u == nil || !r.down() || r.refd || r.job != nil || r.waiting || r.passing || r.socket != graph.None || r.conns > 0 ||
-		len(r.storedFDs()) > 0 || r.boundTo != graph.None || r.state == Blocked {
-		return false
-	}
-	if r.state == Failed && unit.CollectMode.Of(u) != "inactive-or-failed" {
-		return false
-	}
-	for _, e := range c.g.Edges(i) {
-		if e.Rel.Has(graph.RequiredBy|graph.WantedBy|graph.BoundBy|graph.UpheldBy|graph.TriggeredBy) && !c.rec(e.To).down() {
-			return false
-		}
-	}
-	for _, x := range c.runs {
-		if x.Unit == i {
-			return false
-		}
-	}
-	if r.sup >= 0 {
-		s := &c.sups[r.sup]
-		s.Order = slices.DeleteFunc(s.Order, func(n int32) bool { return n == int32(i) })
-	}
-	c.emit(Publish{What: UnitRemoved, Unit: c.g.Name(i)})
-	around := c.g.Edges(i)
-	near := make([]graph.Index, len(around))
-	for k, e := range around {
-		near[k] = e.To
-	}
-	c.g.Remove(i)
-	c.recs[i] = record{sup: -1, boundTo: graph.None, socket: graph.None}
-	for _, n := range near {
-		c.recount(n)
-	}
-	return true
 }
 
 // relink counts every job's unmet dependencies in the new graph.

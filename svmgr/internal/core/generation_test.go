@@ -150,7 +150,7 @@ func TestReloadInTheMiddle(t *testing.T) {
 func TestLoadedLater(t *testing.T) {
 	h := load(t, "a.service ||")
 	h.start("a.service")
-	h.tell(Loaded{Units: append(h.set.Units[:0:0], buildUnit(t, "run-1.service | Requires=a.service; After=a.service |"), buildUnit(t, "a.service || ExecStart=/bin/other"))})
+	h.tell(Loaded{Hold: true, Units: append(h.set.Units[:0:0], buildUnit(t, "run-1.service | Requires=a.service; After=a.service |"), buildUnit(t, "a.service || ExecStart=/bin/other"))})
 	told := 0
 	for _, p := range find[Publish](h, 0) {
 		if p.What == UnitNew && p.Unit == "run-1.service" {
@@ -171,7 +171,7 @@ func TestSettingsThatChangeWhileItRuns(t *testing.T) {
 	h := load(t, "a.service ||")
 	h.start("a.service")
 	tell := func(text string) (now UnitView) {
-		h.tell(Loaded{Units: append(h.set.Units[:0:0], buildUnit(t, text))})
+		h.tell(Loaded{Hold: true, Units: append(h.set.Units[:0:0], buildUnit(t, text))})
 		now, _ = h.c.View().Unit("a.service")
 		return now
 	}

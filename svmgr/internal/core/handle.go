@@ -76,10 +76,9 @@ func (c *Core) handle(ev Event) {
 	case ManagerRestored:
 		c.managerRestored(&e)
 	case Loaded:
-		for _, u := range e.Units {
-			i := c.addUnit(u)
-			c.rec(i).ephemeral = u.Path == "" // a file on disk can be loaded again
-		}
+		c.loadedOnDemand(&e)
+	case Released:
+		c.released(e.Names)
 	case Reloaded:
 		c.reloaded(&e)
 	case Request:

@@ -63,6 +63,9 @@ func (c *Core) checkRecord(i graph.Index) error {
 	if err := c.checkJob(i); err != nil {
 		return err
 	}
+	if r.demand && c.shutdown == nil && !c.stays(i) && !c.needed(i) {
+		return fmt.Errorf("loaded on demand, and nothing needs it")
+	}
 	if c.shutdown != nil && c.shutdown.Done {
 		return nil
 	}

@@ -335,6 +335,9 @@ func (c *Core) finish(j *job, res JobResult, cause Cause) {
 	c.disarm(j.Unit, dlJob)
 	c.disarm(j.Unit, dlJobRunning)
 	j.Ended, j.Result, j.EndedAt, j.Running = true, res, c.now.Mono, false
+	if res == JobFailed || res == JobTimeout || res == JobDependency {
+		c.failures++
+	}
 	c.emit(Publish{What: JobRemoved, Unit: j.Name, Job: j.ID, JobType: j.Type.String(), JobResult: res, Source: j.Source, Cause: cause})
 	for _, id := range j.Requests {
 		c.emit(Reply{ID: id, Job: j.ID, Result: res})

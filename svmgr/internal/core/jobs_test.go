@@ -426,3 +426,28 @@ func TestRestartRunsOneshotOnce(t *testing.T) {
 	h.ran(m, "a.service", "stop start")
 	h.wantResult(j, "done")
 }
+
+// Jobs are counted, those that came to nothing as well; a new manager goes on counting.
+func TestJobsEver(t *testing.T) {
+	h := load(t, "good.service ||", "bad.service || Type=oneshot", "needs.service | Requires=bad.service; After=bad.service |", "slow.service || Type=oneshot; TimeoutStartSec=infinity")
+	h.start("good.service")
+	h.start("needs.service")
+	h.exit("bad.service", 1)
+	h.start("slow.service")
+	h.stop("slow.service") // canceled is not failed
+	h.exit("slow.service", 0)
+	told := 0
+	for _, p := range find[Publish](h, 0) {
+		if p.What == JobNew {
+			told++
+		}
+	}
+	h.rebirth()
+	all, failed := h.c.View().JobsEver()
+	want(h, "jobs", fmt.Sprint(all, failed), fmt.Sprint(told, 2))
+	want(h, "no shutdown", h.c.View().ShutdownSince(), Time{})
+	at := h.now
+	h.shutdown(Reboot)
+	h.rebirth()
+	want(h, "shutdown", h.c.View().ShutdownSince(), at)
+}

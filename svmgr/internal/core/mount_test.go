@@ -168,7 +168,7 @@ func TestDevice(t *testing.T) {
 func TestScope(t *testing.T) {
 	up := func(text string) *harness {
 		h := load(t)
-		h.tell(Loaded{Units: append(h.set.Units, buildUnit(t, "s.scope || "+text))})
+		h.tell(Loaded{Hold: true, Units: append(h.set.Units, buildUnit(t, "s.scope || "+text))})
 		h.start("s.scope")
 		h.is("s.scope", "starting/start-chown")
 		a := adopt(h)
@@ -201,7 +201,7 @@ func TestScope(t *testing.T) {
 // A scope without processes fails to start.
 func TestScopeWithoutProcesses(t *testing.T) {
 	h := load(t)
-	h.tell(Loaded{Units: append(h.set.Units, buildUnit(t, "s.scope || "))})
+	h.tell(Loaded{Hold: true, Units: append(h.set.Units, buildUnit(t, "s.scope || "))})
 	j := h.start("s.scope")
 	a := adopt(h)
 	h.tell(MainPID{Unit: "s.scope", Incarnation: a.Incarnation, Run: a.Run})

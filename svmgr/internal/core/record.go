@@ -52,6 +52,11 @@ type record struct {
 	boundTo graph.Index
 	// ephemeral: made by a client or for one connection; forgotten at rest.
 	ephemeral bool
+	// demand: it has files and came when somebody asked for it; forgotten at rest
+	// as well, once nothing needs it.
+	demand bool
+	// holds counts those who are about to look at it (Loaded.Hold).
+	holds int32
 	// refd: a client will still ask about it.
 	refd bool
 	// passing: the unit is at rest only to show itself before a restart.

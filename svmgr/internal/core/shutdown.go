@@ -12,6 +12,7 @@ import (
 // shutdown is an ordered stop of everything under way.
 type shutdown struct {
 	Kind     ShutdownKind
+	Since    Time
 	Requests []RequestID
 	// Killed says that the global timeout has struck.
 	Killed bool
@@ -31,7 +32,7 @@ func (c *Core) beginShutdown(e *ShutdownRequested) {
 		c.hurry(e.Now)
 		return
 	}
-	c.shutdown = &shutdown{Kind: e.Kind}
+	c.shutdown = &shutdown{Kind: e.Kind, Since: c.now}
 	if e.Request != 0 {
 		c.emit(Reply{ID: e.Request})
 	}

@@ -21,6 +21,7 @@ type image struct {
 	Version int
 	Now     Time
 	NextJob JobID
+	Failed  uint64 `json:",omitempty"`
 	NextRun RunID
 	Rng     uint64
 	// Startup and Stamps are of the manager that decided all this: with others the
@@ -68,6 +69,7 @@ type unitImage struct {
 	Socket string `json:",omitempty"`
 	Peer   string `json:",omitempty"`
 	Conns  int32  `json:",omitempty"`
+	Holds  int32  `json:",omitempty"`
 }
 
 type deadlineImg struct {
@@ -98,7 +100,7 @@ type supImage struct {
 
 // flags are the marks of a record, by bit, in the order of flagsOf.
 func flagsOf(r *record) []*bool {
-	return []*bool{&r.kernel, &r.stable, &r.stopped, &r.held, &r.waiting, &r.gone, &r.frozen, &r.condOK, &r.ephemeral, &r.refd}
+	return []*bool{&r.kernel, &r.stable, &r.stopped, &r.held, &r.waiting, &r.gone, &r.frozen, &r.condOK, &r.ephemeral, &r.refd, &r.demand}
 }
 
 func (c *Core) name(i graph.Index) string {
@@ -119,7 +121,7 @@ func (c *Core) names(is []graph.Index) []string {
 // Snapshot writes the whole state down. Restore(set, graph, cfg, data) gives a
 // core that, after a ManagerRestored event, goes on from there.
 func (c *Core) Snapshot() []byte {
-	im := image{Version: snapshotVersion, Now: c.now, NextJob: c.nextJob, NextRun: c.nextRun, Rng: c.rng, Startup: c.cfg.Startup, Stamps: c.cfg.Stamps,
+	im := image{Version: snapshotVersion, Now: c.now, NextJob: c.nextJob, Failed: c.failures, NextRun: c.nextRun, Rng: c.rng, Startup: c.cfg.Startup, Stamps: c.cfg.Stamps,
 		Booted: c.booted, Asked: c.bootAsked, Degraded: c.degraded, Shutdown: c.shutdown,
 		Deadline: c.shutdownDL, Retire: c.retireDL, Deadlock: c.deadlockDL, Knotted: c.knotted, Ended: c.ended,
 		Timers: c.names(c.timers), Idle: c.names(c.idle)}
@@ -131,7 +133,7 @@ func (c *Core) Snapshot() []byte {
 		u := unitImage{Name: c.g.Name(graph.Index(k)), Active: r.act != nil, State: r.state, Sub: r.sub, Cause: r.cause,
 			Since: r.since, Stamps: [4]Time{r.activeEnter, r.activeExit, r.inactiveEnter, r.inactiveExit},
 			Job: r.job, Proc: r.proc, Trig: r.trig, Hist: r.hist, Auto: r.auto, Probe: r.probe,
-			Bound: c.name(r.boundTo), Socket: c.name(r.socket), Peer: r.peer, Conns: r.conns}
+			Bound: c.name(r.boundTo), Socket: c.name(r.socket), Peer: r.peer, Conns: r.conns, Holds: r.holds}
 		if r.trig != nil {
 			u.Limit = r.trig.limit
 		}
@@ -147,7 +149,7 @@ func (c *Core) Snapshot() []byte {
 		}
 		if r.state == Inactive && r.job == nil && r.hist == nil && r.trig == nil && u.Flags == 0 &&
 			len(u.DL) == 0 && r.boundTo == graph.None && r.since == (Time{}) && r.auto == (rateLimiter{}) &&
-			r.cause == (Cause{}) && r.conns == 0 {
+			r.cause == (Cause{}) && r.conns == 0 && r.holds == 0 {
 			continue
 		}
 		im.Units = append(im.Units, u)
@@ -224,7 +226,7 @@ func Restore(set *unit.Set, g *graph.Graph, cfg Config, data []byte) (*Core, err
 		}
 		return out
 	}
-	c.now, c.nextJob, c.nextRun, c.rng = im.Now, im.NextJob, im.NextRun, im.Rng
+	c.now, c.nextJob, c.failures, c.nextRun, c.rng = im.Now, im.NextJob, im.Failed, im.NextRun, im.Rng
 	c.booted, c.bootAsked, c.degraded, c.shutdown = im.Booted, im.Asked, im.Degraded, im.Shutdown
 	c.shutdownDL, c.retireDL, c.deadlockDL = im.Deadline, im.Retire, im.Deadlock
 	c.knotted = im.Knotted
@@ -301,7 +303,7 @@ func (c *Core) restoreUnit(u *unitImage, find func(string) graph.Index) error {
 	if r.trig != nil {
 		r.trig.limit, r.trig.Target = u.Limit, c.targetOf(i)
 	}
-	r.boundTo, r.socket, r.peer, r.conns = find(u.Bound), find(u.Socket), u.Peer, u.Conns
+	r.boundTo, r.socket, r.peer, r.conns, r.holds = find(u.Bound), find(u.Socket), u.Peer, u.Conns, u.Holds
 	for b, f := range flagsOf(r) {
 		*f = u.Flags&(1<<b) != 0
 	}
@@ -356,6 +358,10 @@ func (c *Core) managerRestored(e *ManagerRestored) {
 	}
 	for k := range c.recs {
 		c.askAgain(graph.Index(k))
+		r := &c.recs[k]
+		if r.holds = 0; r.mayGo() { // who held it has gone with the former manager
+			c.queueCheck(graph.Index(k))
+		}
 	}
 	var ended []RunID
 	for id, r := range c.runs {

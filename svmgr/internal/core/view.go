@@ -49,6 +49,8 @@ type UnitView struct {
 	// Gone says that the file of a running unit vanished; Ephemeral that it
 	// has none and is forgotten at rest.
 	Gone, Ephemeral bool
+	// OnDemand says that it is of no generation and is forgotten once nothing needs it.
+	OnDemand bool
 	// Supervisor is "" for what no supervisor restarts.
 	Supervisor string
 	// Trigger is the unit that caused the present activation, "" for none.
@@ -115,7 +117,7 @@ func (v View) unit(i graph.Index) UnitView {
 	r := v.c.rec(i)
 	u := UnitView{Name: v.c.g.Name(i), Unit: v.c.def(i), State: r.state, Sub: r.sub, Cause: r.cause,
 		Stable: r.stable, Since: r.since, Active: r.activeState(), Result: resultWord(r.cause), Frozen: r.frozen,
-		Defined: v.c.g.Unit(i), Gone: r.gone, Ephemeral: r.ephemeral,
+		Defined: v.c.g.Unit(i), Gone: r.gone, Ephemeral: r.ephemeral, OnDemand: r.demand,
 		ActiveEnter: r.activeEnter, ActiveExit: r.activeExit, InactiveEnter: r.inactiveEnter, InactiveExit: r.inactiveExit}
 	if r.job != nil {
 		u.Job = r.job.ID
@@ -176,6 +178,17 @@ func (v View) Known(i graph.Index) bool {
 	}
 	j, ok := v.c.g.Lookup(v.c.g.Name(i))
 	return ok && i == j
+}
+
+// OnDemand counts the units that are of no generation.
+func (v View) OnDemand() int {
+	n := 0
+	for k := range v.c.recs {
+		if v.c.recs[k].demand {
+			n++
+		}
+	}
+	return n
 }
 
 // At is Unit by index, and StateAt only its state.
@@ -301,6 +314,18 @@ func (v View) Booted() bool { return v.c.booted }
 
 // ShuttingDown says whether a shutdown is under way.
 func (v View) ShuttingDown() bool { return v.c.shutdown != nil }
+
+// ShutdownSince is when it began, zero before.
+func (v View) ShutdownSince() Time {
+	if v.c.shutdown == nil {
+		return Time{}
+	}
+	return v.c.shutdown.Since
+}
+
+// JobsEver counts the jobs that there were, and those of them that failed, took too long
+// or were given up because others did.
+func (v View) JobsEver() (all, failed uint64) { return uint64(v.c.nextJob), v.c.failures }
 
 // Degraded says whether the root supervisor has given up on something.
 func (v View) Degraded() bool { return v.c.degraded }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Keep is how many generations a Store keeps; older ones are removed.
@@ -24,6 +25,17 @@ type Store struct{ dir string }
 
 // Open names the directory; it is made when something is kept.
 func Open(dir string) *Store { return &Store{dir} }
+
+// ReadOnly says that the file system which the directory is on, or would be made on,
+// takes no writes now (EROFS of access(2)).
+func (s *Store) ReadOnly() bool {
+	for dir := s.dir; ; dir = filepath.Dir(dir) {
+		err := syscall.Access(dir, 2) // W_OK
+		if err != syscall.ENOENT || dir == filepath.Dir(dir) {
+			return err == syscall.EROFS
+		}
+	}
+}
 
 const suffix = ".tar.gz"
 

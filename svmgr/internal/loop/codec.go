@@ -14,7 +14,7 @@ var recorded = map[string]reflect.Type{}
 // names is the reverse.
 var names = map[reflect.Type]string{}
 
-var _ = register(core.Loaded{}, core.Accepted{}, core.SpawnDone{}, core.SpawnFailed{}, core.Exited{}, core.Notified{}, core.Ready{}, core.MainPID{},
+var _ = register(core.Loaded{}, core.Released{}, core.Accepted{}, core.SpawnDone{}, core.SpawnFailed{}, core.Exited{}, core.Notified{}, core.Ready{}, core.MainPID{},
 	core.CgroupEmpty{}, core.OOMKilled{}, core.Listening{}, core.Readable{}, core.PathChanged{}, core.DeviceAppeared{},
 	core.MountChanged{}, core.AutomountRequested{}, core.BusNameAcquired{}, core.BusNameLost{}, core.ProbeResult{},
 	core.ClockJump{}, core.Request{}, core.ShutdownRequested{}, core.Tick{})

@@ -104,17 +104,19 @@ func fleet(shape string, n int) []string {
 	return texts
 }
 
+func loadText(b testing.TB, name, text string) *unit.Unit {
+	path := "/usr/lib/systemd/system/" + name
+	frags, _ := sdunit.Parse(path, []byte(text))
+	u, _ := unit.Build(unit.Source{Name: name, HasMain: true, Files: []unit.File{{Path: path, Fragments: frags}}})
+	if u.Load != unit.Loaded {
+		b.Fatalf("%s is %v", name, u.Load)
+	}
+	return u
+}
+
 func loadFleet(b testing.TB, texts []string) *unit.Set {
 	units := make([]*unit.Unit, 0, len(texts)+1)
-	add := func(name, text string) {
-		path := "/usr/lib/systemd/system/" + name
-		frags, _ := sdunit.Parse(path, []byte(text))
-		u, _ := unit.Build(unit.Source{Name: name, HasMain: true, Files: []unit.File{{Path: path, Fragments: frags}}})
-		if u.Load != unit.Loaded {
-			b.Fatalf("%s is %v", name, u.Load)
-		}
-		units = append(units, u)
-	}
+	add := func(name, text string) { units = append(units, loadText(b, name, text)) }
 	var wants strings.Builder
 	for i, t := range texts {
 		add(fmt.Sprintf("u%d.service", i), t)
@@ -220,4 +222,49 @@ func BenchmarkStatusChange(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkInUse is the question which of n units systemd would have loaded, when half
+// of them run.
+func BenchmarkInUse(b *testing.B) {
+	for _, n := range []int{400, 2_000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			p := halfUp(b, n)
+			for b.Loop() {
+				if in := p.c.View().InUse(); len(in) < n {
+					b.Fatal(len(in))
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkForget loads a unit on demand, looks at it and has it forgotten, among n.
+func BenchmarkForget(b *testing.B) {
+	for _, n := range []int{400, 2_000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			p := halfUp(b, n)
+			u := loadText(b, "looked@1.service", "[Unit]\nAfter=u0.service\n[Service]\nExecStart=/bin/true\n")
+			for b.Loop() {
+				p.step(core.Loaded{Units: []*unit.Unit{u}, Hold: true})
+				p.step(core.Released{Names: []string{u.Name}})
+				p.drain()
+				if _, ok := p.c.View().Unit(u.Name); ok {
+					b.Fatal("it stays")
+				}
+			}
+		})
+	}
+}
+
+// halfUp is a core with n units of which half are up.
+func halfUp(b *testing.B, n int) *perfect {
+	set := loadFleet(b, fleet("layers", n))
+	g, _ := graph.Build(set, graph.Config{})
+	p := &perfect{c: core.New(set, g, core.Config{}), now: core.Time{Mono: time.Second, Wall: wallStart}}
+	for k := range n / 2 {
+		p.step(core.Request{ID: core.RequestID(k + 1), Verb: core.VerbStart, Unit: fmt.Sprintf("u%d.service", k), Source: core.SourceBoot})
+		p.drain()
+	}
+	return p
 }

@@ -28,7 +28,7 @@ var eventTypes = func() map[string]reflect.Type {
 
 // allEvents and allActions are for coverage and for reading; the tests compare
 // their lengths with the core's sources.
-var allEvents = []core.Event{core.Loaded{}, core.Reloaded{}, core.SpawnDone{}, core.SpawnFailed{}, core.Exited{},
+var allEvents = []core.Event{core.Loaded{}, core.Released{}, core.Reloaded{}, core.SpawnDone{}, core.SpawnFailed{}, core.Exited{},
 	core.Notified{}, core.Ready{}, core.MainPID{}, core.CgroupEmpty{}, core.OOMKilled{}, core.Listening{},
 	core.Readable{}, core.Accepted{}, core.PathChanged{}, core.DeviceAppeared{}, core.MountChanged{},
 	core.AutomountRequested{}, core.BusNameAcquired{}, core.BusNameLost{}, core.ProbeResult{}, core.ClockJump{},

@@ -231,16 +231,24 @@ func (h *history) outside(c *chaos) error {
 		s := c.unload(func(s *Spec) bool { return acceptSocket(s.Name) == "" })
 		c.take(s)
 		c.names = append(c.names, s.Name)
-		in.specs = []*Spec{s}
+		// Somebody looks at it, or starts it.
+		ev.Hold = true
+		in.ev, in.specs = ev, []*Spec{s}
 		h.maybeKill(c)
 		if err := h.step(in); err != nil {
 			return err
 		}
+		if c.in(80) && h.failed() == nil {
+			h.maybeKill(c)
+			if err := h.step(input{ev: core.Request{ID: c.id(), Verb: core.VerbStart, Unit: s.Name, Mode: graph.Fail,
+				Source: core.SourceDBus, Wait: c.in(50)}}); err != nil {
+				return err
+			}
+		}
 		if h.failed() != nil {
 			return nil
 		}
-		in = input{ev: core.Request{ID: c.id(), Verb: core.VerbStart, Unit: s.Name, Mode: graph.Fail,
-			Source: core.SourceDBus, Wait: c.in(50)}}
+		in = input{ev: core.Released{Names: []string{s.Name}}}
 	case core.Accepted:
 		s := c.unload(func(s *Spec) bool {
 			sock := acceptSocket(s.Name)

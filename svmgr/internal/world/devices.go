@@ -204,7 +204,7 @@ func (d *devices) set(path string, units []string, dev uevent.Device, changed bo
 	if len(units) == 0 {
 		return
 	}
-	wants := d.wants(path, dev)
+	wants, held := d.wants(path, dev)
 	for k, n := range units {
 		again := slices.Contains(old, n)
 		if !again {
@@ -215,6 +215,9 @@ func (d *devices) set(path string, units []string, dev uevent.Device, changed bo
 			ev.Wants = wants
 		}
 		d.w.post(ev)
+	}
+	if len(held) > 0 {
+		d.w.post(core.Released{Names: held})
 	}
 }
 
@@ -228,8 +231,8 @@ func describe(path string, dev uevent.Device) string {
 }
 
 // wants are the units that the device asks for; a template gets the device's path as
-// its instance. Those that are not loaded yet are.
-func (d *devices) wants(path string, dev uevent.Device) string {
+// its instance. Those that are not loaded yet are, and held.
+func (d *devices) wants(path string, dev uevent.Device) (names string, held []string) {
 	key := "SYSTEMD_WANTS"
 	if d.w.cfg.User {
 		key = "SYSTEMD_USER_WANTS"
@@ -254,11 +257,12 @@ func (d *devices) wants(path string, dev uevent.Device) string {
 				d.w.log.Warn("a device wants a unit that cannot be loaded", "device", path, "unit", name)
 				continue
 			}
-			d.w.post(core.Loaded{Units: []*unit.Unit{u}})
+			d.w.post(core.Loaded{Units: []*unit.Unit{u}, Hold: true})
+			held = append(held, u.Name)
 		}
 		out = append(out, name)
 	}
-	return strings.Join(out, " ")
+	return strings.Join(out, " "), held
 }
 
 // scan looks at all devices; those that are known and not found are gone.

@@ -158,6 +158,9 @@ func (w *World) performRemove(a core.RemoveCgroup) {
 		w.reg.mu.Unlock()
 	}
 	w.pool.do(a.Unit, func() {
+		if g := w.groupOf(a.Unit, a.Incarnation); g != nil && g.dir != "" && w.cfg.Leaves != nil {
+			w.cfg.Leaves(a.Unit, g.dir) // before anybody can see that it is gone
+		}
 		w.reg.mu.Lock()
 		g := w.reg.groups[groupKey{a.Unit, a.Incarnation}]
 		if g == nil {

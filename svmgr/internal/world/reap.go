@@ -64,6 +64,7 @@ func (w *World) settle(p *process) {
 		p.told, p.failed, p.failure = true, true, failure
 		w.log.Info("set-up failed", "unit", p.group.unit, "run", p.run, "stage", failure.Stage,
 			"about", failure.Path, "err", unix.Errno(failure.Errno))
+		w.commandFailed(p, failure.Stage)
 		w.post(core.SpawnFailed{Run: p.run, Stage: failure.Stage, Errno: failure.Errno})
 	case executed:
 		p.told = true
@@ -124,6 +125,9 @@ func (w *World) over(p *process, st pidfd.Status, unseen bool) {
 		delete(w.reg.byPID, p.pid)
 	}
 	delete(g.live, p.run)
+	if !unseen && !p.failed {
+		w.commands.ends(p, st, time.Now())
+	}
 	if p.role == core.RoleMain && !unseen && !p.failed {
 		w.ends.note(g.unit, LastEnd{Status: st, At: time.Now()})
 	}

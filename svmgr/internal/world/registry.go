@@ -34,6 +34,9 @@ type process struct {
 	// inodes of its output: what a ledger has of it.
 	start            uint64
 	outPipe, errPipe uint64
+	// command is which of the unit's command lines it runs, nil for none that is
+	// remembered.
+	command *CommandRun
 	// lingers says that it is dead and its status is waited for: its parent is not
 	// us.
 	lingers bool

@@ -184,6 +184,7 @@ func (w *World) launch(g *group, a core.Spawn) (err error) {
 	p.pid, err = w.sys.fork(w.cfg.Child[0], w.cfg.Child, attr)
 	if err == nil {
 		w.register(p)
+		w.commandBegins(p, &a)
 		if unwatched := w.supervise(p); unwatched != nil {
 			w.abort(p)
 			err = at("watch", unwatched)

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dynamod/internal/sys/pidfd"
 	"dynamod/internal/unit"
 	"dynamod/svmgr/internal/child"
 	"dynamod/svmgr/internal/core"
@@ -66,6 +67,9 @@ func (w *World) input(o *order, u *unit.Unit, in string, p *passed) error {
 		o.close = append(o.close, fd)
 		o.stdio[0] = fd
 	case "file":
+		if o.handed(0, u, arg) {
+			break
+		}
 		*s = child.Stream{Kind: child.StreamFile, Path: arg, Flags: unix.O_RDONLY}
 		if out, path, _ := strings.Cut(unit.StandardOutput.Of(u), ":"); path == arg && (out == "file" || out == "append" || out == "truncate") {
 			// One file for both is opened once.
@@ -109,6 +113,9 @@ func (w *World) outputTo(o *order, n int, to string, a core.Spawn, p *passed) er
 		o.outputs = append(o.outputs, outputPipe{r, n == 2})
 		o.stdio[n] = wr
 	case "file", "append", "truncate":
+		if o.handed(n, a.Unit, arg) {
+			break
+		}
 		if o.spec.Stdio[0].Kind == child.StreamFile && o.spec.Stdio[0].Path == arg {
 			*s = child.Stream{Kind: child.StreamCopy}
 			break
@@ -142,6 +149,36 @@ func (w *World) outlivingPipe() (r, wr int, err error) {
 		wr = both
 	}
 	return r, wr, nil
+}
+
+// handed passes on the descriptor itself that a client gave along with a unit it made
+// (systemd-run(1), --pipe), which the bridge writes as its own /proc/PID/fd/N: a socket
+// cannot be opened by that name, some devices only once, and a file would be opened
+// with an offset of its own. A terminal is opened, so that it can become the unit's own.
+func (o *order) handed(n int, u *unit.Unit, path string) bool {
+	rest, ok := strings.CutPrefix(path, "/proc/")
+	holder, number, of := strings.Cut(rest, "/fd/")
+	pid, err := strconv.Atoi(holder)
+	theirs, err2 := strconv.Atoi(number)
+	if !ok || !of || err != nil || err2 != nil || u.Path != "" {
+		return false
+	}
+	p, err := pidfd.Open(pid)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(p)
+	fd, err := pidfd.Copy(p, theirs)
+	if err != nil {
+		return false // the open says why
+	}
+	if _, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil {
+		unix.Close(fd)
+		return false
+	}
+	o.close = append(o.close, fd)
+	o.stdio[n] = fd
+	return true
 }
 
 func (o *order) fromSocket(n int, p *passed) error {

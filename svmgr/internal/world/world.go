@@ -48,6 +48,9 @@ type Config struct {
 	// UnitOf finds the unit of a slice, whose limits are applied to its group;
 	// nil means that slices have none. It is called by workers.
 	UnitOf func(name string) *unit.Unit
+	// Leaves is called before the group of a unit is removed, with its directory; nil
+	// is for nobody who asks what it has used. It is called by workers.
+	Leaves func(unit, dir string)
 	// Environment are variables that every process gets (locale, proxies); PATH
 	// is there in any case. The manager's own environment never leaks.
 	Environment []string
@@ -132,7 +135,9 @@ type World struct {
 	reg    registry
 	ledger *ledger // nil without Config.Record
 	ends   lastEnds
-	kept   keeping
+	// commands are guarded by reg.mu.
+	commands commandRuns
+	kept     keeping
 	// between is the time between boot and shutdown: Startup…= limits do not hold.
 	between atomic.Bool
 	// instances are those that the core has, while TakeOver opens sockets again.
