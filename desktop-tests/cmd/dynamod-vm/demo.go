@@ -23,6 +23,10 @@ name = "shop-database"
 description = "Broken on purpose"
 exec = ["/bin/sh", "-c", "echo 'cannot open /srv/shop.db: no such file' >&2; exit 3"]
 
+[readiness]
+type = "path"
+path = "/run/shop.socket"
+
 [restart]
 max-restarts = 2
 delay = "100ms"

@@ -142,7 +142,7 @@ func (s *Server) deviceAct(a session.Action) {
 			return
 		}
 		// After the session is told to be active (org.freedesktop.login1(5)).
-		s.after = append(s.after, func() {
+		s.tellAfter(func() {
 			s.service.EmitTo(a.Client, string(sessionPath(a.ID)), ifacePrefix+"Session", "ResumeDevice", a.Device.Major, a.Device.Minor, dbus.UnixFD(fd))
 			unix.Close(fd)
 		})
@@ -155,7 +155,14 @@ func (s *Server) deviceAct(a session.Action) {
 			s.unkeep(h)
 		}
 	case session.Paused:
-		s.service.EmitTo(a.Client, string(sessionPath(a.ID)), ifacePrefix+"Session", "PauseDevice", a.Device.Major, a.Device.Minor, a.How)
+		tell := func() {
+			s.service.EmitTo(a.Client, string(sessionPath(a.ID)), ifacePrefix+"Session", "PauseDevice", a.Device.Major, a.Device.Minor, a.How)
+		}
+		if s.owed > 0 { // its ResumeDevice may be among what is not told yet
+			s.tellAfter(tell)
+		} else {
+			tell()
+		}
 	case session.ShowVT:
 		s.answer(a.Request, answer{err: s.terminals.Show(a.VT)})
 	case session.TakeVT:
