@@ -205,7 +205,8 @@ func (s *Server) mute(t *taken) {
 func (s *Server) wake(h handle, t *taken) bool {
 	f, err := t.node.Wake(t.file)
 	if err != nil {
-		s.log.Error("a device does not come back", "err", err)
+		s.log.Error("a device does not come back", "session", h.session, "major", h.id.Major, "minor", h.id.Minor, "err", err)
+		s.core.Asleep(h.session, h.id)
 		return false
 	}
 	if f != t.file {
@@ -281,7 +282,7 @@ func (s *Server) takeDevice(c *bus.Call, v *sessionView) error {
 	s.locked(session.TakeDevice{Request: s.request, ID: v.ID, Client: c.Sender(), Device: id, Kind: kind, Seat: seat})
 	refused := s.taking != nil
 	s.taking = nil
-	fd := -1
+	fd, live := -1, s.core.Live(v.ID, id)
 	if !refused {
 		fd, err = unix.FcntlInt(t.file.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	}
@@ -299,7 +300,7 @@ func (s *Server) takeDevice(c *bus.Call, v *sessionView) error {
 		return err
 	}
 	defer unix.Close(fd)
-	return c.Reply(dbus.UnixFD(fd), !a.grant.Live)
+	return c.Reply(dbus.UnixFD(fd), !live)
 }
 
 func (s *Server) releaseDevice(c *bus.Call, v *sessionView) error {

@@ -112,6 +112,45 @@ func TestDevices(t *testing.T) {
 	})
 }
 
+// A device that cannot be woken is inactive for its controller, is not paused a second
+// time, and is tried again.
+func TestDeviceThatDoesNotWake(t *testing.T) {
+	r := begin(t)
+	c, err := r.create(r.leader().Process.Pid, 1000, "user", "seat0", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := func(vt uint32) { r.vts.Show(vt); r.server.shown() }
+	front(1)
+	one := r.client()
+	object := one.Object(Name, c.Path)
+	if err := object.Call(ifacePrefix+"Session.TakeControl", 0, false).Err; err != nil {
+		t.Fatal(err)
+	}
+	heard := signals(t, one, c.Path)
+	r.hw.asleep.Store(true)
+	var fd dbus.UnixFD
+	var inactive bool
+	if err := object.Call(ifacePrefix+"Session.TakeDevice", 0, uint32(226), uint32(0)).Store(&fd, &inactive); err != nil || !inactive {
+		t.Errorf("a screen that does not wake: inactive %v, %v", inactive, err)
+	}
+	front(2)
+	front(1)
+	front(2)
+	r.hw.asleep.Store(false)
+	front(1)
+	for {
+		s := testkit.Receive(t, heard, "the screen comes back")
+		name := s.Name[strings.LastIndex(s.Name, ".")+1:]
+		if name == "PauseDevice" {
+			t.Errorf("a device that did not work is paused: %v", s.Body)
+		}
+		if name == "ResumeDevice" {
+			break
+		}
+	}
+}
+
 // A device that is paused again before its resumption is told is paused for its
 // controller afterwards: the other way round it would think it has the device.
 func TestSwitchedTwiceAtOnce(t *testing.T) {
