@@ -341,7 +341,7 @@ func (r *rig) start() {
 	ended := make(chan struct{})
 	s := r.server
 	go func() {
-		s.Service().Join(bus.Bus{Address: r.socket, Names: []string{Name}, Heard: s.Heard, Joined: func(c *bus.Client) { s.Joined(c); joined <- true }})
+		s.Service().Join(bus.Bus{Address: r.socket, Names: []string{Name}, Heard: s.Heard, Met: s.Met, Joined: func(*bus.Client) { joined <- true }})
 		close(ended)
 	}()
 	r.t.Cleanup(func() { s.Close(); <-ended })
