@@ -47,6 +47,41 @@ func marked(t *testing.T, word string) (pids []int32) {
 	return pids
 }
 
+// A record that cannot be read is no reason to guess: the successor refuses, says what
+// to do, and touches nothing of what runs.
+func TestTakeOverOfADamagedRecord(t *testing.T) {
+	r := begin(t, map[string]string{"quiet.toml": "[service]\nname = \"quiet\"\nexec = [\"/bin/sleep\", \"1000\"]\n"})
+	c := r.client()
+	testkit.Eventually(t, "it runs", func() bool { return status(t, c, "quiet").State == "active" })
+	pid := status(t, c, "quiet").PID
+	r.kill()
+	file := filepath.Join(r.run, "state", "state.json")
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{"cut": good[:len(good)/2], "empty": nil, "no JSON": []byte("\x00\x00"), "another shape": []byte(`{"Generation":1,"Core":[]}`)} {
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		next := exec.Command(filepath.Join(programs, "dynamod-svmgr"), "-standalone", "-config-dir", r.cfg, "-runtime-dir", r.run)
+		if out, err := next.CombinedOutput(); err == nil || !strings.Contains(string(out), "then remove "+filepath.Dir(file)) {
+			t.Errorf("%s: %v, %s", name, err, out)
+		}
+		if err := syscall.Kill(int(pid), 0); err != nil {
+			t.Fatalf("%s: what ran is gone: %v", name, err)
+		}
+	}
+	// Nothing but the record is in the way.
+	if err := os.WriteFile(file, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	if now := status(t, r.client(), "quiet"); now.PID != pid {
+		t.Errorf("process %d became %d", pid, now.PID)
+	}
+}
+
 // A killed manager's successor finds every process again, sees it end, and goes on
 // reading its output where it was.
 func TestTakeOver(t *testing.T) {

@@ -246,6 +246,9 @@ var (
 	moment = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|[0-9a-f]{32}|run-p\d+-i\d+|\b\d+(ms|s|us|min|h)\b( ago)?|\b\d+(\.\d+)?[KMG]\b`)
 )
 
+// invocation is what systemd-run says if it asks for the unit before that has ended.
+var invocation = regexp.MustCompile(`; invocation ID: [0-9a-f]{32}`)
+
 func sameValue(property, a, b string) bool {
 	if strings.HasPrefix(property, "Exec") {
 		a, b = pids.ReplaceAllString(a, "$1"), pids.ReplaceAllString(b, "$1")
@@ -290,7 +293,7 @@ func shared(a, b answers, text string) (string, bool) {
 // The ratchet: so many values and answers differed when this was last looked at. It may
 // only be turned down.
 const (
-	knownValues   = 53
+	knownValues   = 35
 	knownCommands = 4
 )
 
@@ -391,6 +394,7 @@ func commands(t *testing.T, theirs, ours answers) {
 			if strings.HasPrefix(command, "systemctl cat") && strings.HasPrefix(l, "# ") && !strings.HasPrefix(l, "# /") {
 				continue
 			}
+			l = invocation.ReplaceAllString(l, "")
 			words := strings.Fields(l)
 			list := strings.HasPrefix(command, "systemctl list-dependencies") || strings.HasPrefix(command, "systemctl list-sockets")
 			if list && slices.ContainsFunc(words, func(w string) bool { return unitLike.MatchString(w) && !both(theirs, ours, w) }) {

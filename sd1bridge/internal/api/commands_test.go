@@ -18,6 +18,7 @@ func TestCommandRuns(t *testing.T) {
 		"pre.service": "[Service]\nExecStartPre=-/bin/sh -c 'exit 3'\nExecStartPre=/bin/true\nExecStartPre=/bin/true\nExecStart=/bin/sleep 1000\nExecReload=/bin/true\n" +
 			"ExecStopPost=-/bin/sh -c 'kill -KILL $$$$'\n",
 		"missing.service": "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=-/nonexistent/program\n",
+		"chdir.service":   "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=-/bin/true\nWorkingDirectory=/nonexistent\n",
 		"forks.service":   "[Service]\nType=forking\nExecStart=/bin/sh -c 'sleep 1000 & exit 0'\n",
 	})
 	c, err := sd.NewConnection(b.dial)
@@ -87,6 +88,8 @@ func TestCommandRuns(t *testing.T) {
 			t.Errorf("%s is %v, %v; want %v", property, p, err, want)
 		}
 	}
+	do(c.StartUnitContext, "chdir.service")
+	is("no directory", "chdir.service", "ExecStart", "1/200")
 	do(c.StartUnitContext, "forks.service")
 	is("forks", "forks.service", "ExecStart", "1/0")
 }

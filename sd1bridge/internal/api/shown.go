@@ -1,6 +1,8 @@
 package api
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"dynamod/internal/ipc"
@@ -52,6 +54,9 @@ func (h *shown) forget(unit string) bool {
 	return told
 }
 
+// maxAsked is of how many units it is asked by name whether they are in use.
+const maxAsked = 64
+
 // atRest tells of units that have come to rest and that nothing needs.
 func (s *Server) atRest() {
 	h := &s.shown
@@ -62,7 +67,15 @@ func (s *Server) atRest() {
 	}
 	ctx, cancel := s.ctx(nil)
 	defer cancel()
-	list, err := s.up.List(ctx, ipc.ListArgs{All: true, InUse: true})
+	args := ipc.ListArgs{All: true, InUse: true, Units: slices.Collect(maps.Keys(h.rested))}
+	if len(args.Units) > maxAsked {
+		args.Units = nil
+	}
+	list, err := s.up.List(ctx, args)
+	if ipc.KindOf(err) == "NoSuchUnit" { // one of them is gone from the manager as well
+		args.Units = nil
+		list, err = s.up.List(ctx, args)
+	}
 	if err != nil {
 		s.log.Warn("units could not be listed: that some are gone is not told", "err", err)
 		h.rested = map[string]bool{}

@@ -115,7 +115,8 @@ func TestImpliedValues(t *testing.T) {
 	if got := value("CapabilityBoundingSet", "ProtectClock=yes", "CapabilityBoundingSet=CAP_SYS_TIME CAP_KILL"); got != bit("CAP_KILL") {
 		t.Errorf("of two there are %x", got)
 	}
-	if got := value("SystemCallFilter", "SystemCallFilter=@file-system").(translate.Filter).Words; slices.Contains(got, "fstatat") || !slices.Contains(got, "openat") {
+	if got := value("SystemCallFilter", "SystemCallFilter=@file-system @default").(translate.Filter).Words; slices.Contains(got, "fstatat") ||
+		!slices.Contains(got, "openat") || !slices.Contains(got, "cacheflush") {
 		t.Errorf("SystemCallFilter is %v", got)
 	}
 }

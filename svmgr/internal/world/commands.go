@@ -93,14 +93,21 @@ func (c *commandRuns) ends(p *process, st pidfd.Status, now time.Time) {
 	c.by[p.group.unit] = put(list, r)
 }
 
+// setupCodes are the exit codes of systemd.exec(5), "Process Exit Codes", for the stages of
+// a set-up.
+var setupCodes = map[string]int32{"working-directory": 200, "nice": 201, "descriptors": 202, "exec": 203, "limits": 205, "oom-score-adj": 206,
+	"signals": 207, "stdin": 208, "tty": 208, "stdout": 209, "ioprio": 211, "timer-slack": 212, "secure-bits": 213, "scheduling": 214,
+	"affinity": 215, "group": 216, "groups": 216, "user": 217, "ambient-capabilities": 218, "capability-bounding-set": 218,
+	"cgroup": 219, "session": 220, "stderr": 222, "mounts": 226, "namespace": 226, "user-namespace": 226, "no-new-privileges": 227,
+	"seccomp": 228, "personality": 230, "keyring": 237, "numa": 242, "credentials": 243, "memory-ksm": 246}
+
 // commandFailed takes note of a command that could not be executed, at a stage of its
-// set-up, as an end with the code that systemd's helper ends with: EXIT_EXEC, or
-// EXIT_EXCEPTION where which one it would be is not known (systemd.exec(5), "Process Exit
-// Codes").
+// set-up, as an end with the code that systemd's helper ends with; EXIT_EXCEPTION where
+// there is none.
 func (w *World) commandFailed(p *process, stage string) {
 	st := pidfd.Status{PID: p.pid, Code: 255}
-	if stage == "exec" {
-		st.Code = 203
+	if code, ok := setupCodes[stage]; ok {
+		st.Code = code
 	}
 	w.reg.mu.Lock()
 	defer w.reg.mu.Unlock()
