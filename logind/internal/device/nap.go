@@ -82,7 +82,7 @@ func (m *Machine) nap(o *Sleeping) error {
 		before := m.charge()
 		d := n.next(o, before)
 		if d == 0 {
-			return m.hibernate(o.Modes)
+			return m.orSuspend(o, m.hibernate(o.Modes))
 		}
 		seconds := int64((d + time.Second - 1) / time.Second)
 		_ = m.write(m.alarm(), "0") // an alarm of before; there may be none

@@ -105,3 +105,36 @@ func TestNapHibernates(t *testing.T) {
 		t.Errorf("with some forbidden it can %q", got)
 	}
 }
+
+// Where hibernation fails, the machine at least suspends, and says what failed.
+func TestHibernationFails(t *testing.T) {
+	root := t.TempDir()
+	tree(t, root, map[string]string{"sys/power/state": "freeze mem disk\n"})
+	m, o := New(root), asDocumented
+	failed := errors.New("no room")
+	if err := m.orSuspend(&o, failed); !errors.Is(err, failed) {
+		t.Errorf("it says %v", err)
+	}
+	state := filepath.Join(root, "sys/power/state")
+	if data, err := os.ReadFile(state); err != nil || !strings.HasPrefix(string(data), "mem") {
+		t.Errorf("state is %q, %v", data, err)
+	}
+	tree(t, root, map[string]string{"sys/power/state": "freeze mem disk\n"})
+	if err := m.orSuspend(&o, nil); err != nil {
+		t.Errorf("hibernation went well: %v", err)
+	}
+	if data, err := os.ReadFile(state); err != nil || !strings.HasPrefix(string(data), "freeze") {
+		t.Errorf("state is %q, %v", data, err)
+	}
+	// A nap whose machine has lost its modes while it slept ends suspended.
+	tree(t, root, map[string]string{"sys/class/rtc/rtc0/wakealarm": "", "sys/power/disk": "[disabled]\n"})
+	o.Delay = 60e6
+	at := time.Unix(1e9, 0)
+	m.now = func() time.Time { at = at.Add(time.Hour); return at }
+	if err := m.nap(&o); !errors.Is(err, ErrCannotSleep) {
+		t.Errorf("the nap says %v", err)
+	}
+	if data, err := os.ReadFile(state); err != nil || !strings.HasPrefix(string(data), "mem") {
+		t.Errorf("after the nap, state is %q, %v", data, err)
+	}
+}

@@ -120,9 +120,19 @@ func (m *Machine) Sleep(verb string) error {
 		if err := m.memory(o); err != nil {
 			return err
 		}
-		return m.hibernate([]string{"suspend"})
+		return m.orSuspend(o, m.hibernate([]string{"suspend"}))
 	}
 	return m.nap(o)
+}
+
+// orSuspend suspends when hibernation has failed: who closes the lid does not want the
+// machine to stay awake (systemd-suspend.service(8), suspend-after-failed-hibernate; for
+// hybrid sleep, systemd-sleep 257 was seen to do it).
+func (m *Machine) orSuspend(o *Sleeping, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("hibernation failed, and the machine was suspended instead: %w", errors.Join(err, m.suspend(o)))
 }
 
 func (m *Machine) suspend(o *Sleeping) error {
