@@ -29,8 +29,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## show dynamod at work; at the end Debian 13 boots on it in a virtual machine
-	@tools/demo.sh
+demo: build ## show dynamod at work, sway in a virtual machine too; KEEP=1 leaves that running
+	@KEEP=$(KEEP) tools/demo.sh
 
 # What is PID 1 in `make vm`: dynamod or systemd.
 INIT ?= dynamod

@@ -75,7 +75,7 @@ func run(args []string, log *slog.Logger) error {
 	})
 	var parts sync.WaitGroup
 	parts.Go(func() {
-		s.Service().Join(bus.Bus{Address: *address, Names: []string{api.Name}, Heard: s.Heard, Joined: func(c *bus.Client) { s.Joined(c); ready() }})
+		s.Service().Join(bus.Bus{Address: *address, Names: []string{api.Name}, Heard: s.Heard, Met: s.Met, Joined: func(*bus.Client) { ready() }})
 	})
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make demo`: what can be shown without a desktop. It ends with Debian 13 that boots
-# on dynamod, and fails if that fails.
+# `make demo`: first what can be shown without a machine, then Debian 13 with sway that
+# boots on dynamod. It fails if that fails. With KEEP=1 the machine goes on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/build:$PATH"
@@ -32,9 +32,12 @@ go run ./svmgr/internal/sim/cmd/sim -seeds 500 | tail -n 1 || true
 say "Services under a standalone manager, without privilege (make run opens top instead):"
 tools/run.sh </dev/null | cat
 
-say "Debian 13, untouched, boots on dynamod in a virtual machine; its serial console:"
+say "Debian 13, untouched, with sway, in a virtual machine:"
 if ! tools/install-deps.sh tree vm; then
 	echo "demo: a machine cannot be booted here: see above" >&2
 	exit 1
+fi
+if [ -n "${KEEP:-}" ]; then
+	exec go run ./desktop-tests/cmd/dynamod-vm -demo -keep
 fi
 go run ./desktop-tests/cmd/dynamod-vm -demo </dev/null

@@ -5,39 +5,15 @@ package scenarios
 import (
 	"image"
 	"image/color"
-	"image/png"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"dynamod/desktop-tests/bootable"
-	"dynamod/desktop-tests/debtree"
+	"dynamod/desktop-tests/internal/picture"
 	"dynamod/desktop-tests/vm"
 )
-
-// The colours of the screen, so that a picture can be told from another.
-var (
-	wallpaper = color.RGBA{0x20, 0x60, 0x40, 0xff}
-	barColour = color.RGBA{0x80, 0x20, 0x60, 0xff}
-	paper     = color.RGBA{0xf0, 0xe0, 0xc0, 0xff}
-)
-
-// swayConfig has a picture that stands still: no clock, no cursor that blinks.
-const swayConfig = `output * bg #206040 solid_color
-default_border pixel 4
-seat * hide_cursor 1000
-bar {
-	position top
-	status_command while echo ready; do sleep 3600; done
-	colors {
-		background #802060
-	}
-}
-bindsym Mod4+q exec swaymsg exit
-exec swaymsg 'workspace 1; gaps outer all set 60'
-exec foot -o colors.background=f0e0c0 -o colors.foreground=000000 -o cursor.blink=no sh -c 'loginctl session-status >/tmp/inside 2>&1; exec sh'
-`
 
 // waits is shell for "until it is so, at most a minute or so".
 const waits = say + `
@@ -51,37 +27,10 @@ nobody_left() { ! pgrep -u user; }
 
 func swayDisk(t *testing.T) string {
 	t.Helper()
-	top, err := vm.ModuleRoot()
+	img, err := bootable.Sway(t.Context(), os.Stderr, map[string]vm.Source{"/root/waits": {Text: waits}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree, err := debtree.Ensure(t.Context(), debtree.Sway, os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	with := func(file, line string) vm.Source {
-		text, err := os.ReadFile(filepath.Join(tree, file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return vm.Source{Text: string(text) + line + "\n"}
-	}
-	img, err := bootable.Debian{Recipe: debtree.Sway, Files: map[string]vm.Source{
-		"/etc/dynamod/services/systemd-logind.toml":    {Host: filepath.Join(top, "config/shadow/systemd-logind.toml")},
-		"/etc/dynamod/services/dynamod-sd1bridge.toml": {Text: bridgeService},
-		"/etc/passwd":                   with("etc/passwd", "user:x:1000:1000::/home/user:/bin/bash"),
-		"/etc/group":                    with("etc/group", "user:x:1000:"),
-		"/etc/tmpfiles.d/home.conf":     {Text: "d /home/user 0700 user user\nL /home/user/.config - - - - /etc/skel/.config\nL /home/user/.bash_profile - - - - /etc/skel/.bash_profile\n"},
-		"/etc/skel/.config/sway/config": {Text: swayConfig},
-		"/etc/skel/.bash_profile":       {Text: "[ \"$(tty)\" = /dev/tty1 ] && WLR_RENDERER=pixman exec sway -d >/tmp/sway.log 2>&1\n"},
-		"/root/waits":                   {Text: waits},
-	}}.Image(t.Context(), os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shadow := img.Files["/etc/shadow"]
-	shadow.Text += "user::20000:0:99999:7:::\n"
-	img.Files["/etc/shadow"] = shadow
 	disk := filepath.Join(t.TempDir(), "disk")
 	if err := img.MakeExt4(t.Context(), disk); err != nil {
 		t.Fatal(err)
@@ -106,46 +55,12 @@ func screen(t *testing.T, m *vm.Machine, name string) image.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(file)
+	img, err := picture.Read(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	img, err := png.Decode(f)
-	if err != nil {
-		t.Fatalf("%s: %v", file, err)
-	}
 	t.Logf("the screen: %s", file)
 	return img
-}
-
-// share is how much of a picture has a colour, in percent.
-func share(img image.Image, want color.RGBA) float64 {
-	n, b := 0, img.Bounds()
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		for x := b.Min.X; x < b.Max.X; x++ {
-			if r, g, bl, _ := img.At(x, y).RGBA(); uint8(r>>8) == want.R && uint8(g>>8) == want.G && uint8(bl>>8) == want.B {
-				n++
-			}
-		}
-	}
-	return 100 * float64(n) / float64(b.Dx()*b.Dy())
-}
-
-// differs is how much of two pictures is not the same, in percent.
-func differs(a, b image.Image) float64 {
-	if a.Bounds() != b.Bounds() {
-		return 100
-	}
-	n, r := 0, a.Bounds()
-	for y := r.Min.Y; y < r.Max.Y; y++ {
-		for x := r.Min.X; x < r.Max.X; x++ {
-			if a.At(x, y) != b.At(x, y) {
-				n++
-			}
-		}
-	}
-	return 100 * float64(n) / float64(r.Dx()*r.Dy())
 }
 
 // TestSway: a user logs in on the console of a Debian 13 that boots with dynamod, and an
@@ -154,7 +69,7 @@ func differs(a, b image.Image) float64 {
 func TestSway(t *testing.T) {
 	k := kernel(t)
 	m := boot(t, vm.Spec{Name: "sway", Kernel: k, Board: vm.Q35, Screen: true, Memory: 1536, Limit: 12 * time.Minute,
-		Initramfs: ourInitramfs(t, k, false, "virtio_blk", "ext4", "virtio_gpu", "virtio_input", "evdev"),
+		Initramfs: ourInitramfs(t, k, false, bootable.SwayModules...),
 		Append:    []string{"root=LABEL=" + bootable.DebianLabel, "rootfstype=ext4", "init=" + bootable.InitPrograms["dynamod"]},
 		Disks:     []vm.Drive{{File: swayDisk(t), Keep: true}}})
 	login(t, m)
@@ -176,8 +91,8 @@ func TestSway(t *testing.T) {
 	for what, want := range map[string]struct {
 		colour color.RGBA
 		least  float64
-	}{"wallpaper": {wallpaper, 10}, "bar": {barColour, 1}, "terminal": {paper, 40}} {
-		if got := share(first, want.colour); got < want.least {
+	}{"wallpaper": {bootable.Wallpaper, 10}, "bar": {bootable.Bar, 1}, "terminal": {bootable.Paper, 40}} {
+		if got := picture.Share(first, want.colour); got < want.least {
 			t.Errorf("the %s covers %.1f %% of the screen; want %.0f or more", what, got, want.least)
 		}
 	}
@@ -207,7 +122,7 @@ func TestSway(t *testing.T) {
 			t.Fatal(err)
 		}
 		ask("until_ " + name + "-away front tty2; until_ " + name + "-prompt pgrep -t tty2 agetty; until_ " + name + "-no-acl acl no")
-		if got := share(screen(t, m, name+"-away"), wallpaper); got > 1 {
+		if got := picture.Share(screen(t, m, name+"-away"), bootable.Wallpaper); got > 1 {
 			t.Errorf("%s: %.1f %% of the screen is sway's on another terminal", name, got)
 		}
 		if err := m.SendKeys("ctrl", "alt", "f1"); err != nil {
@@ -216,7 +131,7 @@ func TestSway(t *testing.T) {
 		ask("until_ " + name + "-back front tty1; until_ " + name + "-acl acl yes")
 		same := false
 		for range 20 { // it draws when it has its devices again
-			if d := differs(before, screen(t, m, name+"-back")); d < 0.5 {
+			if d := picture.Differs(before, screen(t, m, name+"-back")); d < 0.5 {
 				same = true
 				break
 			}

@@ -20,17 +20,6 @@ import (
 	"dynamod/desktop-tests/vm"
 )
 
-// bridgeService runs the bridge beside Debian's own units, which the stock services
-// are not there for.
-const bridgeService = `[service]
-name = "dynamod-sd1bridge"
-type = "notify"
-exec = ["/usr/lib/dynamod/dynamod-sd1bridge"]
-
-[readiness]
-type = "notify"
-`
-
 // probedUnits are units of all types that a Debian server has.
 var probedUnits = strings.Fields(`cron.service nginx.service ssh.service rsyslog.service dbus.service systemd-udevd.service systemd-timesyncd.service
 getty@tty1.service serial-getty@ttyS0.service systemd-tmpfiles-setup.service systemd-tmpfiles-setup-dev.service systemd-tmpfiles-clean.service
@@ -301,7 +290,7 @@ const (
 func TestSystemd1(t *testing.T) {
 	k := kernel(t)
 	disk := debianServer(t, map[string]vm.Source{"/root/probe": {Text: probe(), Perm: 0o755},
-		"/etc/dynamod/services/dynamod-sd1bridge.toml": {Text: bridgeService}})
+		"/etc/dynamod/services/dynamod-sd1bridge.toml": {Text: bootable.BridgeService}})
 	initramfs := ourInitramfs(t, k, false, "virtio_blk", "ext4")
 	said := map[string]answers{}
 	results := map[string]*vm.Results{}

@@ -28,8 +28,10 @@ type Bus struct {
 	// leave are always there.
 	Matches []string
 	Heard   func(*dbus.Message)
-	// Joined is called when names and matches are in force, Left when the bus
-	// is lost.
+	// Met is called when matches are in force and names are not yet: nobody can have
+	// asked for anything. Joined is called when names are too, Left when the bus is
+	// lost.
+	Met    func(*Client)
 	Joined func(*Client)
 	Left   func(error)
 	// Wake, if not nil, ends a wait for the next try.
@@ -174,6 +176,9 @@ func (c *conn) greet(b Bus) error {
 		if _, err := ask("AddMatch", rule); err != nil {
 			return err
 		}
+	}
+	if b.Met != nil {
+		b.Met(&Client{c})
 	}
 	for _, name := range b.Names {
 		const doNotQueue = 4

@@ -2,7 +2,7 @@
 // to the terminal (`make vm`), or shows dynamod at work there by itself (`make demo`):
 //
 //	dynamod-vm [-init dynamod|systemd] [-memory MIB] [-append "WORD WORD"]
-//	dynamod-vm -demo
+//	dynamod-vm -demo [-keep]
 //
 // Nothing is kept of what the machine writes. root has no password.
 package main
@@ -32,28 +32,28 @@ func main() {
 	memory := flag.Int("memory", 768, "MiB")
 	more := flag.String("append", "", "more for the kernel's command line")
 	demo := flag.Bool("demo", false, "show dynamod at work, without hands")
+	keep := flag.Bool("keep", false, "after the demo the machine goes on, on this terminal")
 	flag.Parse()
-	program, ok := bootable.InitPrograms[*init]
-	if !ok || flag.NArg() > 0 || *demo && *init != "dynamod" {
-		fmt.Fprintln(os.Stderr, "usage: dynamod-vm [-init dynamod|systemd] [-memory MIB] [-append WORDS], or dynamod-vm -demo")
+	if bootable.InitPrograms[*init] == "" || flag.NArg() > 0 || *demo && *init != "dynamod" || *keep && !*demo {
+		fmt.Fprintln(os.Stderr, "usage: dynamod-vm [-init dynamod|systemd] [-memory MIB] [-append WORDS], or dynamod-vm -demo [-keep]")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	spec := vm.Spec{Name: "interactive/" + *init, Memory: *memory, Limit: 24 * time.Hour, ConsoleOutput: os.Stdout, Network: true,
-		Append: append([]string{"quiet", "root=LABEL=" + bootable.DebianLabel, "init=" + program}, strings.Fields(*more)...)}
-	run := interact
+	run := func() error { return interactive(ctx, *init, *memory, strings.Fields(*more)) }
 	if *demo {
-		spec.Name, spec.Limit, spec.Network, run = "demo", 10*time.Minute, false, show
+		run = func() error { return show(ctx, *keep) }
 	}
-	if err := boot(ctx, spec, run); err != nil {
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "\ndynamod-vm:", err)
 		os.Exit(1)
 	}
 }
 
-// boot makes the disk and starts the machine, which ends with run.
-func boot(ctx context.Context, spec vm.Spec, run func(context.Context, *vm.Machine) error) error {
+// interactive makes the disk of a small server and gives its console to the terminal.
+func interactive(ctx context.Context, init string, memory int, more []string) error {
+	spec := vm.Spec{Name: "interactive/" + init, Memory: memory, Limit: 24 * time.Hour, ConsoleOutput: os.Stdout, Network: true,
+		Append: append([]string{"quiet", "root=LABEL=" + bootable.DebianLabel, "init=" + bootable.InitPrograms[init]}, more...)}
 	dir, err := os.MkdirTemp("", "dynamod-vm-")
 	if err != nil {
 		return err
@@ -81,15 +81,15 @@ func boot(ctx context.Context, spec vm.Spec, run func(context.Context, *vm.Machi
 		return err
 	}
 	defer m.Close()
-	return run(ctx, m)
+	fmt.Fprint(os.Stderr, "The serial console; Ctrl-] pulls the plug. Log in as root, without a password.\r\n")
+	return interact(m)
 }
 
 // leave is the key that ends an interactive machine: Ctrl-].
 const leave = 0x1d
 
 // interact hands the terminal to the console until the machine is off.
-func interact(ctx context.Context, m *vm.Machine) error {
-	fmt.Fprint(os.Stderr, "The serial console; Ctrl-] pulls the plug. Log in as root, without a password.\r\n")
+func interact(m *vm.Machine) error {
 	restore, err := raw(int(os.Stdin.Fd()))
 	if err != nil {
 		return err
@@ -137,49 +137,3 @@ func raw(fd int) (restore func(), err error) {
 
 // prompt is root's shell on the machine.
 const prompt = `root@debian:~# `
-
-// tour is what the demo types, and what must be in the answer.
-var tour = []struct{ line, answer string }{
-	{"cat /proc/1/comm", "dynamod-init"},
-	{"stty cols 110; export TERM=dumb; dynamodctl status | head -n 20", "(?i)dynamod"},
-	{"dynamodctl list --type service", `ssh\.service`},
-	{"dynamodctl list --timers", `fstrim\.timer`},
-	{"dynamodctl blame | head -n 8", `\.service`},
-	{"dynamodctl critical-chain", "the start took"},
-	{"kill -SEGV $(pgrep -xo rsyslogd); dynamodctl start rsyslog; dynamodctl why rsyslog; dynamodctl status rsyslog | head -n 12", "rsyslog"},
-	{"kill -KILL $(pgrep -xo dynamod-svmgr); until dynamodctl ping 2>/dev/null; do :; done; dynamodctl list --type service 'ssh*' nginx cron", `nginx\.service +active`},
-	{"exec 3<>/dev/tcp/127.0.0.1/80; printf 'HEAD / HTTP/1.0\\r\\n\\r\\n' >&3; head -n 2 <&3", "200 OK"},
-}
-
-// show boots to the login prompt and takes the tour.
-func show(ctx context.Context, m *vm.Machine) error {
-	if _, err := m.Console.Expect(ctx, "debian login: "); err != nil {
-		return err
-	}
-	up := time.Since(m.Started)
-	if err := m.Console.Send("root\n"); err != nil {
-		return err
-	}
-	if _, err := m.Console.Expect(ctx, prompt); err != nil {
-		return err
-	}
-	for _, s := range tour {
-		if err := m.Console.Send(s.line + "\n"); err != nil {
-			return err
-		}
-		// The echo of the line ends with a new line; what comes then is the answer.
-		for _, want := range []string{"\n", s.answer, prompt} {
-			if _, err := m.Console.Expect(ctx, want); err != nil {
-				return fmt.Errorf("after %q: %w", s.line, err)
-			}
-		}
-	}
-	if err := m.Console.Send("kill -TERM 1\n"); err != nil {
-		return err
-	}
-	if err := m.Wait(); err != nil {
-		return err
-	}
-	fmt.Printf("\nDebian 13 booted on dynamod to its login prompt in %.1f s (kernel and %s included) and went down clean.\n", up.Seconds(), m.Spec.Accel)
-	return nil
-}

@@ -20,6 +20,8 @@ type Stat struct {
 	// Start is when the process began, in clock ticks since boot: with its
 	// number it names a process for ever.
 	Start uint64
+	// Kernel says that it is a thread of the kernel's.
+	Kernel bool
 	// Exit is the status of a zombie as wait(2) encodes it; 0 for those who may
 	// not trace the process.
 	Exit int
@@ -55,7 +57,7 @@ func parseStat(b []byte) (s Stat, ok bool) {
 		return s, false
 	}
 	n := 0
-	var err [5]error
+	var err [6]error
 	for f := range bytes.FieldsSeq(b[i+1:]) {
 		switch n {
 		case 0:
@@ -66,6 +68,11 @@ func parseStat(b []byte) (s Stat, ok bool) {
 			s.Group, err[1] = strconv.Atoi(string(f))
 		case 3:
 			s.Session, err[2] = strconv.Atoi(string(f))
+		case 6:
+			var flags uint64
+			flags, err[5] = strconv.ParseUint(string(f), 10, 32)
+			const kthread = 0x00200000 // PF_KTHREAD, include/linux/sched.h
+			s.Kernel = flags&kthread != 0
 		case 19:
 			s.Start, err[3] = strconv.ParseUint(string(f), 10, 64)
 		case 49:
@@ -73,7 +80,7 @@ func parseStat(b []byte) (s Stat, ok bool) {
 		}
 		n++
 	}
-	return s, n >= 20 && err == [5]error{}
+	return s, n >= 20 && err == [6]error{}
 }
 
 // All lists all processes that /proc shows.

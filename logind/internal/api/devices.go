@@ -142,7 +142,7 @@ func (s *Server) deviceAct(a session.Action) {
 			return
 		}
 		// After the session is told to be active (org.freedesktop.login1(5)).
-		s.after = append(s.after, func() {
+		s.tellAfter(func() {
 			s.service.EmitTo(a.Client, string(sessionPath(a.ID)), ifacePrefix+"Session", "ResumeDevice", a.Device.Major, a.Device.Minor, dbus.UnixFD(fd))
 			unix.Close(fd)
 		})
@@ -155,7 +155,14 @@ func (s *Server) deviceAct(a session.Action) {
 			s.unkeep(h)
 		}
 	case session.Paused:
-		s.service.EmitTo(a.Client, string(sessionPath(a.ID)), ifacePrefix+"Session", "PauseDevice", a.Device.Major, a.Device.Minor, a.How)
+		tell := func() {
+			s.service.EmitTo(a.Client, string(sessionPath(a.ID)), ifacePrefix+"Session", "PauseDevice", a.Device.Major, a.Device.Minor, a.How)
+		}
+		if s.owed > 0 { // its ResumeDevice may be among what is not told yet
+			s.tellAfter(tell)
+		} else {
+			tell()
+		}
 	case session.ShowVT:
 		s.answer(a.Request, answer{err: s.terminals.Show(a.VT)})
 	case session.TakeVT:
@@ -198,7 +205,8 @@ func (s *Server) mute(t *taken) {
 func (s *Server) wake(h handle, t *taken) bool {
 	f, err := t.node.Wake(t.file)
 	if err != nil {
-		s.log.Error("a device does not come back", "err", err)
+		s.log.Error("a device does not come back", "session", h.session, "major", h.id.Major, "minor", h.id.Minor, "err", err)
+		s.core.Asleep(h.session, h.id)
 		return false
 	}
 	if f != t.file {
@@ -274,7 +282,7 @@ func (s *Server) takeDevice(c *bus.Call, v *sessionView) error {
 	s.locked(session.TakeDevice{Request: s.request, ID: v.ID, Client: c.Sender(), Device: id, Kind: kind, Seat: seat})
 	refused := s.taking != nil
 	s.taking = nil
-	fd := -1
+	fd, live := -1, s.core.Live(v.ID, id)
 	if !refused {
 		fd, err = unix.FcntlInt(t.file.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	}
@@ -292,7 +300,7 @@ func (s *Server) takeDevice(c *bus.Call, v *sessionView) error {
 		return err
 	}
 	defer unix.Close(fd)
-	return c.Reply(dbus.UnixFD(fd), !a.grant.Live)
+	return c.Reply(dbus.UnixFD(fd), !live)
 }
 
 func (s *Server) releaseDevice(c *bus.Call, v *sessionView) error {

@@ -112,6 +112,92 @@ func TestDevices(t *testing.T) {
 	})
 }
 
+// A device that cannot be woken is inactive for its controller, is not paused a second
+// time, and is tried again.
+func TestDeviceThatDoesNotWake(t *testing.T) {
+	r := begin(t)
+	c, err := r.create(r.leader().Process.Pid, 1000, "user", "seat0", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := func(vt uint32) { r.vts.Show(vt); r.server.shown() }
+	front(1)
+	one := r.client()
+	object := one.Object(Name, c.Path)
+	if err := object.Call(ifacePrefix+"Session.TakeControl", 0, false).Err; err != nil {
+		t.Fatal(err)
+	}
+	heard := signals(t, one, c.Path)
+	r.hw.asleep.Store(true)
+	var fd dbus.UnixFD
+	var inactive bool
+	if err := object.Call(ifacePrefix+"Session.TakeDevice", 0, uint32(226), uint32(0)).Store(&fd, &inactive); err != nil || !inactive {
+		t.Errorf("a screen that does not wake: inactive %v, %v", inactive, err)
+	}
+	front(2)
+	front(1)
+	front(2)
+	r.hw.asleep.Store(false)
+	front(1)
+	for {
+		s := testkit.Receive(t, heard, "the screen comes back")
+		name := s.Name[strings.LastIndex(s.Name, ".")+1:]
+		if name == "PauseDevice" {
+			t.Errorf("a device that did not work is paused: %v", s.Body)
+		}
+		if name == "ResumeDevice" {
+			break
+		}
+	}
+}
+
+// A device that is paused again before its resumption is told is paused for its
+// controller afterwards: the other way round it would think it has the device.
+func TestSwitchedTwiceAtOnce(t *testing.T) {
+	r := begin(t)
+	c, err := r.create(r.leader().Process.Pid, 1000, "user", "seat0", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := func(vt uint32) { r.vts.Show(vt); r.server.shown() }
+	front(1)
+	one := r.client()
+	object := one.Object(Name, c.Path)
+	if err := object.Call(ifacePrefix+"Session.TakeControl", 0, false).Err; err != nil {
+		t.Fatal(err)
+	}
+	if err := object.Call(ifacePrefix+"Session.TakeDevice", 0, uint32(13), uint32(64)).Err; err != nil {
+		t.Fatal(err)
+	}
+	front(2)
+	if err := object.Call("org.freedesktop.DBus.Peer.Ping", 0).Err; err != nil {
+		t.Fatal(err)
+	}
+	heard := signals(t, one, c.Path)
+	r.server.telling.Lock()
+	done := make(chan struct{}, 2)
+	switchTo := func(vt uint32, act string) {
+		mark := len(r.hw.since(0))
+		go func() { front(vt); done <- struct{}{} }()
+		testkit.Eventually(t, act, func() bool { return strings.Contains(strings.Join(r.hw.since(mark), "\n"), act) })
+	}
+	switchTo(1, "wake event0")
+	switchTo(2, "mute event0")
+	r.server.telling.Unlock()
+	testkit.Receive(t, done, "a switch is over")
+	testkit.Receive(t, done, "the other switch is over")
+	var order []string
+	for len(order) < 2 {
+		s := testkit.Receive(t, heard, "the device's signals")
+		if name := s.Name[strings.LastIndex(s.Name, ".")+1:]; strings.HasSuffix(name, "Device") {
+			order = append(order, name)
+		}
+	}
+	if want := []string{"ResumeDevice", "PauseDevice"}; !reflect.DeepEqual(order, want) {
+		t.Errorf("the controller hears %q; want %q", order, want)
+	}
+}
+
 // W66 of the original: who is not in control has no device, no matter how it is asked;
 // who is not the session's user has no control.
 func TestControlIsNotStolen(t *testing.T) {

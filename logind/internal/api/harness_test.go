@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
@@ -158,6 +160,9 @@ func (n fakeNode) Screen() bool { return n.kind == session.DRM }
 func (n fakeNode) Mute(*os.File) error { n.hw.note("mute " + n.name); return nil }
 func (n fakeNode) Wake(f *os.File) (*os.File, error) {
 	n.hw.note("wake " + n.name)
+	if n.hw.asleep.Load() {
+		return nil, errors.New("it does not wake")
+	}
 	if n.kind == session.DRM {
 		return f, nil
 	}
@@ -172,6 +177,7 @@ type fakeHardware struct {
 	tell   func(session.Event)
 	// follow, if not nil, is called by Follow.
 	follow func()
+	asleep atomic.Bool // nothing wakes
 }
 
 func (h *fakeHardware) note(call string) {
@@ -335,7 +341,7 @@ func (r *rig) start() {
 	ended := make(chan struct{})
 	s := r.server
 	go func() {
-		s.Service().Join(bus.Bus{Address: r.socket, Names: []string{Name}, Heard: s.Heard, Joined: func(c *bus.Client) { s.Joined(c); joined <- true }})
+		s.Service().Join(bus.Bus{Address: r.socket, Names: []string{Name}, Heard: s.Heard, Met: s.Met, Joined: func(*bus.Client) { joined <- true }})
 		close(ended)
 	}()
 	r.t.Cleanup(func() { s.Close(); <-ended })

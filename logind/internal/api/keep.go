@@ -85,37 +85,36 @@ func (s *Server) dropKept() {
 // patience bounds a question to the bus.
 const patience = 10 * time.Second
 
-// Joined sees whether those who have control of sessions are on the bus that was joined:
-// the names of another bus, or of one that was started anew, are others'.
-func (s *Server) Joined(c *bus.Client) {
-	s.later(func() {
-		ctx, cancel := context.WithTimeout(s.ctx, patience)
-		defer cancel()
-		const dbusName, dbusPath = "org.freedesktop.DBus", "/org/freedesktop/DBus"
-		var id string
-		if err := c.Call(ctx, dbusName, dbusPath, dbusName, "GetId", nil, &id); err != nil {
-			s.quietly("ask the bus who it is", err)
+// Met sees whether those who have control of sessions are on the bus that was met: the
+// names of another bus, or of one that was started anew, are others'. It comes before
+// anybody there can ask for control, so that nobody loses what was just given.
+func (s *Server) Met(c *bus.Client) {
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	const dbusName, dbusPath = "org.freedesktop.DBus", "/org/freedesktop/DBus"
+	var id string
+	if err := c.Call(ctx, dbusName, dbusPath, dbusName, "GetId", nil, &id); err != nil {
+		s.quietly("ask the bus who it is", err)
+	}
+	s.mu.Lock()
+	same := id != "" && id == s.bus
+	s.bus = id
+	var names []string
+	for _, x := range s.all() {
+		if x.Controller != "" {
+			names = append(names, x.Controller)
 		}
-		s.mu.Lock()
-		same := id != "" && id == s.bus
-		s.bus = id
-		var names []string
-		for _, x := range s.all() {
-			if x.Controller != "" {
-				names = append(names, x.Controller)
+	}
+	s.mu.Unlock()
+	for _, n := range names {
+		has := false
+		if same {
+			if err := c.Call(ctx, dbusName, dbusPath, dbusName, "NameHasOwner", []any{n}, &has); err != nil {
+				s.quietly("ask the bus for the controller of a session", err)
 			}
 		}
-		s.mu.Unlock()
-		for _, n := range names {
-			has := false
-			if same {
-				if err := c.Call(ctx, dbusName, dbusPath, dbusName, "NameHasOwner", []any{n}, &has); err != nil {
-					s.quietly("ask the bus for the controller of a session", err)
-				}
-			}
-			if !has {
-				s.handle(session.ClientGone{Client: n})
-			}
+		if !has {
+			s.handle(session.ClientGone{Client: n})
 		}
-	})
+	}
 }

@@ -86,7 +86,7 @@ func TestControlIsRestored(t *testing.T) {
 		joined := make(chan bool, 1)
 		ended := make(chan struct{})
 		go func() {
-			s.Service().Join(bus.Bus{Address: r.socket, Names: []string{Name}, Heard: s.Heard, Joined: func(c *bus.Client) { s.Joined(c); joined <- true }})
+			s.Service().Join(bus.Bus{Address: r.socket, Names: []string{Name}, Heard: s.Heard, Met: s.Met, Joined: func(*bus.Client) { joined <- true }})
 			close(ended)
 		}()
 		testkit.Receive(t, joined, "login1 joins the bus")
@@ -100,6 +100,11 @@ func TestControlIsRestored(t *testing.T) {
 				t.Errorf("the session's file:\n%s", text)
 			}
 		} else {
+			s.mu.Lock()
+			if c := s.core.Sessions["r1"].Controller; c != "" {
+				t.Errorf("%s, a name of another bus, has control when the names are there", c)
+			}
+			s.mu.Unlock()
 			testkit.Eventually(t, "a name of another bus controls nothing", func() bool {
 				text := r.read("sessions/r1")
 				return !strings.Contains(text, "CONTROLLER=") && len(r.store.take()) == 0

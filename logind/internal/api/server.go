@@ -118,6 +118,8 @@ type Server struct {
 	telling sync.Mutex
 	// after is what is to be done when changes of properties have been told.
 	after []func()
+	// owed is how many of these, or of those that a flush has taken, are not done yet.
+	owed int
 	// vtFailed is why the event at hand did not get its terminal.
 	vtFailed error
 	// wall is the text of wall messages, wallOn whether there are any.
@@ -297,6 +299,15 @@ func (s *Server) flush() {
 	for _, f := range after {
 		f()
 	}
+	s.mu.Lock()
+	s.owed -= len(after)
+	s.mu.Unlock()
+}
+
+// tellAfter has f called behind the next flush; s.mu is held.
+func (s *Server) tellAfter(f func()) {
+	s.after = append(s.after, f)
+	s.owed++
 }
 
 // ask makes a request of the core and waits for its answer.

@@ -159,7 +159,7 @@ func (c *Core) takeDevice(e TakeDevice) {
 		s.devices = map[DeviceID]*Device{}
 	}
 	s.devices[d.ID] = d
-	c.do(Took{s.ID, d.ID, d.Live}, Grant{Request: e.Request, Session: s.ID, Live: d.Live})
+	c.do(Took{s.ID, d.ID, d.Live}, Grant{Request: e.Request, Session: s.ID})
 	c.changed(ASession, s.ID)
 }
 
@@ -260,6 +260,20 @@ func (c *Core) wakeAll(s *Session) {
 			c.do(Resume{s.ID, s.Controller, d.ID})
 		}
 	}
+}
+
+// Asleep says that a device which was to work does not: it could not be woken. It is
+// tried again when the session comes to the front the next time. ID is the session's.
+func (c *Core) Asleep(id string, device DeviceID) {
+	if s := c.Sessions[id]; s != nil && s.devices[device] != nil {
+		s.devices[device].Live = false
+	}
+}
+
+// Live says whether a device that a session has taken works.
+func (c *Core) Live(id string, device DeviceID) bool {
+	s := c.Sessions[id]
+	return s != nil && s.devices[device] != nil && s.devices[device].Live
 }
 
 // switchTo brings a session to the front of its seat: with terminals, the kernel tells

@@ -99,7 +99,7 @@ func TestTerminalsSeat(t *testing.T) {
 func TestTerminalSwitch(t *testing.T) {
 	c, do := seatRig(t, true)
 	expect(t, do(VTShown{1}), "Access{seat0 -1 1000}", "Changed{3 seat0 [ActiveSession]}")
-	expect(t, do(TakeDevice{1, "c1", ":1.1", DeviceID{13, 64}, Input, "seat0"}), "Took{c1 {13 64} true}", "Grant{1 c1 0 true}")
+	expect(t, do(TakeDevice{1, "c1", ":1.1", DeviceID{13, 64}, Input, "seat0"}), "Took{c1 {13 64} true}", "Grant{1 c1 0 false}")
 	expect(t, do(TakeDevice{2, "c2", ":1.2", DeviceID{13, 64}, Input, "seat0"}), "Took{c2 {13 64} false}", "Grant{2 c2 0 false}")
 	expect(t, do(Switch{3, "c2"}), "ShowVT{3 2}")
 	expect(t, do(VTLeaving{}), "Mute{c1 {13 64}}", "Paused{c1 :1.1 {13 64} force}", "LeaveVT{1}")

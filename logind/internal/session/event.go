@@ -188,7 +188,7 @@ type (
 		Request   uint64
 		Session   string
 		Inhibitor uint64
-		// Live says that a device that was taken works.
+		// Live says that there was a shutdown to cancel.
 		Live bool
 	}
 	// Took keeps the descriptor of a device, as live or muted.

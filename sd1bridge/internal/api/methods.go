@@ -13,6 +13,7 @@ import (
 	"dynamod/internal/bus"
 	"dynamod/internal/graph"
 	"dynamod/internal/ipc"
+	"dynamod/internal/sys/proc"
 	"dynamod/internal/unitname"
 	"dynamod/sd1bridge/internal/translate"
 )
@@ -266,6 +267,10 @@ func below(root, group string) []processRow {
 			}
 			if len(out) >= maxRows {
 				return filepath.SkipAll
+			}
+			// Those of the kernel are nobody's units: systemd leaves them out.
+			if st, err := proc.StatOf(int(pid)); err != nil || st.Kernel {
+				continue
 			}
 			if command := commandOf(uint32(pid)); command != "" {
 				in := strings.TrimPrefix(dir, root)

@@ -240,6 +240,11 @@ func (c *call) boot(a *ipc.ListArgs) (any, error) {
 		g := v.Graph()
 		for i := range graph.Index(g.Len()) {
 			name := g.Name(i)
+			// A manager that took over was not there when the boot began. What it knows
+			// of that is when the first units came.
+			if began := stamp(v.At(i).ActiveEnter).Mono; began > 0 {
+				res.Manager = min(res.Manager, began)
+			}
 			if !v.Known(i) || len(a.Types) > 0 && !slices.Contains(a.Types, typeOf(name)) || !want.match(name) || !c.sees(name) {
 				continue
 			}

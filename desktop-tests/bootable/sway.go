@@ -1,0 +1,97 @@
+package bootable
+
+import (
+	"context"
+	"image/color"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+
+	"dynamod/desktop-tests/debtree"
+	"dynamod/desktop-tests/vm"
+)
+
+// The colours of sway's screen, so that a picture can be told from another.
+var (
+	Wallpaper = color.RGBA{0x20, 0x60, 0x40, 0xff}
+	Bar       = color.RGBA{0x80, 0x20, 0x60, 0xff}
+	Paper     = color.RGBA{0xf0, 0xe0, 0xc0, 0xff} // the terminal
+)
+
+// SwayModules are the drivers that an initramfs for it must have: the user's session has
+// a virtio graphics card, a keyboard and a tablet.
+var SwayModules = []string{"virtio_blk", "ext4", "virtio_gpu", "virtio_input", "evdev"}
+
+// swayConfig has a picture that stands still: no clock, no cursor that blinks.
+const swayConfig = `output * bg #206040 solid_color
+default_border pixel 4
+seat * hide_cursor 1000
+bar {
+	position top
+	status_command while echo ready; do sleep 3600; done
+	colors {
+		background #802060
+	}
+}
+bindsym Mod4+q exec swaymsg exit
+exec swaymsg 'workspace 1; gaps outer all set 60'
+exec foot -o colors.background=f0e0c0 -o colors.foreground=000000 -o cursor.blink=no sh -c '. /etc/skel/terminal'
+`
+
+// swayTerminal is what the terminal in sway runs first.
+const swayTerminal = `loginctl session-status >/tmp/inside 2>&1
+exec sh
+`
+
+// BridgeService runs the bridge beside Debian's own units, which the stock services
+// are not there for.
+const BridgeService = `[service]
+name = "dynamod-sd1bridge"
+type = "notify"
+exec = ["/usr/lib/dynamod/dynamod-sd1bridge"]
+
+[readiness]
+type = "notify"
+`
+
+// Sway is Debian 13 with dynamod-logind and an unmodified sway, which "user" gets who logs
+// in on the first terminal, without a password. files go over the rest;
+// /etc/skel/terminal is what the terminal in sway runs.
+func Sway(ctx context.Context, progress io.Writer, files map[string]vm.Source) (vm.Image, error) {
+	top, err := vm.ModuleRoot()
+	if err != nil {
+		return vm.Image{}, err
+	}
+	tree, err := debtree.Ensure(ctx, debtree.Sway, progress)
+	if err != nil {
+		return vm.Image{}, err
+	}
+	all := map[string]vm.Source{
+		"/etc/dynamod/services/systemd-logind.toml":    {Host: filepath.Join(top, "config/shadow/systemd-logind.toml")},
+		"/etc/dynamod/services/dynamod-sd1bridge.toml": {Text: BridgeService},
+		"/etc/tmpfiles.d/home.conf":                    {Text: "d /home/user 0700 user user\nL /home/user/.config - - - - /etc/skel/.config\nL /home/user/.bash_profile - - - - /etc/skel/.bash_profile\n"},
+		"/etc/skel/.config/sway/config":                {Text: swayConfig},
+		"/etc/skel/terminal":                           {Text: swayTerminal},
+		"/etc/skel/.bash_profile":                      {Text: "[ \"$(tty)\" = /dev/tty1 ] && WLR_RENDERER=pixman exec sway -d >/tmp/sway.log 2>&1\n"},
+	}
+	for file, line := range map[string]string{
+		"/etc/passwd": "user:x:1000:1000::/home/user:/bin/bash\n",
+		"/etc/group":  "user:x:1000:\n",
+	} {
+		text, err := os.ReadFile(filepath.Join(tree, file))
+		if err != nil {
+			return vm.Image{}, err
+		}
+		all[file] = vm.Source{Text: string(text) + line}
+	}
+	maps.Copy(all, files)
+	img, err := Debian{Recipe: debtree.Sway, Files: all}.Image(ctx, progress)
+	if err != nil {
+		return vm.Image{}, err
+	}
+	shadow := img.Files["/etc/shadow"]
+	shadow.Text += "user::20000:0:99999:7:::\n"
+	img.Files["/etc/shadow"] = shadow
+	return img, nil
+}
