@@ -23,8 +23,9 @@ same() { if [ "$2" = "$3" ]; then say "ok $1"; else say "FAIL $1: it is '$2', no
 `
 
 // foreign is an initramfs that is not ours and does the least: it mounts the first
-// disk and runs init on it, as Debian's does in the end.
-func foreign(t *testing.T, k *vm.Kernel, options string) string {
+// disk and runs init on it, as Debian's does in the end. last are lines of its shell
+// before that.
+func foreign(t *testing.T, k *vm.Kernel, options string, last ...string) string {
 	t.Helper()
 	tree, err := debtree.Ensure(t.Context(), debtree.BusyBox, os.Stderr)
 	if err != nil {
@@ -35,7 +36,7 @@ func foreign(t *testing.T, k *vm.Kernel, options string) string {
 		t.Fatal(err)
 	}
 	i := vm.NewInitramfs()
-	i.BusyBox(tree, "sh", "mount", "insmod", "switch_root", "mkdir", "sync", "reboot", "sleep")
+	i.BusyBox(tree, "sh", "mount", "insmod", "switch_root", "mkdir", "sync", "reboot", "sleep", "rm")
 	i.Modules("/modules", k, mods)
 	i.File("/init", 0o755, []byte(`#!/bin/sh
 mkdir -p /root /proc /dev
@@ -45,7 +46,9 @@ while read m; do insmod $m; done </modules
 mount -t ext4 -o `+options+` /dev/vda /root || reboot -f
 mount -o move /dev /root/dev
 mount -o move /proc /root/proc
-exec switch_root /root /sbin/dynamod-init <root/dev/console >root/dev/console 2>&1
+exec <root/dev/console >root/dev/console 2>&1
+`+strings.Join(last, "\n")+`
+exec switch_root /root /sbin/dynamod-init
 `))
 	file := filepath.Join(t.TempDir(), "initramfs")
 	if err := i.Write(file); err != nil {

@@ -194,6 +194,17 @@ dd if=/dev/zero of=/run/full bs=64k 2>/dev/null
 touch /run/more 2>/dev/null && echo x >/run/more 2>/dev/null && say "FAIL full: there is room" || say "ok full"
 check manager dynamodctl ping
 check restart dynamodctl restart sleeper` + end}, nil},
+		// Nobody to be seen, and no shell for an emergency: PID 1 goes on all the same.
+		{"no-console", bootable.Tiny{Files: sleeper, Run: managers + `
+same output "$(for n in 0 1 2; do readlink /proc/1/fd/$n; done | sort -u)" /dev/null
+check manager dynamodctl ping
+rm -f /dev/console # mdev has made one
+old=$(manager); kill -USR2 1; another $old
+same emergency "$(dmesg | grep -c 'the emergency shell cannot be started')" 1
+same kept "$(pidof sleep)" "$s"` + end}, func(s *vm.Spec) {
+			s.Initramfs = foreign(t, kernel(t), "ro", "rm root/dev/console", "exec <&- >&- 2>&-")
+			s.Limit = 4 * time.Minute // 30 s of them for the next manager
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m, disk := bootTiny(t, "failures/"+c.name, c.tiny, c.change)
@@ -201,6 +212,45 @@ check restart dynamodctl restart sleeper` + end}, nil},
 			needsNoRecovery(t, disk)
 		})
 	}
+}
+
+// A manager that cannot read what the former one wrote down does not guess: the
+// services live on, it says what to do, and the emergency shell is there to do it in.
+func TestDamagedSnapshot(t *testing.T) {
+	m, disk := bootTiny(t, "damaged-snapshot", bootable.Tiny{Files: sleeper, Run: managers + `
+if [ -e /run/sleeps ]; then
+	check anew dynamodctl status sleeper
+	say done
+	kill -TERM 1
+	exit
+fi
+# What is told while nobody has the port open is lost.
+{ echo ready >&3; read go <&3; } 3<>/dev/vport0p1
+echo $s >/run/sleeps
+m=$(manager); kill -STOP $m
+echo '{"Generation":' >/run/dynamod/state/state.json
+kill -KILL $m
+`}, nil)
+	// A getty that is just starting would take the console back.
+	if _, err := m.Console.Expect(t.Context(), "tiny login: "); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Results.WaitLine(t.Context(), "ready"); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Tell("go"); err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range []string{"then remove /run/dynamod/state", `\(dynamod-emergency\)`} {
+		if _, err := m.Console.Expect(t.Context(), words); err != nil {
+			t.Fatal(err)
+		}
+	}
+	typed(t, m, `[ "$(pidof sleep)" = "$(cat /run/sleeps)" ] && echo lives $((6*7))`, "lives 42")
+	// As docs/survival.md has it. The signal goes to all but PID 1 and the shell itself.
+	typed(t, m, "kill -KILL -1; rm -r /run/dynamod/state; exit", "the manager runs as process")
+	finish(t, m)
+	needsNoRecovery(t, disk)
 }
 
 // After a power cut during writes the machine boots again, and what was synced is there.
