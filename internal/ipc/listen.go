@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
 // Listen makes a socket at path. It appears there ready and with its mode, in the
@@ -15,9 +17,12 @@ import (
 // The file stays when the listener is closed: removing it could hit that of a
 // successor, and what nobody listens on refuses connections by itself.
 func Listen(path string, mode fs.FileMode) (*net.UnixListener, error) {
-	if c, err := net.Dial("unix", path); err == nil {
+	if c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"}); err == nil {
+		lives := listenerLives(c)
 		c.Close()
-		return nil, fmt.Errorf("listen on %s: another manager listens there already", path)
+		if lives {
+			return nil, fmt.Errorf("listen on %s: another manager listens there already", path)
+		}
 	}
 	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+strconv.Itoa(os.Getpid()))
 	if len(temp) > 107 {
@@ -39,6 +44,25 @@ func Listen(path string, mode fs.FileMode) (*net.UnixListener, error) {
 	l.Close()
 	os.Remove(temp)
 	return nil, fmt.Errorf("listen on %s: %w", path, err)
+}
+
+// listenerLives says whether the process that listens at the other end is there still. A
+// manager that was killed between fork and exec leaves its socket to the child, until that
+// has executed: who connects then waits for nobody. The credentials of a peer that listens
+// are those of when it began to (unix(7), SO_PEERCRED).
+func listenerLives(c *net.UnixConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return true
+	}
+	lives := true
+	if err := raw.Control(func(fd uintptr) {
+		cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+		lives = err != nil || cred.Pid == 0 || unix.Kill(int(cred.Pid), 0) != unix.ESRCH
+	}); err != nil {
+		return true
+	}
+	return lives
 }
 
 // TakeOver goes on with a listener that HandOver, or a socket unit, left under
