@@ -68,6 +68,9 @@ func (s *Service) Close() {
 	s.ended.Wait()
 }
 
+// Context ends when Close begins.
+func (s *Service) Context() context.Context { return s.ctx }
+
 var errClosed = errors.New("the service has ended")
 
 // conn is one connection: a peer on a private socket, or a message bus.

@@ -459,8 +459,8 @@ type StatsResult struct {
 
 // BootResult is the course of the boot, for blame and critical-chain.
 type BootResult struct {
-	// Kernel, Init, Manager and Finished are moments since boot, in
-	// microseconds; Finished is 0 while it lasts.
+	// Kernel, Manager and Finished are moments since boot, in microseconds. Manager
+	// is when the first one began; Finished is 0 while it lasts.
 	Kernel   int64   `json:"kernel_usec"`
 	Manager  int64   `json:"manager_usec"`
 	Finished int64   `json:"finished_usec"`

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,8 +47,8 @@ var bootMoments = map[string]func(*ipc.BootResult) int64{
 	"InitRDUnitsLoadFinishTimestamp":  notHere,
 }
 
-// userspace is when the manager of this boot began.
-func userspace(r *ipc.BootResult) int64 { return cmp.Or(r.Moments.Began, r.Manager) }
+// userspace is when the first manager of this boot began.
+func userspace(r *ipc.BootResult) int64 { return r.Manager }
 
 func notHere(*ipc.BootResult) int64 { return 0 }
 

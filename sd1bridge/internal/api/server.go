@@ -90,7 +90,7 @@ func (s *Server) Service() *bus.Service { return s.bus }
 const patience = 20 * time.Second
 
 func (s *Server) ctx(c *bus.Call) (context.Context, context.CancelFunc) {
-	parent := context.Background()
+	parent := s.bus.Context() // the end must not wait for a manager that does not answer
 	if c != nil {
 		parent = c.Context()
 	}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -26,7 +25,7 @@ import (
 // executes at once, and ends when it is signalled or when the test says so.
 type fake struct {
 	environment []string
-	began       time.Duration // when the manager did, 90 s if 0
+	began       time.Duration // when the first manager did; 0: it does not say
 
 	t    testing.TB
 	api  *API
@@ -417,7 +416,7 @@ func (f *fake) SetEnvironment(unset, set []string) error {
 func (f *fake) Info() Info {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return Info{Version: "test", PID: 42, Mode: "container", Generation: f.gen, Started: core.Time{Mono: cmp.Or(f.began, 90*time.Second), Wall: 1}, BootTarget: "default.target"}
+	return Info{Version: "test", PID: 42, Mode: "container", Generation: f.gen, Started: core.Time{Mono: 90 * time.Second, Wall: 1}, Moments: ipc.Moments{Began: f.began.Microseconds()}, BootTarget: "default.target"}
 }
 
 func (f *fake) Reexec() error { f.note("reexec"); return f.refuse }

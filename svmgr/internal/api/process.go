@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -232,7 +233,7 @@ func (c *call) boot(a *ipc.ListArgs) (any, error) {
 		return nil, err
 	}
 	info := c.m.Info()
-	res := &ipc.BootResult{Manager: stamp(info.Started).Mono, Finished: c.finished.Load() / 1000, Moments: info.Moments}
+	res := &ipc.BootResult{Manager: cmp.Or(info.Moments.Began, stamp(info.Started).Mono), Finished: c.finished.Load() / 1000, Moments: info.Moments}
 	var rows []ipc.BootRow
 	err = c.query(func(v core.View) {
 		res.JobsEver, res.JobsFailed = v.JobsEver()
@@ -240,11 +241,6 @@ func (c *call) boot(a *ipc.ListArgs) (any, error) {
 		g := v.Graph()
 		for i := range graph.Index(g.Len()) {
 			name := g.Name(i)
-			// A manager that took over was not there when the boot began. What it knows
-			// of that is when the first units came.
-			if began := stamp(v.At(i).ActiveEnter).Mono; began > 0 {
-				res.Manager = min(res.Manager, began)
-			}
 			if !v.Known(i) || len(a.Types) > 0 && !slices.Contains(a.Types, typeOf(name)) || !want.match(name) || !c.sees(name) {
 				continue
 			}
