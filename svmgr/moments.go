@@ -58,7 +58,7 @@ func (m *moments) add(generators, load, finish int64) error {
 	}
 	data, err := json.Marshal(m.now)
 	if err == nil {
-		err = os.WriteFile(m.path, data, 0o644)
+		err = replaceFile(m.path, data)
 	}
 	if err != nil {
 		return fmt.Errorf("keep the moments of the boot: %w", err)

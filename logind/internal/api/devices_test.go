@@ -112,21 +112,29 @@ func TestDevices(t *testing.T) {
 	})
 }
 
+// controlled is a session in front on tty1 that a client controls, and a way to switch
+// terminals.
+func (r *rig) controlled() (c created, one *dbus.Conn, object dbus.BusObject, front func(vt uint32)) {
+	r.t.Helper()
+	c, err := r.create(r.leader().Process.Pid, 1000, "user", "seat0", 1)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	front = func(vt uint32) { r.vts.Show(vt); r.server.shown() }
+	front(1)
+	one = r.client()
+	object = one.Object(Name, c.Path)
+	if err := object.Call(ifacePrefix+"Session.TakeControl", 0, false).Err; err != nil {
+		r.t.Fatal(err)
+	}
+	return c, one, object, front
+}
+
 // A device that cannot be woken is inactive for its controller, is not paused a second
 // time, and is tried again.
 func TestDeviceThatDoesNotWake(t *testing.T) {
 	r := begin(t)
-	c, err := r.create(r.leader().Process.Pid, 1000, "user", "seat0", 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	front := func(vt uint32) { r.vts.Show(vt); r.server.shown() }
-	front(1)
-	one := r.client()
-	object := one.Object(Name, c.Path)
-	if err := object.Call(ifacePrefix+"Session.TakeControl", 0, false).Err; err != nil {
-		t.Fatal(err)
-	}
+	c, one, object, front := r.controlled()
 	heard := signals(t, one, c.Path)
 	r.hw.asleep.Store(true)
 	var fd dbus.UnixFD
@@ -155,17 +163,7 @@ func TestDeviceThatDoesNotWake(t *testing.T) {
 // controller afterwards: the other way round it would think it has the device.
 func TestSwitchedTwiceAtOnce(t *testing.T) {
 	r := begin(t)
-	c, err := r.create(r.leader().Process.Pid, 1000, "user", "seat0", 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	front := func(vt uint32) { r.vts.Show(vt); r.server.shown() }
-	front(1)
-	one := r.client()
-	object := one.Object(Name, c.Path)
-	if err := object.Call(ifacePrefix+"Session.TakeControl", 0, false).Err; err != nil {
-		t.Fatal(err)
-	}
+	c, one, object, front := r.controlled()
 	if err := object.Call(ifacePrefix+"Session.TakeDevice", 0, uint32(13), uint32(64)).Err; err != nil {
 		t.Fatal(err)
 	}
