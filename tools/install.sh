@@ -42,19 +42,13 @@ done
 
 install -d -m 755 "$dest/etc/dynamod/services" "$dest/etc/dynamod/supervisors" \
 	"$dest/usr/lib/dynamod/services" "$dest/usr/lib/dynamod/supervisors"
-for kind in services supervisors; do
-	for f in config/stock/$kind/*.toml; do
-		put 644 "$f" "/usr/lib/dynamod/stock/$kind"
+for kind in stock/services stock/supervisors shadow/services shadow/supervisors; do
+	for f in config/$kind/*.toml; do
+		put 644 "$f" "/usr/lib/dynamod/$kind"
 		if [ "$prefix" != /usr ]; then
-			sed -i "s|/usr/lib/dynamod/dynamod-|$prefix/lib/dynamod/dynamod-|g" "$dest/usr/lib/dynamod/stock/$kind/$(basename "$f")"
+			sed -i "s|/usr/lib/dynamod/dynamod-|$prefix/lib/dynamod/dynamod-|g" "$dest/usr/lib/dynamod/$kind/$(basename "$f")"
 		fi
 	done
-done
-
-# They take effect only where an administrator links them.
-for f in config/shadow/*.toml; do
-	put 644 "$f" "/usr/lib/dynamod/shadow"
-	[ "$prefix" = /usr ] || sed -i "s|/usr/lib/dynamod/dynamod-|$prefix/lib/dynamod/dynamod-|g" "$dest/usr/lib/dynamod/shadow/$(basename "$f")"
 done
 
 # systemd's own units, where they are used, need these from us; they change nothing under

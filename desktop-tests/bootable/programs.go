@@ -52,7 +52,7 @@ func Programs(ctx context.Context, sbin string) (map[string]vm.Source, error) {
 		}
 		out[path.Join(at, p.name)] = vm.Source{Host: file, Perm: 0o755}
 	}
-	for from, to := range map[string]string{"stock": "/usr/lib/dynamod/stock", "units": "/usr/lib/systemd/system"} {
+	for from, to := range map[string]string{"stock": "/usr/lib/dynamod/stock", "shadow": "/usr/lib/dynamod/shadow", "units": "/usr/lib/systemd/system"} {
 		dir := filepath.Join(top, "config", from)
 		err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {

@@ -44,36 +44,19 @@ const swayTerminal = `loginctl session-status >/tmp/inside 2>&1
 exec sh
 `
 
-// BridgeService runs the bridge beside Debian's own units, which the stock services
-// are not there for.
-const BridgeService = `[service]
-name = "dynamod-sd1bridge"
-type = "notify"
-exec = ["/usr/lib/dynamod/dynamod-sd1bridge"]
-
-[readiness]
-type = "notify"
-`
-
-// Sway is Debian 13 with dynamod-logind and an unmodified sway, which "user" gets who logs
+// Sway is Debian 13 with an unmodified sway, which "user" gets who logs
 // in on the first terminal, without a password. files go over the rest;
 // /etc/skel/terminal is what the terminal in sway runs.
 func Sway(ctx context.Context, progress io.Writer, files map[string]vm.Source) (vm.Image, error) {
-	top, err := vm.ModuleRoot()
-	if err != nil {
-		return vm.Image{}, err
-	}
 	tree, err := debtree.Ensure(ctx, debtree.Sway, progress)
 	if err != nil {
 		return vm.Image{}, err
 	}
 	all := map[string]vm.Source{
-		"/etc/dynamod/services/systemd-logind.toml":    {Host: filepath.Join(top, "config/shadow/systemd-logind.toml")},
-		"/etc/dynamod/services/dynamod-sd1bridge.toml": {Text: BridgeService},
-		"/etc/tmpfiles.d/home.conf":                    {Text: "d /home/user 0700 user user\nL /home/user/.config - - - - /etc/skel/.config\nL /home/user/.bash_profile - - - - /etc/skel/.bash_profile\n"},
-		"/etc/skel/.config/sway/config":                {Text: swayConfig},
-		"/etc/skel/terminal":                           {Text: swayTerminal},
-		"/etc/skel/.bash_profile":                      {Text: "[ \"$(tty)\" = /dev/tty1 ] && WLR_RENDERER=pixman exec sway -d >/tmp/sway.log 2>&1\n"},
+		"/etc/tmpfiles.d/home.conf":     {Text: "d /home/user 0700 user user\nL /home/user/.config - - - - /etc/skel/.config\nL /home/user/.bash_profile - - - - /etc/skel/.bash_profile\n"},
+		"/etc/skel/.config/sway/config": {Text: swayConfig},
+		"/etc/skel/terminal":            {Text: swayTerminal},
+		"/etc/skel/.bash_profile":       {Text: "[ \"$(tty)\" = /dev/tty1 ] && WLR_RENDERER=pixman exec sway -d >/tmp/sway.log 2>&1\n"},
 	}
 	for file, line := range map[string]string{
 		"/etc/passwd": "user:x:1000:1000::/home/user:/bin/bash\n",

@@ -289,8 +289,7 @@ const (
 // What systemctl and its family say of the same image under systemd and under dynamod.
 func TestSystemd1(t *testing.T) {
 	k := kernel(t)
-	disk := debianServer(t, map[string]vm.Source{"/root/probe": {Text: probe(), Perm: 0o755},
-		"/etc/dynamod/services/dynamod-sd1bridge.toml": {Text: bootable.BridgeService}})
+	disk := debianServer(t, map[string]vm.Source{"/root/probe": {Text: probe(), Perm: 0o755}})
 	initramfs := ourInitramfs(t, k, false, "virtio_blk", "ext4")
 	said := map[string]answers{}
 	results := map[string]*vm.Results{}

@@ -34,6 +34,10 @@ type Config struct {
 	// for unit files has a sysinit.target: they would take the place of its units.
 	// nil means StockDirs(Mode) when NativeDirs is nil too, else none.
 	StockDirs []string
+	// ShadowDirs are the same for a machine that has a sysinit.target: services that
+	// take the place of systemd's daemons. nil means ShadowDirs(Mode) when NativeDirs is
+	// nil too, else none.
+	ShadowDirs []string
 	// Consoles says which login prompts to add; see Consoles.
 	Consoles Consoles
 	// ControlDirs are those of UnitDirs in which set-property writes; nil means
@@ -162,9 +166,20 @@ func StockDirs(m Mode) []string {
 	return nil
 }
 
+// ShadowDirs is where the services that take the place of systemd's are installed.
+func ShadowDirs(m Mode) []string {
+	if m == System {
+		return []string{"/usr/lib/dynamod/shadow"}
+	}
+	return nil
+}
+
 func (c *Config) fill() {
 	if c.StockDirs == nil && c.NativeDirs == nil {
 		c.StockDirs = StockDirs(c.Mode)
+	}
+	if c.ShadowDirs == nil && c.NativeDirs == nil {
+		c.ShadowDirs = ShadowDirs(c.Mode)
 	}
 	if c.UnitDirs == nil {
 		c.UnitDirs = UnitDirs(c.Mode, c.XDG)
@@ -180,7 +195,7 @@ func (c *Config) fill() {
 		}
 	}
 	c.UnitDirs, c.NativeDirs, c.ControlDirs = absolute(c.UnitDirs), absolute(c.NativeDirs), absolute(c.ControlDirs)
-	c.StockDirs = absolute(c.StockDirs)
+	c.StockDirs, c.ShadowDirs = absolute(c.StockDirs), absolute(c.ShadowDirs)
 	if c.MaxUnits <= 0 {
 		c.MaxUnits = 1 << 20
 	}

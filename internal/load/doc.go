@@ -59,6 +59,8 @@
 // and mounts, device nodes, getty. They count when no unit file is called
 // sysinit.target, which only systemd itself ships: a package's stray unit file
 // does not turn them off, and a distribution's own boot is never mixed with them.
+// Where there is one, Config.ShadowDirs count in their stead: services that take the
+// place of daemons which work under systemd only.
 //
 // Login prompts are wanted by getty.target, one for each console in
 // /sys/class/tty/console/active, unless a systemd-getty-generator is installed

@@ -168,6 +168,11 @@ func (l *Loader) canonical(name string) string {
 	return end
 }
 
+// ownNames are the aliases of a unit file that no native unit has taken.
+func (l *Loader) ownNames(final string) []string {
+	return slices.DeleteFunc(l.ix.namesOf(final), func(a string) bool { return l.nativeNames[a] != "" })
+}
+
 func instanceOf(template, instance string) (string, error) {
 	t, err := unitname.Parse(template)
 	if err != nil {
@@ -216,7 +221,7 @@ func (l *Loader) build(final string, keep bool) built {
 	if f != nil && (f.kind == masked || f.kind == broken) {
 		return l.withoutFile(src, f)
 	}
-	src.Aliases = l.ix.namesOf(final)
+	src.Aliases = l.ownNames(final)
 	var b built
 	fatal := false
 	switch {
@@ -256,7 +261,7 @@ func (l *Loader) build(final string, keep bool) built {
 
 // withoutFile makes a unit that is masked or could not be read.
 func (l *Loader) withoutFile(src unit.Source, f *found) built {
-	src.Aliases = l.ix.namesOf(src.Name)
+	src.Aliases = l.ownNames(src.Name)
 	u, ds := unit.Build(src)
 	u.Path, u.Load = f.path, unit.Masked
 	if f.kind == broken {

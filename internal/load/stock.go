@@ -14,12 +14,14 @@ import (
 // stockMarker is the unit by which a tree shows that it boots with unit files.
 const stockMarker = "sysinit.target"
 
-// takeStock decides whether the stock services count for this tree.
+// takeStock decides which packaged services count for this tree: those that boot a
+// machine, or those that answer in place of systemd's.
 func (l *Loader) takeStock() {
-	l.nativeDirs = l.cfg.NativeDirs
+	more := l.cfg.ShadowDirs
 	if l.ix.files[stockMarker] == nil {
-		l.nativeDirs = append(slices.Clone(l.nativeDirs), l.cfg.StockDirs...)
+		more = l.cfg.StockDirs
 	}
+	l.nativeDirs = slices.Concat(l.cfg.NativeDirs, more)
 }
 
 // gettyTarget is what brings login prompts up; gettyGenerators are where

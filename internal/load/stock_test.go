@@ -59,6 +59,33 @@ func TestStockCountsBelowEverythingElse(t *testing.T) {
 	}
 }
 
+// What takes the place of systemd's daemons is for machines that have them, with the
+// names of the unit file; the administrator's word is above it, as for the stock.
+func TestShadowIsForMachinesWithUnitFiles(t *testing.T) {
+	const shadow = "usr/lib/dynamod/shadow/services/"
+	files := []string{shadow + "logind.toml", nativeUnit("systemd-logind", "simple", "[install]\nalias = [\"also.service\"]\n"),
+		usr + "systemd-logind.service", say("theirs"), usr + "dbus-org.freedesktop.login1.service", "-> systemd-logind.service",
+		usr + "theirs.service", say("theirs"), usr + "also.service", "-> theirs.service"}
+	load := func(more ...string) *unit.Set {
+		set, _ := Load(Config{FS: mapFS(append(slices.Clone(files), more...)...)})
+		return set
+	}
+	set := load(usr+"sysinit.target", "[Unit]\n")
+	for _, name := range []string{"systemd-logind.service", "dbus-org.freedesktop.login1.service", "also.service"} {
+		if u := must(t, set, name); u.Format != unit.Native || u.Name != "systemd-logind.service" {
+			t.Errorf("%s is %s of %s", name, u.Name, u.Path)
+		}
+	}
+	if u := must(t, set, "theirs.service"); slices.Contains(u.Aliases, "also.service") {
+		t.Errorf("an alias that a native unit has is still one of the unit file: %v", u.Aliases)
+	}
+	for what, set := range map[string]*unit.Set{"no sysinit.target": load(), "turned off": load(usr+"sysinit.target", "[Unit]\n", svcs+"logind.toml", "-> /dev/null", "dev/null", "")} {
+		if u := must(t, set, "dbus-org.freedesktop.login1.service"); u.Format == unit.Native {
+			t.Errorf("%s: %s counts", what, u.Path)
+		}
+	}
+}
+
 // Who names the directories gets these and no others: a container's or a
 // standalone manager's services must not come with a machine's boot.
 func TestStockNeedsTheUsualDirectories(t *testing.T) {

@@ -74,13 +74,13 @@ func Open(o Options) (*Tree, error) {
 		}
 	}
 	cfg.UnitDirs, cfg.NativeDirs = load.UnitDirs(cfg.Mode, cfg.XDG), load.NativeDirs(cfg.Mode, cfg.XDG)
-	cfg.StockDirs = load.StockDirs(cfg.Mode)
+	cfg.StockDirs, cfg.ShadowDirs = load.StockDirs(cfg.Mode), load.ShadowDirs(cfg.Mode)
 	if !o.User {
 		cfg.Consoles = load.KernelConsoles
 	}
 	cfg.Specifiers = specifiers(fsys, o.User)
 	t.dirs = slices.Clone(cfg.UnitDirs)
-	for _, d := range slices.Concat(cfg.NativeDirs, cfg.StockDirs) {
+	for _, d := range slices.Concat(cfg.NativeDirs, cfg.StockDirs, cfg.ShadowDirs) {
 		t.dirs = append(t.dirs, path.Join(d, "services"), path.Join(d, "supervisors"))
 	}
 	if len(o.Loose) > 0 {
@@ -152,7 +152,7 @@ func Searched(o Options, host string) bool {
 		}
 	}
 	dirs := load.UnitDirs(m, x)
-	for _, d := range slices.Concat(load.NativeDirs(m, x), load.StockDirs(m)) {
+	for _, d := range slices.Concat(load.NativeDirs(m, x), load.StockDirs(m), load.ShadowDirs(m)) {
 		dirs = append(dirs, path.Join(d, "services"), path.Join(d, "supervisors"))
 	}
 	_, searched := inside(t.root, host, dirs)
@@ -254,7 +254,7 @@ func (t *Tree) suggest(name string) string {
 // native units.
 func InstallDirs(o Options) (persistent, runtime string, native []string) {
 	if !o.User {
-		return "/etc/systemd/system", "/run/systemd/system", slices.Concat(load.NativeDirs(load.System, load.XDG{}), load.StockDirs(load.System))
+		return "/etc/systemd/system", "/run/systemd/system", slices.Concat(load.NativeDirs(load.System, load.XDG{}), load.StockDirs(load.System), load.ShadowDirs(load.System))
 	}
 	if o.Root != "" && o.Root != "/" {
 		// Whose user units they are is not known there: those of all users.
