@@ -53,10 +53,12 @@ func Sway(ctx context.Context, progress io.Writer, files map[string]vm.Source) (
 		return vm.Image{}, err
 	}
 	all := map[string]vm.Source{
-		"/etc/tmpfiles.d/home.conf":     {Text: "d /home/user 0700 user user\nL /home/user/.config - - - - /etc/skel/.config\nL /home/user/.bash_profile - - - - /etc/skel/.bash_profile\n"},
-		"/etc/skel/.config/sway/config": {Text: swayConfig},
-		"/etc/skel/terminal":            {Text: swayTerminal},
-		"/etc/skel/.bash_profile":       {Text: "[ \"$(tty)\" = /dev/tty1 ] && WLR_RENDERER=pixman exec sway -d >/tmp/sway.log 2>&1\n"},
+		// libseat asks a seatd first, where one is installed and runs; not here.
+		"/etc/systemd/system/seatd.service": {Link: "/dev/null"},
+		"/etc/tmpfiles.d/home.conf":         {Text: "d /home/user 0700 user user\nL /home/user/.config - - - - /etc/skel/.config\nL /home/user/.bash_profile - - - - /etc/skel/.bash_profile\n"},
+		"/etc/skel/.config/sway/config":     {Text: swayConfig},
+		"/etc/skel/terminal":                {Text: swayTerminal},
+		"/etc/skel/.bash_profile":           {Text: "[ \"$(tty)\" = /dev/tty1 ] && WLR_RENDERER=pixman exec sway -d >/tmp/sway.log 2>&1\n"},
 	}
 	for file, line := range map[string]string{
 		"/etc/passwd": "user:x:1000:1000::/home/user:/bin/bash\n",

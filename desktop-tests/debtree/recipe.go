@@ -96,7 +96,8 @@ var Sway = Recipe{
 	Arch:   debianArch(),
 	Method: Bootstrap,
 	Packages: []string{
-		"dbus", "dbus-user-session", "fonts-dejavu-core", "foot", "libpam-systemd", "polkitd", "procps", "sway", "systemd-sysv", "udev",
+		"dbus", "dbus-user-session", "fonts-dejavu-core", "foot", "libpam-systemd", "openssh-server", "polkitd", "procps", "seatd",
+		"sudo", "sway", "systemd-sysv", "udev",
 	},
 	Revision: 1,
 }
