@@ -388,6 +388,10 @@ func TestLogin1(t *testing.T) {
 	if len(said) < 2 {
 		return
 	}
+	wrong, equal := values(t, said["systemd"], said["dynamod"], loginDiffers)
+	if wrong > 0 || equal < 400 {
+		t.Errorf("%d values are wrong, %d are equal", wrong, equal)
+	}
 	differ := 0
 	for _, c := range slices.Sorted(maps.Keys(said["systemd"].commands)) {
 		want, got := plainLogin(said["systemd"].commands[c]), plainLogin(said["dynamod"].commands[c])
