@@ -4,6 +4,7 @@ package scenarios
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -79,61 +80,75 @@ func costOf(b *testing.B, r *vm.Results, name string) fleetCost {
 	return fleetCost{time.Duration(n[0]) * time.Millisecond, time.Duration(n[1]) * 10 * time.Millisecond, time.Duration(n[2]) * 10 * time.Millisecond}
 }
 
-// BenchmarkAgainstSystemd boots one image of Debian 13 with systemd and with dynamod
-// and compares what 500 services cost. Ours (init and service manager together) must
-// need less than a third of the processor time of systemd for each step.
-func BenchmarkAgainstSystemd(b *testing.B) {
+// benched is an image whose machine runs a script with the name of its init, systemd or
+// dynamod, and is told what that costs.
+type benched struct {
+	kernel          *vm.Kernel
+	disk, initramfs string
+}
+
+// benchImage lays the script and files over a Debian tree.
+func benchImage(b *testing.B, recipe debtree.Recipe, script string, over map[string]vm.Source) benched {
+	b.Helper()
 	ctx := b.Context()
 	k, err := vm.DebianKernel(ctx, os.Stderr)
 	if err != nil {
 		b.Fatal(err)
 	}
-	tree, err := debtree.Ensure(ctx, debtree.Minimal, os.Stderr)
-	if err != nil {
-		b.Fatal(err)
-	}
-	files, err := bootable.Programs(ctx, "/usr/sbin")
-	if err != nil {
-		b.Fatal(err)
-	}
-	for name, text := range map[string]string{
-		"/etc/fstab": "LABEL=bench / ext4 defaults 0 1\n", "/etc/hostname": "bench\n", "/etc/machine-id": "6e1ab0005eed4bad80000123456789ab\n",
-		"/etc/systemd/system/fleet@.service":       "[Service]\nExecStart=/bin/sleep infinity\n",
-		"/etc/systemd/system/systemd-side.service": "[Unit]\nConditionKernelCommandLine=bench=systemd\n[Service]\nExecStart=/root/bench systemd\n",
-		"/etc/systemd/system/dynamod-side.service": "[Unit]\nConditionKernelCommandLine=bench=dynamod\n[Service]\nExecStart=/root/bench dynamod\n",
-	} {
-		files[name] = vm.Source{Text: text}
-	}
-	files["/root/bench"] = vm.Source{Text: fleetScript, Perm: 0o755}
-	for _, side := range []string{"systemd", "dynamod"} {
+	files := map[string]vm.Source{"/root/bench": {Text: script, Perm: 0o755}}
+	for _, side := range inits {
+		files["/etc/systemd/system/"+side+"-side.service"] = vm.Source{Text: "[Unit]\nConditionKernelCommandLine=bench=" + side + "\n[Service]\nExecStart=/root/bench " + side + "\n"}
 		files["/etc/systemd/system/multi-user.target.wants/"+side+"-side.service"] = vm.Source{Link: "/etc/systemd/system/" + side + "-side.service"}
 	}
-	disk := filepath.Join(b.TempDir(), "disk")
-	if err := (vm.Image{Tree: tree, Files: files, Label: "bench"}).MakeExt4(ctx, disk); err != nil {
+	maps.Copy(files, over)
+	img, err := bootable.Debian{Recipe: recipe, Files: files}.Image(ctx, os.Stderr)
+	if err != nil {
 		b.Fatal(err)
 	}
-	initramfs := filepath.Join(b.TempDir(), "initramfs")
-	if err := (bootable.Initramfs{Kernel: k, Modules: []string{"virtio_blk", "ext4"}}).Write(ctx, initramfs, os.Stderr); err != nil {
+	out := benched{kernel: k, disk: filepath.Join(b.TempDir(), "disk"), initramfs: filepath.Join(b.TempDir(), "initramfs")}
+	if err := img.MakeExt4(ctx, out.disk); err != nil {
 		b.Fatal(err)
 	}
+	if err := (bootable.Initramfs{Kernel: k, Modules: []string{"virtio_blk", "ext4"}}).Write(ctx, out.initramfs, os.Stderr); err != nil {
+		b.Fatal(err)
+	}
+	return out
+}
+
+// boot runs the script under both.
+func (i benched) boot(b *testing.B) map[string]*vm.Results {
+	b.Helper()
+	out := map[string]*vm.Results{}
+	for _, side := range inits {
+		m, err := vm.Start(b.Context(), vm.Spec{Name: "bench/" + side, Kernel: i.kernel, Initramfs: i.initramfs, Memory: 1024, Limit: 10 * time.Minute, Progress: os.Stderr,
+			Disks: []vm.Drive{{File: i.disk}}, Append: []string{"root=LABEL=" + bootable.DebianLabel, "rootfstype=ext4", "rw", "init=" + bootable.InitPrograms[side], "bench=" + side}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		err = m.Finish()
+		m.Close()
+		if err != nil {
+			b.Fatal(err)
+		}
+		out[side] = m.Results
+	}
+	return out
+}
+
+// BenchmarkAgainstSystemd boots one image of Debian 13 with systemd and with dynamod
+// and compares what 500 services cost. Ours (init and service manager together) must
+// need less than a third of the processor time of systemd for each step.
+func BenchmarkAgainstSystemd(b *testing.B) {
+	image := benchImage(b, debtree.Minimal, fleetScript, map[string]vm.Source{
+		"/etc/systemd/system/fleet@.service": {Text: "[Service]\nExecStart=/bin/sleep infinity\n"}})
 	steps := []string{"start", "restart", "stop"}
 	for b.Loop() {
 		costs, memory := map[string]fleetCost{}, map[string]string{}
-		for _, side := range []struct{ name, init string }{{"systemd", "/usr/lib/systemd/systemd"}, {"dynamod", "/sbin/dynamod-init"}} {
-			m, err := vm.Start(ctx, vm.Spec{Name: "bench/" + side.name, Kernel: k, Initramfs: initramfs, Memory: 1024, Limit: 10 * time.Minute, Progress: os.Stderr,
-				Disks: []vm.Drive{{File: disk}}, Append: []string{"root=LABEL=bench", "rootfstype=ext4", "rw", "init=" + side.init, "bench=" + side.name}})
-			if err != nil {
-				b.Fatal(err)
-			}
-			err = m.Finish()
-			m.Close()
-			if err != nil {
-				b.Fatal(err)
-			}
+		for side, r := range image.boot(b) {
 			for _, s := range steps {
-				costs[side.name+s] = costOf(b, m.Results, s)
+				costs[side+s] = costOf(b, r, s)
 			}
-			memory[side.name] = m.Results.Value("before") + " / " + m.Results.Value("with")
+			memory[side] = r.Value("before") + " / " + r.Value("with")
 		}
 		var table strings.Builder
 		fmt.Fprintf(&table, "%-10s %10s %10s %10s   %10s %10s %10s  %s\n", "500 sleeps", "systemd: s", "CPU s", "children", "dynamod: s", "CPU s", "children", "our share of the CPU")

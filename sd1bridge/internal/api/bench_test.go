@@ -23,3 +23,20 @@ func BenchmarkGetAll(b *testing.B) {
 		}
 	}
 }
+
+// One property, as a desktop reads it.
+func BenchmarkGet(b *testing.B) {
+	h := start(b, someUnits)
+	c, err := h.dial()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	o := c.Object("", "/org/freedesktop/systemd1/unit/web_2eservice")
+	b.ReportAllocs()
+	for b.Loop() {
+		if v, err := o.GetProperty(prefix + "Unit.ActiveState"); err != nil || v.Value() != "inactive" {
+			b.Fatalf("%v, %v", v, err)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+//go:build vm
+
+package scenarios
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"dynamod/desktop-tests/bootable"
+	"dynamod/desktop-tests/debtree"
+	"dynamod/desktop-tests/vm"
+)
+
+// bridgeScript asks systemd, or dynamod through its bridge, by the same programs for the
+// same things, and tells the least of three times in ms, for both have the machine's one
+// processor to themselves: what is measured is what all processes need that take part.
+const bridgeScript = `#!/bin/bash
+` + say + `
+export SYSTEMD_PAGER= SYSTEMD_COLORS=0 LC_ALL=C
+case $1 in
+systemd) systemctl is-system-running --wait >/dev/null ;;
+dynamod) dynamodctl start default.target >/dev/null ;;
+esac
+for n in $(seq 300); do busctl status org.freedesktop.systemd1 >/dev/null 2>&1 && break; sleep 0.1; done
+sleep 5 # the boot has settled
+ms() {
+	local what=$1 least= n a z; shift
+	for n in 1 2 3; do
+		a=${EPOCHREALTIME/./}; "$@" >/run/bench.log 2>&1 || say "FAIL $what: $(tail -n 3 /run/bench.log | tr '\n' ' ')"; z=${EPOCHREALTIME/./}
+		test "$least" && test $least -le $((z - a)) || least=$((z - a))
+	done
+	say "value $what=$((least / 1000))"
+}
+count() { systemctl list-units --all --no-legend --plain | wc -l; }
+upto() { systemctl start $(for ((i = $(count); i < $1; i++)); do echo fleet@$i.target; done); }
+rss() { say "value $1=$(awk '/^VmRSS/ { print $2 }' /proc/$(pgrep -xo dynamod-sd1brid || echo 1)/status)"; }
+nothing() { for n in 1 2 3 4 5 6 7 8 9 10; do systemctl --version; done; }
+rounds() { for n in 1 2 3 4 5 6 7 8 9 10; do systemctl start sleeper && systemctl stop sleeper || return; done; }
+lists() { for n in 1 2 3 4 5 6 7 8 9 10; do systemctl list-units --all || return; done; }
+# 20 clients with 50 reads each.
+names="Id Names Description LoadState ActiveState SubState FragmentPath UnitFileState Requires Wants After Before Conflicts ActiveEnterTimestamp ActiveExitTimestamp
+InactiveEnterTimestamp InactiveExitTimestamp CanStart CanStop CanReload Job InvocationID ConditionResult NeedDaemonReload CollectMode"
+reads() { for n in 1 2 3 4 5 6 7 8 9 10; do
+	for u in cron_2eservice ssh_2eservice; do busctl get-property org.freedesktop.systemd1 /org/freedesktop/systemd1/unit/$u org.freedesktop.systemd1.Unit $names $names || return; done
+done; }
+shows() { systemctl show cron ssh rsyslog nginx dbus cron ssh rsyslog nginx dbus; }
+rss idle
+upto 400
+say "value units400=$(count)"
+ms nothing nothing
+ms rounds rounds
+ms lists400 lists
+ms reads reads
+ms shows shows
+rss rss400
+upto 2000
+say "value units2000=$(count)"
+ms lists2000 lists
+rss rss2000
+say done
+case $1 in
+systemd) systemctl poweroff ;;
+dynamod) kill -TERM 1 ;;
+esac
+`
+
+// BenchmarkBridge boots one image of Debian 13 with systemd and with dynamod and compares
+// what systemctl and busctl take. Ours must not be slower.
+func BenchmarkBridge(b *testing.B) {
+	image := benchImage(b, debtree.Server, bridgeScript, map[string]vm.Source{
+		"/etc/systemd/system/fleet@.target":            {Text: "[Unit]\nDescription=Number %i of the fleet\n"},
+		"/etc/systemd/system/sleeper.service":          {Text: "[Service]\nExecStart=/bin/sleep infinity\n"},
+		"/etc/dynamod/services/dynamod-sd1bridge.toml": {Text: bootable.BridgeService}})
+	for b.Loop() {
+		results := image.boot(b)
+		number := func(side, what string) int {
+			n, err := strconv.Atoi(results[side].Value(what))
+			if err != nil {
+				b.Fatalf("%s told %q for %s", side, results[side].Value(what), what)
+			}
+			return n
+		}
+		var table strings.Builder
+		fmt.Fprintf(&table, "%-46s %10s %10s\n", "the least of three, ms", "systemd", "dynamod")
+		for _, step := range []struct{ name, what string }{
+			{"nothing", "10 x systemctl --version"}, {"rounds", "10 x systemctl start and stop"}, {"reads", "1,000 properties read by busctl"},
+			{"shows", "systemctl show of 10 units"}, {"lists400", "10 x list-units of 400"}, {"lists2000", "10 x list-units of 2,000"}} {
+			theirs, ours := number("systemd", step.name), number("dynamod", step.name)
+			fmt.Fprintf(&table, "%-46s %10d %10d\n", step.what, theirs, ours)
+			b.ReportMetric(float64(ours)/float64(max(theirs, 1)), step.name+"-ratio")
+			if step.name != "nothing" && ours > theirs {
+				b.Errorf("%s: %d ms, and %d ms under systemd", step.what, ours, theirs)
+			}
+		}
+		rss := number("dynamod", "rss400")
+		if b.ReportMetric(float64(rss)/1024, "RSS-MB"); rss >= 12<<10 {
+			b.Errorf("the bridge has %d KiB with 400 units", rss)
+		}
+		b.Logf("\n%sKiB resident idle / 400 / 2,000 units: systemd %d / %d / %d, the bridge %d / %d / %d; units: %d and %d, %d and %d", table.String(),
+			number("systemd", "idle"), number("systemd", "rss400"), number("systemd", "rss2000"), number("dynamod", "idle"), rss, number("dynamod", "rss2000"),
+			number("systemd", "units400"), number("systemd", "units2000"), number("dynamod", "units400"), number("dynamod", "units2000"))
+	}
+}
