@@ -103,6 +103,11 @@ bench-vm: ## 500 services under systemd and under dynamod, in machines of one im
 	tools/install-deps.sh base tree vm
 	go test -tags vm -run '^$$' -bench AgainstSystemd -benchtime 1x -timeout 30m ./desktop-tests/scenarios
 
+.PHONY: bench-bridge
+bench-bridge: ## systemctl and busctl against systemd and against dynamod-sd1bridge, in machines of one image; prints a table
+	tools/install-deps.sh base tree vm
+	go test -tags vm -run '^$$' -bench '^BenchmarkBridge$$' -benchtime 1x -timeout 30m ./desktop-tests/scenarios
+
 .PHONY: docs
 docs: ## write docs/settings.md from the settings table
 	go run ./dynamodctl explain --markdown >docs/settings.md.new

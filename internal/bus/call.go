@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -84,8 +85,38 @@ func (c *Call) Reply(values ...any) error {
 	return c.reply(values...)
 }
 
+// Encoded are values as they are on the wire, to answer with more than once.
+type Encoded struct {
+	signature string
+	data      []byte
+}
+
+// Encode is for values without descriptors.
+func Encode(values ...any) (Encoded, error) {
+	sig := dbus.SignatureOf(values...)
+	var buf bytes.Buffer
+	m := &dbus.Message{Type: dbus.TypeMethodReply, Body: values, Headers: map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldReplySerial: dbus.MakeVariant(uint32(1)), dbus.FieldSignature: dbus.MakeVariant(sig)}}
+	if _, err := m.EncodeToWithFDs(&buf, native); err != nil {
+		return Encoded{}, fmt.Errorf("encode an answer: %w", err)
+	}
+	// The body is last, and its length is in the header (D-Bus specification, "Message Format").
+	body := buf.Bytes()[buf.Len()-int(native.Uint32(buf.Bytes()[4:])):]
+	return Encoded{sig.String(), bytes.Clone(body)}, nil
+}
+
+// ReplyEncoded is Reply.
+func (c *Call) ReplyEncoded(e Encoded) error {
+	if e.signature != c.out {
+		panic(fmt.Sprintf("%s.%s answers %q; its signature is %q", c.Interface, c.Member, e.signature, c.out))
+	}
+	return c.answer(nil, e.data)
+}
+
 // reply answers with values that are of the method's signature on the wire.
-func (c *Call) reply(values ...any) error {
+func (c *Call) reply(values ...any) error { return c.answer(values, nil) }
+
+func (c *Call) answer(values []any, encoded []byte) error {
 	if c.msg.Flags&dbus.FlagNoReplyExpected != 0 {
 		c.done = true
 		return nil
@@ -95,7 +126,7 @@ func (c *Call) reply(values ...any) error {
 	if c.out != "" {
 		r.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.ParseSignatureMust(c.out))
 	}
-	if _, err := c.conn.send(r, nil); err != nil {
+	if _, err := c.conn.sendEncoded(r, encoded, nil); err != nil {
 		return err // the caller gets it, if it is still there
 	}
 	c.done = true

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -282,6 +283,11 @@ var errSlow = errors.New("it does not read: too much waits for it")
 // send queues a message and returns its serial. Descriptors in the body stay the
 // caller's. reply, if not nil, gets the answer; it must have room for it.
 func (s *stream) send(msg *dbus.Message, reply chan<- *message) (uint32, error) {
+	return s.sendEncoded(msg, nil, reply)
+}
+
+// sendEncoded is send of a message with a body that is encoded already, if it has one.
+func (s *stream) sendEncoded(msg *dbus.Message, body []byte, reply chan<- *message) (uint32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed != nil {
@@ -300,7 +306,10 @@ func (s *stream) send(msg *dbus.Message, reply chan<- *message) (uint32, error) 
 	if err != nil {
 		return 0, fmt.Errorf("encode message: %w", err)
 	}
-	size := s.out.Len()
+	if body != nil {
+		native.PutUint32(s.out.Bytes()[4:], uint32(len(body)))
+	}
+	size := s.out.Len() + len(body)
 	if size > MaxMessage || len(fds) > MaxFDs {
 		return 0, fmt.Errorf("encode message: %d bytes and %d descriptors are too many", size, len(fds))
 	}
@@ -308,7 +317,7 @@ func (s *stream) send(msg *dbus.Message, reply chan<- *message) (uint32, error) 
 		s.fail(errSlow)
 		return 0, errSlow
 	}
-	p := packet{data: bytes.Clone(s.out.Bytes())}
+	p := packet{data: slices.Concat(s.out.Bytes(), body)}
 	if s.out.Cap() > 256<<10 {
 		s.out = bytes.Buffer{} // one large answer must not be held for ever
 	}

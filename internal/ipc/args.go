@@ -31,6 +31,9 @@ type ListArgs struct {
 	// InUse leaves out units that nothing needs now: systemd would not have them
 	// loaded.
 	InUse bool `json:"in_use,omitempty"`
+	// Known is the Tag of an answer that the caller has, or anything else to get one: if
+	// nothing about the units is different now, the answer is its tag alone.
+	Known string `json:"known,omitempty"`
 	Page
 }
 
@@ -47,6 +50,9 @@ type ShowArgs struct {
 	// Quick leaves out what only the disk knows, enabled and needs_reload: reading
 	// that costs more than all the rest. For the verb unit.
 	Quick bool `json:"quick,omitempty"`
+	// Known is the Tag of settings and relations that the caller has, or anything else to
+	// get one: if they are the same now, they are left out. For the verb unit.
+	Known string `json:"known,omitempty"`
 	Page
 }
 

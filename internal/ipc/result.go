@@ -66,6 +66,8 @@ type ListResult struct {
 	Units []Unit `json:"units"`
 	// Total is how many there are on all pages.
 	Total int `json:"total"`
+	// Tag stands for the units of all pages, for who asked with Known.
+	Tag string `json:"tag,omitempty"`
 	More
 }
 
@@ -222,6 +224,9 @@ type UnitResult struct {
 	// of unit files whatever the unit was written in.
 	Settings  []SettingRow `json:"settings"`
 	Relations []Relation   `json:"relations"`
+	// Tag stands for the settings and relations of all pages, and for what else a model
+	// of the unit is made of; for who asked with Known.
+	Tag string `json:"tag,omitempty"`
 	More
 }
 

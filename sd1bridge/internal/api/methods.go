@@ -1,12 +1,14 @@
 package api
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/godbus/dbus/v5"
 
@@ -115,7 +117,11 @@ func unitRowOf(u ipc.Unit) unitRow {
 func (s *Server) rows(c *bus.Call, states, patterns []string) error {
 	ctx, cancel := s.ctx(c)
 	defer cancel()
-	list, err := s.up.List(ctx, ipc.ListArgs{All: true, InUse: true})
+	args := ipc.ListArgs{All: true, InUse: true}
+	if len(states)+len(patterns) == 0 {
+		return s.allRows(ctx, c, args)
+	}
+	list, err := s.up.List(ctx, args)
 	if err != nil {
 		return named(err)
 	}
@@ -130,6 +136,38 @@ func (s *Server) rows(c *bus.Call, states, patterns []string) error {
 		out = append(out, unitRowOf(u))
 	}
 	return c.Reply(out)
+}
+
+// listed is the newest list of all units and its tag.
+type listed struct {
+	mu   sync.Mutex
+	tag  string
+	rows bus.Encoded
+}
+
+// allRows lists all units. What clients ask for most is encoded once as long as it stays
+// the same.
+func (s *Server) allRows(ctx context.Context, c *bus.Call, args ipc.ListArgs) error {
+	s.listed.mu.Lock()
+	known, rows := s.listed.tag, s.listed.rows
+	s.listed.mu.Unlock()
+	list, tag, err := s.up.ListKnown(ctx, args, known)
+	if err != nil {
+		return named(err)
+	}
+	if tag == "" || tag != known {
+		out := make([]unitRow, 0, len(list))
+		for _, u := range list {
+			out = append(out, unitRowOf(u))
+		}
+		if rows, err = bus.Encode(out); err != nil {
+			return err
+		}
+		s.listed.mu.Lock()
+		s.listed.tag, s.listed.rows = tag, rows
+		s.listed.mu.Unlock()
+	}
+	return c.ReplyEncoded(rows)
 }
 
 func (s *Server) byNames(c *bus.Call, names []string) error {

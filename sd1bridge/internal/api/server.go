@@ -42,6 +42,7 @@ type Server struct {
 	refs    refs
 	shown   shown
 	stdio   stdio
+	listed  listed
 	first   sync.Once // to hear the manager
 	names   onBus
 	presets install.Presetting

@@ -3,6 +3,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type Manager struct {
 	mu     sync.Mutex
 	client *ipc.Client
 	used   time.Time
+
+	models models
 }
 
 // New connects to nothing yet.
@@ -110,6 +113,36 @@ func (m *Manager) List(ctx context.Context, args ipc.ListArgs) ([]ipc.Unit, erro
 	}
 }
 
+// ListKnown is List for who has an answer with a tag already: if it still holds, it
+// returns the same tag and no units. Without a tag an answer cannot be recognized later.
+func (m *Manager) ListKnown(ctx context.Context, args ipc.ListArgs, known string) (units []ipc.Unit, tag string, err error) {
+	ask := func(known string) (r ipc.ListResult, err error) {
+		args := args
+		args.Known = known
+		err = m.Call(ctx, ipc.VerbList, &args, &r)
+		return r, err
+	}
+	r, err := ask(cmp.Or(known, "none"))
+	if err != nil || r.Tag == known || r.Next == "" {
+		return r.Units, r.Tag, err
+	}
+	first := r
+	args.After = r.Next
+	rest, err := m.List(ctx, args)
+	if err != nil {
+		return nil, "", err
+	}
+	// Pages are of different moments: the tag is one of the whole only if nothing changed.
+	args.After = ""
+	if r, err = ask(first.Tag); err != nil {
+		return nil, "", err
+	}
+	if r.Tag != first.Tag {
+		first.Tag = ""
+	}
+	return append(first.Units, rest...), first.Tag, nil
+}
+
 // Jobs lists the jobs that wait or run, or those of the ids.
 func (m *Manager) Jobs(ctx context.Context, ids ...uint32) ([]ipc.Job, error) {
 	args := ipc.JobsArgs{IDs: ids}
@@ -140,6 +173,8 @@ func (m *Manager) Quick(ctx context.Context, name string) (*translate.Unit, erro
 
 func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit, error) {
 	name := args.Unit
+	known := m.models.of(name)
+	args.Known = cmp.Or(known.tag, "none")
 	var facts ipc.Facts
 	var settings []ipc.SettingRow
 	var relations []ipc.Relation
@@ -150,7 +185,16 @@ func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit,
 		}
 		if r.Facts != nil {
 			facts = *r.Facts
+			if r.Tag == known.tag {
+				return &translate.Unit{Facts: facts, Model: known.unit.Model, Relations: known.unit.Relations}, nil
+			}
+			if r.Next == "" { // pages are of different moments
+				known.tag = r.Tag
+			} else {
+				known.tag = ""
+			}
 		}
+		args.Known = ""
 		settings, relations = append(settings, r.Settings...), append(relations, r.Relations...)
 		if r.Next == "" {
 			break
@@ -160,7 +204,49 @@ func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit,
 		}
 		args.After = r.Next
 	}
-	return translate.NewUnit(facts, ipc.JoinSettings(settings), relations), nil
+	u := translate.NewUnit(facts, ipc.JoinSettings(settings), relations)
+	if known.tag != "" {
+		m.models.keep(name, model{known.tag, u})
+	}
+	return u, nil
+}
+
+// model is a unit whose settings and relations have a tag. They are never changed.
+type model struct {
+	tag  string
+	unit *translate.Unit
+}
+
+// models are those of the units that were asked for lately: to build one takes longer
+// than all else about it.
+type models struct {
+	mu sync.Mutex
+	by map[string]model
+}
+
+// maxModels is for what clients look at again and again; all units would need too much
+// memory.
+const maxModels = 32
+
+func (m *models) of(name string) model {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.by[name]
+}
+
+func (m *models) keep(name string, one model) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.by == nil {
+		m.by = map[string]model{}
+	}
+	for old := range m.by { // any one: what is asked for often comes back
+		if _, there := m.by[name]; there || len(m.by) < maxModels {
+			break
+		}
+		delete(m.by, old)
+	}
+	m.by[name] = one
 }
 
 // retry is how long to wait between two tries to hear the manager; it doubles.

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"hash/maphash"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,6 +60,7 @@ func (c *call) list(a *ipc.ListArgs) (any, error) {
 	all := a.All || len(a.States) > 0 || len(a.Units) > 0 && !slices.ContainsFunc(a.Units, isPattern)
 	res := &ipc.ListResult{Units: []ipc.Unit{}}
 	var runs []core.RunID
+	size, fits := 0, 0
 	err = c.query(func(v core.View) {
 		var inUse []bool
 		if a.InUse {
@@ -74,13 +77,18 @@ func (c *call) list(a *ipc.ListArgs) (any, error) {
 		})
 		res.Total = total
 		for k, i := range page {
-			if k == ipc.MaxRows {
-				res.Next = res.Units[k-1].Name
+			// What does not fit would be encoded in vain; that a row has a hundred bytes
+			// more than its texts is the least. A tag is of all rows.
+			if a.Known == "" && fits < k {
 				break
 			}
 			u := v.At(i)
-			res.Units = append(res.Units, row(v, &u))
+			r := row(v, &u)
+			res.Units = append(res.Units, r)
 			runs = append(runs, u.Main)
+			if size += 100 + len(r.Name) + len(r.Description); fits == k && k < ipc.MaxRows && size <= ipc.MaxMessage {
+				fits++
+			}
 		}
 	})
 	for k, run := range runs {
@@ -88,7 +96,28 @@ func (c *call) list(a *ipc.ListArgs) (any, error) {
 			res.Units[k].PID = c.m.PID(run)
 		}
 	}
+	if a.Known != "" {
+		if res.Tag = tagOf(res.Units); res.Tag == a.Known {
+			res.Units, fits = []ipc.Unit{}, 0
+		}
+	}
+	if fits < len(res.Units) {
+		res.Units, res.Next = res.Units[:fits], res.Units[fits-1].Name
+	}
 	return res, err
+}
+
+// tagSeed makes the tags of one manager mean nothing to the next.
+var tagSeed = maphash.MakeSeed()
+
+// tagOf is a short text that two lists share only if they are the same.
+func tagOf[T comparable](rows []T) string {
+	var h maphash.Hash
+	h.SetSeed(tagSeed)
+	for _, r := range rows {
+		maphash.WriteComparable(&h, r)
+	}
+	return strconv.FormatUint(h.Sum64(), 36)
 }
 
 // lively: the unit does something, or did since it was loaded.
@@ -103,8 +132,8 @@ func lively(v core.View, i graph.Index) bool {
 	return u.Job != 0 || u.InactiveExit != core.Time{}
 }
 
-// page chooses the units that come next: sorted by name, after one name, at most
-// one more than fits; total is how many there are on all pages.
+// page chooses the units that come next: sorted by name, after one name; total is how
+// many there are on all pages.
 func (c *call) page(v core.View, after string, wanted func(graph.Index, string) bool) (page []graph.Index, total int) {
 	g := v.Graph()
 	for i := range graph.Index(g.Len()) {
@@ -118,7 +147,7 @@ func (c *call) page(v core.View, after string, wanted func(graph.Index, string) 
 		}
 	}
 	slices.SortFunc(page, func(a, b graph.Index) int { return strings.Compare(g.Name(a), g.Name(b)) })
-	return page[:min(len(page), ipc.MaxRows+1)], total
+	return page, total
 }
 
 var stateWords = func() (out []string) {

@@ -57,10 +57,43 @@ func TestListPages(t *testing.T) {
 	f := newFake(t, "", texts...)
 	args := ipc.ListArgs{Types: []string{"service"}, All: true}
 	r := do[*ipc.ListResult](f, ipc.VerbList, &args)
-	want(t, "first page", line(len(r.Units), r.Next, r.Total), "1024 s1023.service 1074")
-	args.After = r.Next
-	r = do[*ipc.ListResult](f, ipc.VerbList, &args)
-	want(t, "second page", line(len(r.Units), r.Next, r.Total, r.Units[0].Name), "50  1074 s1024.service")
+	all := 0
+	for ; r.Next != ""; r = do[*ipc.ListResult](f, ipc.VerbList, &args) {
+		if all += len(r.Units); len(r.Units) < 100 || len(r.Units) > ipc.MaxRows {
+			t.Fatalf("a page of %d", len(r.Units))
+		}
+		want(t, "page", line(r.Next, r.Total, r.Units[0].Name), line(r.Units[len(r.Units)-1].Name, ipc.MaxRows+50, fmt.Sprintf("s%04d.service", all-len(r.Units))))
+		args.After = r.Next
+	}
+	want(t, "in all", all+len(r.Units), fmt.Sprint(ipc.MaxRows+50))
+}
+
+// Who has a list or a unit already is told when it is still the same, and only then.
+func TestKnown(t *testing.T) {
+	f := newFake(t, "", web...)
+	list := func(known string) *ipc.ListResult {
+		return do[*ipc.ListResult](f, ipc.VerbList, &ipc.ListArgs{All: true, Known: known})
+	}
+	first := list("none")
+	again := list(first.Tag)
+	want(t, "the same list", line(len(again.Units), again.Tag == first.Tag, again.Total == len(first.Units), again.Next), "0 true true ")
+	whole := func(known string) *ipc.UnitResult {
+		return do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "web.service", Known: known})
+	}
+	model := whole("none")
+	same := whole(model.Tag)
+	want(t, "the same unit", line(len(model.Settings) > 0, len(same.Settings), len(same.Relations), same.Tag == model.Tag, same.Facts.Active), "true 0 0 true inactive")
+	f.start("web")
+	later := list(first.Tag)
+	want(t, "another list", line(len(later.Units), later.Tag != first.Tag), line(len(first.Units), true))
+	up := whole(model.Tag)
+	want(t, "what changes all the time", line(up.Facts.Active, up.Facts.PID != 0), "active true")
+	if (up.Tag == model.Tag) != (len(up.Settings) == 0) {
+		t.Errorf("tags %q and %q with %d settings", up.Tag, model.Tag, len(up.Settings))
+	}
+	if unasked := do[*ipc.ListResult](f, ipc.VerbList, &ipc.ListArgs{All: true}); unasked.Tag != "" {
+		t.Errorf("a tag %q that nobody asked for", unasked.Tag)
+	}
 }
 
 func TestStatus(t *testing.T) {

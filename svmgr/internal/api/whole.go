@@ -48,6 +48,11 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if a.Known != "" {
+		if res.Tag = modelTag(&s, written, near); res.Tag == a.Known {
+			return res, nil
+		}
+	}
 	from := min(a.Offset(), len(written)+len(near))
 	to := min(from+ipc.MaxRows, len(written)+len(near))
 	if from < len(written) {
@@ -60,6 +65,12 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 		res.More = nextPage(to)
 	}
 	return res, nil
+}
+
+// modelTag stands for all that translate.NewUnit makes a model of; what else is told of a
+// unit changes all the time.
+func modelTag(s *ipc.Status, settings []ipc.SettingRow, near []ipc.Relation) string {
+	return tagOf([]string{s.Name, s.Load, tagOf(s.Files), tagOf(s.Aliases), tagOf(settings), tagOf(near)})
 }
 
 // further adds what only clients of systemd ask for.
