@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"dynamod/desktop-tests/bootable"
 	"dynamod/desktop-tests/debtree"
 	"dynamod/desktop-tests/vm"
 )
@@ -70,9 +69,8 @@ esac
 // what systemctl and busctl take. Ours must not be slower.
 func BenchmarkBridge(b *testing.B) {
 	image := benchImage(b, debtree.Server, bridgeScript, map[string]vm.Source{
-		"/etc/systemd/system/fleet@.target":            {Text: "[Unit]\nDescription=Number %i of the fleet\n"},
-		"/etc/systemd/system/sleeper.service":          {Text: "[Service]\nExecStart=/bin/sleep infinity\n"},
-		"/etc/dynamod/services/dynamod-sd1bridge.toml": {Text: bootable.BridgeService}})
+		"/etc/systemd/system/fleet@.target":   {Text: "[Unit]\nDescription=Number %i of the fleet\n"},
+		"/etc/systemd/system/sleeper.service": {Text: "[Service]\nExecStart=/bin/sleep infinity\n"}})
 	for b.Loop() {
 		results := image.boot(b)
 		number := func(side, what string) int {
