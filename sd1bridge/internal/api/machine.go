@@ -95,6 +95,6 @@ func architecture() string {
 	return runtime.GOARCH
 }
 
-func virtualization() string {
-	return virt.Detect(virt.Machine{Root: os.DirFS("/"), CPUID: virt.CPUID, Environ: os.Getenv}).Innermost()
+func (s *Server) virtualization() virt.Found {
+	return virt.Detect(virt.Machine{Root: os.DirFS(s.opts.Root), CPUID: virt.CPUID, Environ: os.Getenv})
 }

@@ -25,8 +25,7 @@ func (s *Server) boot() ipc.BootResult {
 }
 
 // bootMoments are moments of the boot, in microseconds since the kernel began. Those that
-// are always 0 do not happen here: no security policy is loaded, and what runs in the
-// initramfs reads no units.
+// are always 0 do not happen here: what runs in the initramfs reads no units.
 var bootMoments = map[string]func(*ipc.BootResult) int64{
 	"UserspaceTimestamp":              userspace,
 	"FinishTimestamp":                 func(r *ipc.BootResult) int64 { return r.Finished },
@@ -36,8 +35,6 @@ var bootMoments = map[string]func(*ipc.BootResult) int64{
 	"UnitsLoadStartTimestamp":         func(r *ipc.BootResult) int64 { return r.Moments.LoadStart },
 	"UnitsLoadFinishTimestamp":        func(r *ipc.BootResult) int64 { return r.Moments.LoadFinish },
 	"UnitsLoadTimestamp":              func(r *ipc.BootResult) int64 { return r.Moments.Reload },
-	"SecurityStartTimestamp":          notHere,
-	"SecurityFinishTimestamp":         notHere,
 	"InitRDTimestamp":                 notHere,
 	"InitRDSecurityStartTimestamp":    notHere,
 	"InitRDSecurityFinishTimestamp":   notHere,
@@ -50,12 +47,26 @@ var bootMoments = map[string]func(*ipc.BootResult) int64{
 // userspace is when the first manager of this boot began.
 func userspace(r *ipc.BootResult) int64 { return r.Manager }
 
+// security is when security policies could have been loaded: at the beginning, in no time,
+// for dynamod has none to load. In a container and for a user's manager that step does
+// not exist, and systemd-analyze takes a manager without it for one of those.
+func (o *managerObject) security() int64 {
+	if o.s.opts.User || o.s.virtualization().Container != "" {
+		return 0
+	}
+	return userspace(o.boot())
+}
+
 func notHere(*ipc.BootResult) int64 { return 0 }
 
 func init() {
 	for name, of := range bootMoments {
 		bootProperties[name+"Monotonic"] = func(o *managerObject) any { return translate.Micro(of(o.boot())) }
 		bootProperties[name] = func(o *managerObject) any { return o.wall(of(o.boot())) }
+	}
+	for _, name := range []string{"SecurityStartTimestamp", "SecurityFinishTimestamp"} {
+		bootProperties[name+"Monotonic"] = func(o *managerObject) any { return translate.Micro(o.security()) }
+		bootProperties[name] = func(o *managerObject) any { return o.wall(o.security()) }
 	}
 	// The time before the kernel is to be read as negative (org.freedesktop.systemd1(5)).
 	for name, which := range map[string]int{"FirmwareTimestamp": 0, "LoaderTimestamp": 1} {
@@ -148,7 +159,7 @@ var managerProperties = map[string]func(*Server) (any, error){
 	"Version":        func(s *Server) (any, error) { return "257 (dynamod " + s.opts.Version + ")", nil },
 	"Features":       fixed("+SECCOMP +CGROUP2 -SELINUX -APPARMOR -SYSVINIT default-hierarchy=unified"),
 	"Architecture":   func(*Server) (any, error) { return architecture(), nil },
-	"Virtualization": func(*Server) (any, error) { return virtualization(), nil },
+	"Virtualization": func(s *Server) (any, error) { return s.virtualization().Innermost(), nil },
 	"SystemState": func(s *Server) (any, error) {
 		st := s.ping().State
 		switch st {

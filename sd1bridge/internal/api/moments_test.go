@@ -9,6 +9,7 @@ import (
 	"testing"
 	"unicode/utf16"
 
+	"dynamod/internal/ipc"
 	"dynamod/internal/testkit"
 )
 
@@ -74,7 +75,7 @@ func TestManagerMoments(t *testing.T) {
 		}
 		last = mono
 	}
-	for _, name := range []string{"UnitsLoadTimestamp", "SecurityStartTimestamp", "ShutdownStartTimestamp"} {
+	for _, name := range []string{"UnitsLoadTimestamp", "ShutdownStartTimestamp"} {
 		if mono, wall := number(name+"Monotonic"), number(name); mono != 0 || wall != 0 {
 			t.Errorf("%s is %d, %d", name, mono, wall)
 		}
@@ -93,6 +94,29 @@ func TestManagerMoments(t *testing.T) {
 	testkit.Eventually(t, "the failed job is counted", func() bool { return number("NFailedJobs") == failed+1 })
 	if now := number("NInstalledJobs"); now <= jobs {
 		t.Errorf("%d jobs, before one more %d", now, jobs)
+	}
+}
+
+// systemd-analyze tells how long the kernel took if the manager could have loaded a
+// security policy, which one of a user or in a container could not.
+func TestSecurityTimestamp(t *testing.T) {
+	machine, container := t.TempDir(), t.TempDir()
+	if err := os.MkdirAll(filepath.Join(container, "run/systemd"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(container, "run/systemd/container"), []byte("docker\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		opts Options
+		want uint64
+	}{{Options{Root: machine}, 4000}, {Options{Root: container}, 0}, {Options{Root: machine, User: true}, 0}} {
+		o := &managerObject{s: &Server{opts: row.opts}, course: &ipc.BootResult{Manager: 4000}, born: 1}
+		for _, name := range []string{"SecurityStartTimestampMonotonic", "SecurityFinishTimestampMonotonic"} {
+			if got := bootProperties[name](o); got != row.want {
+				t.Errorf("%+v: %s is %v, want %d", row.opts, name, got, row.want)
+			}
+		}
 	}
 }
 
