@@ -5,7 +5,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,20 +26,66 @@ func TestMain(m *testing.M) {
 
 // result is how a set-up went.
 type result struct {
+	pid      int
 	executed bool
 	err      *StageError
 	status   syscall.WaitStatus
 	out      string
 }
 
+// anyone is the result without the process ID.
+func (r result) anyone() result {
+	r.out, r.pid = strings.ReplaceAll(r.out, strconv.Itoa(r.pid), "PID"), 0
+	return r
+}
+
 // run sets a process up by the spec, with pipes as standard output and error and
 // the given descriptors passed on.
+//
+// What can be done without dynamod-child is done once more so, and must not differ.
 func run(t testing.TB, s *Spec, pass ...*os.File) result {
 	t.Helper()
-	return runRaw(t, s.Encode(), pass...)
+	r := runRaw(t, s.Encode(), pass...)
+	if image := s.Program(Ignored()); image != nil {
+		fd := programFD(t, image)
+		defer unix.Close(fd)
+		if p := runAs(t, "/proc/self/fd/3", uintptr(fd), pass...); !reflect.DeepEqual(p.anyone(), r.anyone()) {
+			t.Errorf("as a program: %+v, %v; want %+v, %v", p, p.err, r, r.err)
+		}
+	}
+	return r
+}
+
+func programFD(t testing.TB, image []byte) int {
+	t.Helper()
+	fd, err := ProgramFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writeAll(fd, image); err != nil {
+		t.Fatal(err)
+	}
+	return fd
 }
 
 func runRaw(t testing.TB, spec []byte, pass ...*os.File) result {
+	t.Helper()
+	specFile, err := os.CreateTemp(t.TempDir(), "spec")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer specFile.Close()
+	if _, err := specFile.Write(spec); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runAs(t, self, specFile.Fd(), pass...)
+}
+
+func runAs(t testing.TB, path string, spec uintptr, pass ...*os.File) result {
 	t.Helper()
 	check := func(err error) {
 		t.Helper()
@@ -45,13 +93,6 @@ func runRaw(t testing.TB, spec []byte, pass ...*os.File) result {
 			t.Fatal(err)
 		}
 	}
-	self, err := os.Executable()
-	check(err)
-	specFile, err := os.CreateTemp(t.TempDir(), "spec")
-	check(err)
-	defer specFile.Close()
-	_, err = specFile.Write(spec)
-	check(err)
 	statusR, statusW, err := os.Pipe()
 	check(err)
 	defer statusR.Close()
@@ -61,11 +102,11 @@ func runRaw(t testing.TB, spec []byte, pass ...*os.File) result {
 	null, err := os.Open(os.DevNull)
 	check(err)
 	defer null.Close()
-	files := []uintptr{null.Fd(), outW.Fd(), outW.Fd(), specFile.Fd(), statusW.Fd()}
+	files := []uintptr{null.Fd(), outW.Fd(), outW.Fd(), spec, statusW.Fd()}
 	for _, f := range pass {
 		files = append(files, f.Fd())
 	}
-	pid, err := syscall.ForkExec(self, []string{self, "dynamod-child"}, &syscall.ProcAttr{Files: files})
+	pid, err := syscall.ForkExec(path, []string{path, "dynamod-child"}, &syscall.ProcAttr{Files: files, Sys: &syscall.SysProcAttr{Setsid: true}})
 	check(err)
 	statusW.Close()
 	outW.Close()
@@ -73,7 +114,7 @@ func runRaw(t testing.TB, spec []byte, pass ...*os.File) result {
 	check(err)
 	out, err := io.ReadAll(outR)
 	check(err)
-	var r result
+	r := result{pid: pid}
 	for {
 		if _, err = syscall.Wait4(pid, &r.status, 0, nil); err != syscall.EINTR {
 			break
@@ -161,11 +202,17 @@ func TestStatement28ChildIsClean(t *testing.T) {
 		t.Errorf("environment = %q", got)
 	}
 	// A Go program has changed its signals before it could print them.
-	s.Path, s.Argv = "/bin/cat", []string{"cat", "/proc/self/status"}
+	s.Path, s.Argv = "/bin/grep", []string{"grep", "^Sig...:", "/proc/self/status"}
 	for _, ignored := range []string{"0000000000000000", "0000000000001000"} {
 		r := run(t, s, a, a)
 		if blk, ign := r.value("SigBlk:"), r.value("SigIgn:"); blk != "0000000000000000" || ign != ignored {
 			t.Errorf("SigBlk %s, SigIgn %s; want none and %s", blk, ign, ignored)
+		}
+		// The same without descriptors, which a Program can do.
+		plain := *s
+		plain.FDs, plain.PIDVars = nil, nil
+		if r := run(t, &plain); plain.Program(Ignored()) == nil || r.value("SigIgn:") != ignored {
+			t.Errorf("without descriptors: SigIgn %s; want %s", r.value("SigIgn:"), ignored)
 		}
 		s.IgnorePipe = true
 	}
@@ -472,58 +519,68 @@ func TestStageNamesAreKnown(t *testing.T) {
 func TestGoesOnWithoutTheManager(t *testing.T) {
 	s := helper(t, "say ran")
 	s.Hold = true
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.PIDVars = []string{"ONE_PID", "OTHER_PID"}
 	for _, c := range []struct {
 		ahead bool
 		code  int
 		out   string
-	}{{true, 0, "ran\n"}, {false, ExitUnheld, ""}} {
-		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		spec, err := os.CreateTemp(t.TempDir(), "spec")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := spec.Write(s.Encode()); err != nil {
-			t.Fatal(err)
-		}
-		outR, outW, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if c.ahead {
-			if _, err := unix.Write(pair[0], []byte{1}); err != nil {
-				t.Fatal(err)
+	}{{true, 0, "ran PID PID\n"}, {false, ExitUnheld, ""}} {
+		for _, program := range []bool{false, true} {
+			status, out := held(t, s, program, c.ahead)
+			if !status.Exited() || status.ExitStatus() != c.code || out != c.out {
+				t.Errorf("with go-ahead %v, as a program %v: %v, %q; want exit %d, %q", c.ahead, program, status, out, c.code, c.out)
 			}
-		}
-		unix.Close(pair[0])
-		pid, err := syscall.ForkExec(self, []string{self, "dynamod-child"}, &syscall.ProcAttr{
-			Env:   []string{"GORACE=atexit_sleep_ms=0"},
-			Files: []uintptr{outW.Fd(), outW.Fd(), outW.Fd(), spec.Fd(), uintptr(pair[1])}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		unix.Close(pair[1])
-		outW.Close()
-		spec.Close()
-		out, _ := io.ReadAll(outR)
-		outR.Close()
-		var status syscall.WaitStatus
-		if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil {
-			t.Fatal(err)
-		}
-		if !status.Exited() || status.ExitStatus() != c.code || string(out) != c.out {
-			t.Errorf("with go-ahead %v: %v, %q; want exit %d, %q", c.ahead, status, out, c.code, c.out)
 		}
 	}
 }
 
-var _ = testkit.Register("say ran", func([]string) { fmt.Println("ran") })
+// held runs the spec, which waits for the go-ahead of a manager that dies after it or
+// instead.
+func held(t *testing.T, s *Spec, program, ahead bool) (status syscall.WaitStatus, out string) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, image := "/proc/self/fd/3", s.Program(Ignored())
+	if !program {
+		image = s.Encode()
+		if path, err = os.Executable(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fd := programFD(t, image)
+	defer unix.Close(fd)
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outR.Close()
+	pid, err := syscall.ForkExec(path, []string{path, "dynamod-child"}, &syscall.ProcAttr{
+		Env: []string{"GORACE=atexit_sleep_ms=0"}, Sys: &syscall.SysProcAttr{Setsid: true},
+		Files: []uintptr{outW.Fd(), outW.Fd(), outW.Fd(), uintptr(fd), uintptr(pair[1])}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(pair[1])
+	outW.Close()
+	if ahead {
+		word := []byte{1}
+		if program {
+			word = s.GoAhead(pid)
+		}
+		if _, err := unix.Write(pair[0], word); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unix.Close(pair[0])
+	text, _ := io.ReadAll(outR)
+	if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	return status, strings.ReplaceAll(string(text), strconv.Itoa(pid), "PID")
+}
+
+var _ = testkit.Register("say ran", func([]string) { fmt.Println("ran", os.Getenv("ONE_PID"), os.Getenv("OTHER_PID")) })
 
 // A process of the service that owns the directory of its credentials cannot hold up
 // those of the next start, nor have them written elsewhere.

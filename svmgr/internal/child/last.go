@@ -1,6 +1,7 @@
 package child
 
 import (
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,12 +14,18 @@ import (
 type call struct {
 	stage, path string
 	nr          uintptr
-	args        [6]arg
+	args        []arg // six at most
 	// try goes on when it fails.
 	try bool
+	// The rest is for trampolines. least is the smallest result that is no failure;
+	// pardon is an errno that is none; exit is the status after a failure that is not
+	// reported.
+	least  int
+	pardon syscall.Errno
+	exit   int
 }
 
-// arg is a number or the address of data.
+// arg is a number or the address of data; n is an offset in data then.
 type arg struct {
 	n    uintptr
 	data []byte
@@ -38,11 +45,7 @@ func words(l []string) arg {
 	return a
 }
 
-func sys(nr uintptr, args ...arg) call {
-	c := call{nr: nr}
-	copy(c.args[:], args)
-	return c
-}
+func sys(nr uintptr, args ...arg) call { return call{nr: nr, args: args} }
 
 // last are the stages that give up what the ones before them needed.
 var last = []struct {
@@ -134,7 +137,7 @@ func structBytes[T any](p *T) []byte {
 }
 
 func prctl(args ...uintptr) call {
-	c := call{nr: unix.SYS_PRCTL}
+	c := call{nr: unix.SYS_PRCTL, args: make([]arg, len(args))}
 	for i, a := range args {
 		c.args[i] = num(a)
 	}

@@ -139,8 +139,11 @@ func (st *state) coreFilter() error {
 	if !st.spec.CoreFilter.Set {
 		return nil
 	}
-	return writeFile("/proc/self/coredump_filter", "0x"+strconv.FormatUint(uint64(uint32(st.spec.CoreFilter.N)), 16))
+	return writeFile("/proc/self/coredump_filter", coreFilter(st.spec.CoreFilter))
 }
+
+// coreFilter is the mask as core(5) shows it.
+func coreFilter(n Int) string { return "0x" + strconv.FormatUint(uint64(uint32(n.N)), 16) }
 
 func (st *state) umask() error {
 	unix.Umask(int(st.spec.Umask & 0o777))
@@ -156,24 +159,31 @@ func (st *state) nice() error {
 
 const schedResetOnFork = 0x40000000
 
-func (st *state) scheduling() error {
-	s := st.spec.Sched
-	if !s.Set {
-		return nil
-	}
+// flags are the policy as sched_setscheduler(2) takes it.
+func (s *Sched) flags() uintptr {
 	policy := uintptr(s.Policy)
 	if s.ResetOnFork {
 		policy |= schedResetOnFork
 	}
-	return direct(unix.SYS_SCHED_SETSCHEDULER, 0, policy, uintptr(unsafe.Pointer(&s.Priority)))
+	return policy
 }
+
+func (st *state) scheduling() error {
+	s := &st.spec.Sched
+	if !s.Set {
+		return nil
+	}
+	return direct(unix.SYS_SCHED_SETSCHEDULER, 0, s.flags(), uintptr(unsafe.Pointer(&s.Priority)))
+}
+
+// ioprioProcess is IOPRIO_WHO_PROCESS of ioprio_set(2).
+const ioprioProcess = 1
 
 func (st *state) ioprio() error {
 	if !st.spec.IOPrio.Set {
 		return nil
 	}
-	const whoProcess = 1
-	return direct(unix.SYS_IOPRIO_SET, whoProcess, 0, uintptr(st.spec.IOPrio.N))
+	return direct(unix.SYS_IOPRIO_SET, ioprioProcess, 0, uintptr(st.spec.IOPrio.N))
 }
 
 func (st *state) affinity() error {
@@ -254,7 +264,11 @@ type kernelSigaction struct {
 	mask                     uint64
 }
 
-const lastSignal = 64
+const (
+	lastSignal = 64
+	sigIgn     = 1 // SIG_IGN
+	setMask    = 2 // SIG_SETMASK
+)
 
 // signals gives every signal its default disposition and empties the mask. The
 // handlers of the Go runtime would be reset by the exec anyway; what matters is
@@ -271,7 +285,7 @@ func (st *state) signals() error {
 		}
 		var act kernelSigaction
 		if sig == uintptr(unix.SIGPIPE) && st.spec.IgnorePipe {
-			act.handler = 1 // SIG_IGN
+			act.handler = sigIgn
 		}
 		if err := sigaction(unix.Signal(sig), &act, nil); err != nil {
 			return err
@@ -290,7 +304,6 @@ func sigaction(sig unix.Signal, act, old *kernelSigaction) error {
 }
 
 func sigmask(m *uint64) error {
-	const setMask = 2
 	_, _, no := unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(m)), 0, 8, 0, 0)
 	if no != 0 {
 		return no
@@ -316,8 +329,10 @@ func index(s string, c byte) int {
 	return -1
 }
 
+// setMemoryMerge is PR_SET_MEMORY_MERGE, not in x/sys; kept over exec since Linux 6.7.
+const setMemoryMerge = 67
+
 func (st *state) memoryKSM() error {
-	const setMemoryMerge = 67 // PR_SET_MEMORY_MERGE, not in x/sys; kept over exec since Linux 6.7
 	if !st.spec.MemoryKSM.Set {
 		return nil
 	}

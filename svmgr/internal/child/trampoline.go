@@ -7,25 +7,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A user namespace can be entered by a process with one thread only (setns(2)),
-// and a Go program never has one thread. So this process becomes another program,
-// made here in memory, which is a loop over a table: it makes one system call after
-// the other, reports the first that fails as this process would, and ends with the
-// exec of the unit's program. Its process ID, cgroup and descriptors stay; nobody
-// outside notices.
+// A trampoline is a program made here in memory, which is a loop over a table: it makes
+// one system call after the other, reports the first that fails as this process would,
+// and ends with the exec of the unit's program. There are two uses of it:
+//
+//   - A user namespace can be entered by a process with one thread only (setns(2)),
+//     and a Go program never has one thread. So dynamod-child becomes one at its end
+//     (jump); process ID, cgroup and descriptors stay, and nobody outside notices.
+//   - Most units need nothing that must be worked out in the process itself. Theirs
+//     is made by the manager and takes the place of dynamod-child (Spec.Program): the
+//     start of a Go program would be most of what the start of such a unit costs.
 //
 // The loop is in trampoline_$GOARCH.s. An entry of its table is:
 //
 //	nr, six arguments, address of the errno in the report, address and length of
-//	the report, exit status, descriptor of the report
-//
-// An exit status below zero goes on after a failure.
+//	the report, exit status, descriptor of the report, the least result that is none
+//	of a failure, an errno that is none either
 const (
-	entryWords = 12
+	entryWords = 14
 	entrySize  = entryWords * 8
-	// codeAddress and tableAddress are what the assembly and this file agree on.
+	// codeAddress and tableAddress are what the assembly and this file agree on: the
+	// file is mapped at both, and the table follows the code.
 	codeAddress  = 0x100000000
-	tableAddress = 0x200000000
+	tableAddress = 0x200000000 + elfHead + codeSize
 	// pageMax is the largest page of any machine.
 	pageMax  = 0x10000
 	codeSize = 512
@@ -57,21 +61,14 @@ func (st *state) jump() error {
 		}
 		list = append(list, more...)
 	}
-	list = append(list, sys(unix.SYS_WRITE, num(uintptr(st.status)), arg{data: []byte{reportExec}}, num(1)))
-	filters, err := st.seccompFilters()
+	end, err := st.ending(words(st.spec.Env))
 	if err != nil {
 		return err
 	}
-	list = append(list, filters...)
-	exec := sys(unix.SYS_EXECVE, str(st.spec.Path), words(st.spec.Argv), words(st.spec.Env))
-	exec.stage, exec.path = "exec", st.spec.Path
-	list = append(list, exec)
+	list = append(list, end...)
 
-	image := program(unsafe.Slice((*byte)(code), codeSize), table(list, st.status))
-	fd, err := unix.MemfdCreate("dynamod-child", unix.MFD_CLOEXEC|unix.MFD_EXEC)
-	if err == unix.EINVAL { // before 6.3 every memfd can be executed
-		fd, err = unix.MemfdCreate("dynamod-child", unix.MFD_CLOEXEC)
-	}
+	image := program(code, list, st.status)
+	fd, err := ProgramFile()
 	if err != nil {
 		return stageErr(stage, "", err)
 	}
@@ -90,58 +87,111 @@ func (st *state) jump() error {
 	return stageErr(stage, "execveat", no)
 }
 
-// table lays the calls out with all that they point to, as it will lie at
-// tableAddress.
-func table(list []call, status int) []byte {
-	out := make([]byte, len(list)*entrySize, len(list)*entrySize+1<<16)
+// ending are the calls from the word that the program follows, to its exec.
+func (st *state) ending(env arg) ([]call, error) {
+	filters, err := st.seccompFilters()
+	if err != nil {
+		return nil, err
+	}
+	report := sys(unix.SYS_WRITE, num(uintptr(st.status)), arg{data: []byte{reportExec}}, num(1))
+	if st.spec.Hold { // a socket: no SIGPIPE when the manager was killed
+		report = sys(unix.SYS_SENDTO, num(uintptr(st.status)), arg{data: []byte{reportExec}}, num(1), num(unix.MSG_NOSIGNAL))
+	}
+	report.try = true
+	exec := sys(unix.SYS_EXECVE, str(st.spec.Path), words(st.spec.Argv), env)
+	exec.stage, exec.path = "exec", st.spec.Path
+	return append(append([]call{report}, filters...), exec), nil
+}
+
+// ProgramFile is an empty file in memory for a program.
+func ProgramFile() (int, error) {
+	fd, err := unix.MemfdCreate("dynamod-child", unix.MFD_CLOEXEC|unix.MFD_EXEC)
+	if err == unix.EINVAL { // before 6.3 every memfd can be executed
+		fd, err = unix.MemfdCreate("dynamod-child", unix.MFD_CLOEXEC)
+	}
+	return fd, err
+}
+
+// program lays the calls out with all that they point to, as they will lie at
+// tableAddress, behind the code, as an ELF file (elf(5)).
+func program(code unsafe.Pointer, list []call, status int) []byte {
+	const start = elfHead + codeSize
+	out := make([]byte, start+len(list)*entrySize, start+len(list)*entrySize+1<<11)
 	put := func(b []byte) uint64 {
 		for len(out)%8 != 0 {
 			out = append(out, 0)
 		}
 		out = append(out, b...)
-		return tableAddress + uint64(len(out)-len(b))
+		return tableAddress + uint64(len(out)-len(b)-start)
 	}
+	// What is pointed to more than once lies there once: it may be written to.
+	type lying struct {
+		data *byte
+		at   uint64
+	}
+	placed := make([]lying, 0, 32)
+	once := func(b []byte) uint64 {
+		for _, p := range placed {
+			if p.data == &b[0] {
+				return p.at
+			}
+		}
+		at := put(b)
+		placed = append(placed, lying{&b[0], at})
+		return at
+	}
+	var report uint64
+	var length int
 	for i := range list {
 		c := &list[i]
-		entry := [entryWords]uint64{uint64(c.nr)}
+		entry := [entryWords]uint64{0: uint64(c.nr), 11: uint64(status), 12: uint64(c.least), 13: ^uint64(0)}
 		for j := range c.args {
 			a := &c.args[j]
 			switch {
 			case a.list != nil:
 				pointers := make([]byte, 0, 8*len(a.list)+8)
 				for _, s := range a.list {
-					pointers = binary.LittleEndian.AppendUint64(pointers, put(s))
+					pointers = binary.LittleEndian.AppendUint64(pointers, once(s))
 				}
 				entry[1+j] = put(binary.LittleEndian.AppendUint64(pointers, 0))
 			case len(a.filter) > 0:
 				prog := binary.LittleEndian.AppendUint64(nil, uint64(len(a.filter)/8))
 				entry[1+j] = put(binary.LittleEndian.AppendUint64(prog, put(a.filter)))
 			case len(a.data) > 0:
-				entry[1+j] = put(a.data)
+				entry[1+j] = once(a.data) + uint64(a.n)
 			default:
 				entry[1+j] = uint64(a.n)
 			}
 		}
-		e := stageErr(c.stage, c.path, unix.EIO).(*StageError)
-		report := append([]byte{reportFailure}, e.encode()...)
-		entry[8], entry[9] = put(report), uint64(len(report))
-		entry[7] = entry[8] + uint64(1+4+len(e.Stage))
-		entry[10] = uint64(exitCode(e))
-		if c.try {
-			entry[10] = ^uint64(0)
+		if c.exit != 0 {
+			entry[10] = uint64(c.exit) // nothing is reported
+		} else {
+			e := StageError{Stage: c.stage, Errno: int32(unix.EIO), Path: c.path[:min(len(c.path), maxReportPath)]}
+			if i == 0 || c.stage != list[i-1].stage || c.path != list[i-1].path || report == 0 {
+				b := append([]byte{reportFailure}, e.encode()...)
+				report, length = put(b), len(b)
+			}
+			entry[7] = report + uint64(1+4+len(c.stage)) // its errno
+			entry[8], entry[9], entry[10] = report, uint64(length), uint64(exitCode(&e))
 		}
-		entry[11] = uint64(status)
+		if c.try {
+			entry[12] = 1 << 63
+		}
+		if c.pardon != 0 {
+			entry[13] = uint64(c.pardon)
+		}
 		for j, w := range entry {
-			binary.LittleEndian.PutUint64(out[i*entrySize+8*j:], w)
+			binary.LittleEndian.PutUint64(out[start+i*entrySize+8*j:], w)
 		}
 	}
+	elfHeader(out)
+	copy(out[elfHead:], unsafe.Slice((*byte)(code), codeSize))
 	return out
 }
 
-// program makes an ELF file of the code and the table (elf(5)).
-func program(code, table []byte) []byte {
+// elfHeader writes the header of the file. Both segments are all of it.
+func elfHeader(out []byte) {
 	le := binary.LittleEndian
-	out := make([]byte, pageMax, pageMax+len(table))
 	copy(out, "\x7fELF\x02\x01\x01")
 	le.PutUint16(out[16:], 2) // ET_EXEC
 	le.PutUint16(out[18:], elfMachine)
@@ -151,11 +201,10 @@ func program(code, table []byte) []byte {
 	le.PutUint16(out[52:], 64)
 	le.PutUint16(out[54:], 56)
 	le.PutUint16(out[56:], 3)
-	segment := func(n int, kind, flags uint32, offset, address, size uint64) {
+	segment := func(n int, kind, flags uint32, address, size uint64) {
 		h := out[64+56*n:]
 		le.PutUint32(h[0:], kind)
 		le.PutUint32(h[4:], flags)
-		le.PutUint64(h[8:], offset)
 		le.PutUint64(h[16:], address)
 		le.PutUint64(h[24:], address)
 		le.PutUint64(h[32:], size)
@@ -163,9 +212,7 @@ func program(code, table []byte) []byte {
 		le.PutUint64(h[48:], pageMax)
 	}
 	const load, stack, x, w, r = 1, 0x6474e551, 1, 2, 4
-	segment(0, load, r|x, 0, codeAddress, uint64(elfHead+len(code)))
-	segment(1, load, r|w, pageMax, tableAddress, uint64(len(table)))
-	segment(2, stack, r|w, 0, 0, 0)
-	copy(out[elfHead:], code)
-	return append(out, table...)
+	segment(0, load, r|x, codeAddress, uint64(len(out)))
+	segment(1, load, r|w, tableAddress-(elfHead+codeSize), uint64(len(out)))
+	segment(2, stack, r|w, 0, 0)
 }

@@ -1,9 +1,9 @@
 #include "textflag.h"
 
-// trampoline is the whole program that enters a user namespace; see trampoline.go.
-// It is copied, so that it must not refer to anything outside of itself.
+// trampoline is a whole program; see trampoline.go. It is copied, so that it must not
+// refer to anything outside of itself.
 TEXT ·trampoline(SB), NOSPLIT|NOFRAME, $0
-	MOVQ $0x200000000, BX
+	MOVQ $0x2000002e8, BX // tableAddress
 
 loop:
 	MOVQ 0(BX), AX
@@ -14,24 +14,35 @@ loop:
 	MOVQ 40(BX), R8
 	MOVQ 48(BX), R9
 	SYSCALL
-	TESTQ AX, AX
+	CMPQ AX, 96(BX)
 	JGE  next
-	CMPQ 80(BX), $0
-	JLT  next
 	NEGQ AX
+	CMPQ AX, 104(BX)
+	JEQ  next
 	MOVQ 56(BX), CX
+	TESTQ CX, CX
+	JEQ  exit
 	MOVL AX, (CX)
-	MOVQ $1, AX          // write
+	MOVQ $44, AX         // sendto, if it is a socket: without SIGPIPE
 	MOVQ 88(BX), DI
 	MOVQ 64(BX), SI
 	MOVQ 72(BX), DX
+	MOVQ $0x4000, R10    // MSG_NOSIGNAL
+	XORQ R8, R8
+	XORQ R9, R9
 	SYSCALL
+	CMPQ AX, $-88        // ENOTSOCK
+	JNE  exit
+	MOVQ $1, AX          // write
+	SYSCALL
+
+exit:
 	MOVQ $231, AX        // exit_group
 	MOVQ 80(BX), DI
 	SYSCALL
 
 next:
-	ADDQ $96, BX
+	ADDQ $112, BX
 	JMP  loop
 
 // func trampolineCode() unsafe.Pointer

@@ -1,9 +1,9 @@
 #include "textflag.h"
 
-// trampoline is the whole program that enters a user namespace; see trampoline.go.
-// It is copied, so that it must not refer to anything outside of itself.
+// trampoline is a whole program; see trampoline.go. It is copied, so that it must not
+// refer to anything outside of itself.
 TEXT ·trampoline(SB), NOSPLIT|NOFRAME, $0
-	MOVD $0x200000000, R19
+	MOVD $0x2000002e8, R19 // tableAddress
 
 loop:
 	MOVD 0(R19), R8
@@ -14,25 +14,37 @@ loop:
 	MOVD 40(R19), R4
 	MOVD 48(R19), R5
 	SVC
-	CMP  $0, R0
+	MOVD 96(R19), R1
+	CMP  R1, R0
 	BGE  next
-	MOVD 80(R19), R1
-	CMP  $0, R1
-	BLT  next
 	NEG  R0, R0
+	MOVD 104(R19), R1
+	CMP  R1, R0
+	BEQ  next
 	MOVD 56(R19), R1
+	CBZ  R1, exit
 	MOVW R0, (R1)
-	MOVD $64, R8          // write
+	MOVD $206, R8         // sendto, if it is a socket: without SIGPIPE
 	MOVD 88(R19), R0
 	MOVD 64(R19), R1
 	MOVD 72(R19), R2
+	MOVD $0x4000, R3      // MSG_NOSIGNAL
+	MOVD $0, R4
+	MOVD $0, R5
 	SVC
+	CMN  $88, R0          // ENOTSOCK
+	BNE  exit
+	MOVD $64, R8          // write
+	MOVD 88(R19), R0
+	SVC
+
+exit:
 	MOVD $94, R8          // exit_group
 	MOVD 80(R19), R0
 	SVC
 
 next:
-	ADD $96, R19
+	ADD $112, R19
 	B   loop
 
 // func trampolineCode() unsafe.Pointer

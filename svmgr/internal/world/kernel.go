@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dynamod/internal/sys/epoll"
+	"dynamod/svmgr/internal/child"
 )
 
 // kernel are the system calls that fail when the machine runs out of something.
@@ -16,8 +17,10 @@ type kernel struct {
 	// pair is a pair of connected sockets.
 	pair  func() (a, b int, err error)
 	memfd func(name string) (int, error)
-	open  func(path string, flags int) (int, error)
-	watch func(p *epoll.Poll, fd int, events uint32, tag uint64) error
+	// program is a file in memory that can be run.
+	program func() (int, error)
+	open    func(path string, flags int) (int, error)
+	watch   func(p *epoll.Poll, fd int, events uint32, tag uint64) error
 }
 
 var realKernel = kernel{
@@ -31,8 +34,9 @@ var realKernel = kernel{
 		p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		return p[0], p[1], err
 	},
-	watch: (*epoll.Poll).Add,
-	memfd: func(name string) (int, error) { return unix.MemfdCreate(name, unix.MFD_CLOEXEC) },
+	watch:   (*epoll.Poll).Add,
+	memfd:   func(name string) (int, error) { return unix.MemfdCreate(name, unix.MFD_CLOEXEC) },
+	program: child.ProgramFile,
 	open: func(path string, flags int) (int, error) {
 		for {
 			fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY, 0)

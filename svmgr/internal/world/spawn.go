@@ -2,6 +2,7 @@ package world
 
 import (
 	"errors"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -146,18 +147,9 @@ func (w *World) launch(g *group, a core.Spawn) (err error) {
 	if err := w.fill(o, g, a); err != nil {
 		return err
 	}
-	o.spec.Hold = w.ledger != nil
+	o.spec.Hold = true // it waits until it is known
 	o.spec.Aux = uint32(len(o.aux))
-	specFD, err := w.writeSpec(&o.spec)
-	if err != nil {
-		return at("spec", err)
-	}
-	o.close = append(o.close, specFD)
-	channel := w.sys.pipe
-	if o.spec.Hold {
-		channel = w.sys.pair
-	}
-	statusR, statusW, err := channel()
+	statusR, statusW, err := w.sys.pair()
 	if err != nil {
 		return at("pipe", err)
 	}
@@ -171,32 +163,33 @@ func (w *World) launch(g *group, a core.Spawn) (err error) {
 	for _, fd := range o.stdio {
 		files = append(files, uintptr(fd))
 	}
-	files = append(files, uintptr(specFD), uintptr(statusW))
+	files = append(files, 0, uintptr(statusW)) // child.SpecFD is up to fork
 	for _, fd := range append(o.pass, o.aux...) {
 		files = append(files, uintptr(fd))
 	}
-	attr := &syscall.ProcAttr{Env: childEnv, Files: files, Sys: o.sys()}
+	attr := &syscall.ProcAttr{Files: files, Sys: o.sys()}
 	attr.Sys.Setsid, attr.Sys.PidFD = !o.spec.SameGroup, &p.pidfd
 	if dir >= 0 {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, dir
 	}
 	w.reg.forking.RLock()
-	p.pid, err = w.sys.fork(w.cfg.Child[0], w.cfg.Child, attr)
+	var ahead []byte
+	p.pid, ahead, err = w.fork(&o.spec, attr)
 	if err == nil {
 		w.register(p)
 		w.commandBegins(p, &a)
 		if unwatched := w.supervise(p); unwatched != nil {
 			w.abort(p)
 			err = at("watch", unwatched)
-		} else if o.spec.Hold {
-			w.keepOutputs(g, a.Run, o.outputs)
-			w.ledger.ran(w, p, o.outputs)
+		} else {
+			if w.ledger != nil {
+				w.keepOutputs(g, a.Run, o.outputs)
+				w.ledger.ran(w, p, o.outputs)
+			}
 			// Into the buffer of a new socket: it cannot block, and fails
 			// only if the helper is dead, which its end will tell.
-			_, _ = unix.Write(statusR, []byte{1})
+			_, _ = unix.Write(statusR, ahead)
 		}
-	} else {
-		err = at("fork", err)
 	}
 	w.reg.forking.RUnlock()
 	if err != nil {
@@ -213,20 +206,57 @@ func (w *World) launch(g *group, a core.Spawn) (err error) {
 // collects garbage. The program gets the environment of the spec.
 var childEnv = []string{"GOMAXPROCS=1", "GOGC=off"}
 
-func (w *World) writeSpec(s *child.Spec) (int, error) {
+// A program that takes the place of the helper is run from where it is handed over.
+var (
+	programPath = "/proc/self/fd/" + strconv.Itoa(child.SpecFD)
+	programArgv = []string{"dynamod-child"}
+)
+
+// fork starts the process: as a program of its own where that will do, else as the
+// helper, which reads the spec. ahead is what it waits for under Hold.
+func (w *World) fork(s *child.Spec, attr *syscall.ProcAttr) (pid int, ahead []byte, err error) {
+	// In a namespace of its own it would have another number.
+	if attr.Sys.Cloneflags == 0 && !w.noPrograms.Load() {
+		plain := *s
+		if attr.Sys.UseCgroupFD {
+			plain.Cgroup = "" // clone3(2) sees to it
+		}
+		if image := plain.Program(w.ignored); image != nil {
+			pid, err = w.forkWith(image, w.sys.program, programPath, programArgv, attr)
+			// vm.memfd_noexec (proc_sys_vm(5)), a security module, no /proc.
+			refused := errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOENT)
+			if !refused {
+				return pid, s.GoAhead(pid), err
+			}
+			defer func(why error) {
+				if err == nil && !w.noPrograms.Swap(true) {
+					w.log.Info("programs in memory cannot be run here; every process begins as dynamod-child, which takes longer", "err", why)
+				}
+			}(err)
+		}
+	}
 	b := s.Encode()
 	if len(b) > child.MaxSpec {
-		return -1, syscall.E2BIG
+		return 0, nil, at("spec", syscall.E2BIG)
 	}
-	fd, err := w.sys.memfd("spec")
+	attr.Env = childEnv
+	pid, err = w.forkWith(b, func() (int, error) { return w.sys.memfd("spec") }, w.cfg.Child[0], w.cfg.Child, attr)
+	return pid, []byte{1}, err
+}
+
+// forkWith hands data over in a file.
+func (w *World) forkWith(data []byte, file func() (int, error), path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
+	fd, err := file()
 	if err != nil {
-		return -1, err
+		return 0, at("spec", err)
 	}
-	if err := writeAll(fd, b); err != nil {
-		unix.Close(fd)
-		return -1, err
+	defer unix.Close(fd)
+	if err := writeAll(fd, data); err != nil {
+		return 0, at("spec", err)
 	}
-	return fd, nil
+	attr.Files[child.SpecFD] = uintptr(fd)
+	pid, err = w.sys.fork(path, argv, attr)
+	return pid, at("fork", err)
 }
 
 // register makes the process known by its number and by its run.

@@ -126,6 +126,10 @@ type World struct {
 
 	accounts accounts.Files
 	nofile   child.Limit
+	// noPrograms says that all processes begin as the helper; see fork.
+	noPrograms atomic.Bool
+	// ignored are the signals that whoever started the manager had it ignore.
+	ignored uint64
 	// preserve are units whose runtime directories outlive a restart, atRest those of
 	// them that are down (removeAtRest), notYet those that were warned about; reg.mu guards
 	// all three.
@@ -209,7 +213,7 @@ func New(cfg Config, post func(core.Event)) (*World, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &World{cfg: cfg, post: post, log: cfg.Log, sys: realKernel, accounts: accounts.System,
+	w := &World{cfg: cfg, post: post, log: cfg.Log, sys: realKernel, accounts: accounts.System, ignored: child.Ignored(),
 		preserve: map[string]*unit.Unit{}, atRest: map[string]*unit.Unit{}, notYet: map[string]bool{}}
 	w.between.Store(cfg.Booted)
 	w.takeKept(cfg.Kept)
