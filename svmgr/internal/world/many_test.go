@@ -1,7 +1,9 @@
 package world
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -262,6 +264,45 @@ func TestStatement27Exhaustion(t *testing.T) {
 				t.Errorf("afterwards: %+v, %+v", failed, exit)
 			}
 		})
+	}
+}
+
+// Where programs in memory must not be run, processes begin as the helper, which is
+// said once, and what failed is tried again with it at once.
+func TestProgramsAreForbidden(t *testing.T) {
+	u := service(t, "a.service", "ExecStart=/bin/true")
+	for name, forbid := range map[string]func(k *kernel){
+		"made": func(k *kernel) { k.program = func() (int, error) { return -1, unix.EACCES } },
+		"run": func(k *kernel) {
+			k.fork = func(path string, argv []string, attr *syscall.ProcAttr) (int, error) {
+				if path == programPath {
+					return 0, unix.ENOENT
+				}
+				return realKernel.fork(path, argv, attr)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			r := newRig(t)
+			r.log = slog.New(slog.NewTextHandler(&log, nil))
+			forbid(&r.sys)
+			for range 3 {
+				if failed, exit := r.lifeOf(r.spawn(u)); failed != nil || exit == nil || exit.Code != 0 {
+					t.Fatalf("got %+v, %+v; want an end with 0", failed, exit)
+				}
+			}
+			r.pool.idle.Wait()
+			if n := strings.Count(log.String(), "cannot be run here"); n != 1 || !r.noPrograms.Load() {
+				t.Errorf("said %d times, want once:\n%s", n, log.String())
+			}
+		})
+	}
+	// What fails for another reason stays as it is.
+	r := newRig(t)
+	r.sys.fork = func(string, []string, *syscall.ProcAttr) (int, error) { return 0, unix.EACCES }
+	if failed, _ := r.lifeOf(r.spawn(u)); failed == nil || failed.Errno != int32(unix.EACCES) || r.noPrograms.Load() {
+		t.Errorf("got %+v, programs forbidden %v; want a failed spawn and no more", failed, r.noPrograms.Load())
 	}
 }
 
