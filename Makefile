@@ -108,6 +108,11 @@ bench-bridge: ## systemctl and busctl against systemd and against dynamod-sd1bri
 	tools/install-deps.sh base tree vm
 	go test -tags vm -run '^$$' -bench '^BenchmarkBridge$$' -benchtime 1x -timeout 30m ./desktop-tests/scenarios
 
+.PHONY: test-tools
+test-tools: ## systemd-analyze, busctl, apt-get, podman and others under systemd and under dynamod, in machines of one image
+	tools/install-deps.sh base tree vm
+	go test -tags vm -run '^TestTools$$' -count 1 -timeout 40m -v ./desktop-tests/scenarios
+
 .PHONY: docs
 docs: ## write docs/settings.md from the settings table
 	go run ./dynamodctl explain --markdown >docs/settings.md.new

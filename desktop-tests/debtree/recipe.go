@@ -102,6 +102,19 @@ var Sway = Recipe{
 	Revision: 1,
 }
 
+// Tools is a machine with the programs beside systemctl that talk to systemd: podman
+// with crun, which make scopes, and a user's manager.
+var Tools = Recipe{
+	Name:   "tools",
+	Suite:  "trixie",
+	Arch:   debianArch(),
+	Method: Bootstrap,
+	Packages: []string{
+		"busybox-static", "cron", "crun", "dbus", "dbus-user-session", "libpam-systemd", "podman", "polkitd", "procps", "strace", "systemd-sysv", "udev",
+	},
+	Revision: 1,
+}
+
 // GNOMEUnits has the same unit files, drop-ins and links as GNOME, and little
 // else: it is there in seconds. Its programs do not run, for their libraries are missing.
 var GNOMEUnits = Recipe{
@@ -136,7 +149,7 @@ var BusyBox = Recipe{
 }
 
 // Recipes lists every recipe.
-func Recipes() []Recipe { return []Recipe{GNOME, GNOMEUnits, Minimal, Server, Sway, Kernel, BusyBox} }
+func Recipes() []Recipe { return []Recipe{GNOME, GNOMEUnits, Minimal, Server, Sway, Tools, Kernel, BusyBox} }
 
 // Lookup finds a recipe by name; "units" is short for "gnome-units".
 func Lookup(name string) (Recipe, error) {

@@ -150,9 +150,7 @@ func probe() string {
 	b.WriteString("echo '@@unit manager'; systemctl show --all\n")
 	b.WriteString("echo '@@failed'; systemctl list-units --failed --plain --no-legend\n")
 	b.WriteString("echo '@@loaded'; systemctl list-units --all --plain --no-legend\n")
-	for _, c := range battery {
-		fmt.Fprintf(&b, "cat <<'@@'\n@@command %s\n@@\ntimeout 60 %s </dev/null; echo \"@@rc $?\"\n", c, c)
-	}
+	b.WriteString(asking(battery))
 	// The costs of a round trip, and of listing.
 	b.WriteString(`ms() { local a=$EPOCHREALTIME; "$@" >/dev/null 2>&1; local z=$EPOCHREALTIME; echo $(( (${z/./} - ${a/./}) / 1000 )); }
 rounds() { for i in $(seq 20); do systemctl stop cron; systemctl start cron; done; }
@@ -163,6 +161,15 @@ say "value lists=$(ms lists)"
 say "value reads=$(ms reads)"
 say "value rss=$(awk '/^VmRSS/ { print $2 }' /proc/$(pgrep -xo dynamod-sd1brid || echo 1)/status)"
 `)
+	return b.String()
+}
+
+// asking runs commands and tells parseAnswers what they said.
+func asking(commands []string) string {
+	var b strings.Builder
+	for _, c := range commands {
+		fmt.Fprintf(&b, "cat <<'@@'\n@@command %s\n@@\ntimeout 60 %s </dev/null; echo \"@@rc $?\"\n", c, c)
+	}
 	return b.String()
 }
 
@@ -329,7 +336,9 @@ func TestSystemd1(t *testing.T) {
 	if wrong, equal := values(t, said["systemd"], said["dynamod"], legitimate); wrong > knownValues || equal < 5000 {
 		t.Errorf("%d values are wrong, of which %d were known; %d are equal", wrong, knownValues, equal)
 	}
-	commands(t, said["systemd"], said["dynamod"])
+	if wrong := commands(t, said["systemd"], said["dynamod"]); wrong > knownCommands || len(said["systemd"].commands) < len(battery)-5 {
+		t.Errorf("%d commands differ, of which %d were known; there were %d", wrong, knownCommands, len(said["systemd"].commands))
+	}
 	for _, what := range []string{"rounds", "lists", "reads", "rss"} {
 		t.Logf("%s: %s ms (KB) under systemd, %s under dynamod", what, results["systemd"].Value(what), results["dynamod"].Value(what))
 	}
@@ -372,8 +381,8 @@ func values(t *testing.T, theirs, ours answers, legitimate []reason) (total, equ
 	return total, equal
 }
 
-func commands(t *testing.T, theirs, ours answers) {
-	wrong := 0
+// commands compares what was answered and tells the sum and what is wrong.
+func commands(t *testing.T, theirs, ours answers) (wrong int) {
 	plain := func(command string, lines []string) string {
 		var kept []string
 		for _, l := range lines {
@@ -400,7 +409,5 @@ func commands(t *testing.T, theirs, ours answers) {
 		t.Logf("%s\n--- systemd\n%s\n--- dynamod\n%s", c, want, got)
 	}
 	t.Logf("%d of %d commands say something else", wrong, len(theirs.commands))
-	if wrong > knownCommands || len(theirs.commands) < len(battery)-5 {
-		t.Errorf("%d commands differ, of which %d were known; there were %d", wrong, knownCommands, len(theirs.commands))
-	}
+	return wrong
 }
