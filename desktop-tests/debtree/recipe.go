@@ -149,7 +149,9 @@ var BusyBox = Recipe{
 }
 
 // Recipes lists every recipe.
-func Recipes() []Recipe { return []Recipe{GNOME, GNOMEUnits, Minimal, Server, Sway, Tools, Kernel, BusyBox} }
+func Recipes() []Recipe {
+	return []Recipe{GNOME, GNOMEUnits, Minimal, Server, Sway, Tools, Kernel, BusyBox}
+}
 
 // Lookup finds a recipe by name; "units" is short for "gnome-units".
 func Lookup(name string) (Recipe, error) {

@@ -50,6 +50,8 @@ type ShowArgs struct {
 	// Quick leaves out what only the disk knows, enabled and needs_reload: reading
 	// that costs more than all the rest. For the verb unit.
 	Quick bool `json:"quick,omitempty"`
+	// Bare leaves out what only the kernel knows as well, resources. For the verb unit.
+	Bare bool `json:"bare,omitempty"`
 	// Known is the Tag of settings and relations that the caller has, or anything else to
 	// get one: if they are the same now, they are left out. For the verb unit.
 	Known string `json:"known,omitempty"`

@@ -139,30 +139,41 @@ type unitObject struct {
 	mu   sync.Mutex
 	u    *translate.Unit
 	err  error
-	// disk says that u has what only the disk knows as well.
-	disk bool
+	// has is how much u tells.
+	has effort
 }
 
-// onDisk are the properties that the manager has to look at files for.
-var onDisk = map[string]bool{"UnitFileState": true, "UnitFilePreset": true, "NeedDaemonReload": true}
+// effort is how far the manager goes to tell of a unit.
+type effort int
 
-// get fetches the unit, with what the disk knows if that is asked for or if all
-// properties are.
-func (o *unitObject) get(disk bool) (*translate.Unit, error) {
+const (
+	// remembered is what it has in memory; measured needs files of the kernel, onDisk
+	// those of the configuration too.
+	remembered effort = iota
+	measured
+	onDisk
+)
+
+// efforts are those of properties that are more than remembered.
+var efforts = map[string]effort{"UnitFileState": onDisk, "UnitFilePreset": onDisk, "NeedDaemonReload": onDisk,
+	"MemoryCurrent": measured, "MemoryPeak": measured, "MemorySwapCurrent": measured, "MemorySwapPeak": measured, "TasksCurrent": measured, "CPUUsageNSec": measured}
+
+// get fetches the unit with what a property needs, or with everything if all properties
+// are asked for.
+func (o *unitObject) get(need effort) (*translate.Unit, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	disk = disk || o.call != nil && o.call.Member == "GetAll"
-	if o.u != nil && (o.disk || !disk) || o.err != nil {
+	if o.call != nil && o.call.Member == "GetAll" {
+		need = onDisk
+	}
+	if o.u != nil && o.has >= need || o.err != nil {
 		return o.u, o.err
 	}
 	ctx, cancel := o.s.ctx(o.call)
 	defer cancel()
-	fetch := o.s.up.Quick
-	if disk {
-		fetch = o.s.up.Unit
-	}
+	fetch := map[effort]func(context.Context, string) (*translate.Unit, error){remembered: o.s.up.Quick, measured: o.s.up.Measured, onDisk: o.s.up.Unit}[need]
 	o.u, o.err = fetch(ctx, o.name)
-	o.err, o.disk = named(o.err), disk
+	o.err, o.has = named(o.err), need
 	return o.u, o.err
 }
 

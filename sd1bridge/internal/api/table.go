@@ -166,7 +166,7 @@ func (s *Server) getter(m member) func(any) (any, error) {
 		return nil
 	}
 	return func(o any) (any, error) {
-		u, err := o.(*unitObject).get(onDisk[m.name])
+		u, err := o.(*unitObject).get(efforts[m.name])
 		if err != nil {
 			return nil, err
 		}

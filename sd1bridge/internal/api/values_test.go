@@ -24,7 +24,7 @@ func bare(name string) *unitObject {
 }
 
 func ready(u *translate.Unit) *unitObject {
-	return &unitObject{u: u, disk: true}
+	return &unitObject{u: u, has: onDisk}
 }
 
 func testServer() *Server {
@@ -177,6 +177,29 @@ func TestValuesOfSettings(t *testing.T) {
 		}
 		if !found {
 			t.Errorf("there is no property %s", property)
+		}
+	}
+}
+
+// What the manager measures is fetched for the properties that show it, and for no others.
+func TestEfforts(t *testing.T) {
+	s := &Server{}
+	with := translate.NewUnit(ipc.Facts{Status: ipc.Status{Unit: ipc.Unit{Name: "x.service", Load: "loaded"}, Enabled: "enabled", NeedsReload: true,
+		Resources: &ipc.Usage{Memory: 1, MemoryPeak: 2, MemoryMax: 3, Swap: 4, SwapPeak: 5, CPU: 6, Tasks: 7, TasksMax: 8, IORead: 9, IOWrite: 10, OOMKills: 11}}}, nil, nil)
+	without := *with
+	without.Resources, without.Enabled, without.NeedsReload = nil, "", false
+	for _, m := range members() {
+		if m.kind != "property" || m.iface != "Service" && m.iface != "Unit" || m.name == "UnitFilePreset" {
+			continue
+		}
+		get := unitProperty(m)
+		if get == nil {
+			continue
+		}
+		a, _ := get(with, s)
+		b, _ := get(&without, s)
+		if differ := !reflect.DeepEqual(a, b); differ != (efforts[m.name] != remembered) {
+			t.Errorf("%s is %v, without an effort %v", m.name, a, b)
 		}
 	}
 }

@@ -165,10 +165,15 @@ func (m *Manager) Unit(ctx context.Context, name string) (*translate.Unit, error
 	return m.unit(ctx, ipc.ShowArgs{Unit: name})
 }
 
-// Quick is Unit without what the manager reads from the disk: whether the unit is
+// Measured is Unit without what the manager reads from the disk: whether the unit is
 // enabled and whether its files have changed.
-func (m *Manager) Quick(ctx context.Context, name string) (*translate.Unit, error) {
+func (m *Manager) Measured(ctx context.Context, name string) (*translate.Unit, error) {
 	return m.unit(ctx, ipc.ShowArgs{Unit: name, Quick: true})
+}
+
+// Quick is Measured without what the manager asks the kernel for: resources.
+func (m *Manager) Quick(ctx context.Context, name string) (*translate.Unit, error) {
+	return m.unit(ctx, ipc.ShowArgs{Unit: name, Bare: true})
 }
 
 func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit, error) {

@@ -192,7 +192,7 @@ const statusLines = 10
 
 // status tells all about one unit.
 func (c *call) status(*ipc.UnitArgs) (any, error) {
-	s, u, err := c.stateOf(true)
+	s, u, err := c.stateOf(true, true)
 	if ipc.KindOf(err) == "NoSuchUnit" {
 		return c.atRest(err)
 	}
@@ -210,8 +210,8 @@ func (c *call) status(*ipc.UnitArgs) (any, error) {
 }
 
 // stateOf is the status of a unit that the core knows, without its processes, its
-// log and the decisions about it; without disk also without what is read from there.
-func (c *call) stateOf(disk bool) (s ipc.Status, u core.UnitView, err error) {
+// log and the decisions about it; without disk and kernel also without what is read there.
+func (c *call) stateOf(disk, kernel bool) (s ipc.Status, u core.UnitView, err error) {
 	err = c.look(func(v core.View, w core.UnitView) {
 		u = w
 		s = ipc.Status{Unit: row(v, &u), Why: c.cause(u.Cause, u.Name), Result: u.Result, Stable: u.Stable, Frozen: u.Frozen,
@@ -239,12 +239,15 @@ func (c *call) stateOf(disk bool) (s ipc.Status, u core.UnitView, err error) {
 	if u.Incarnation != 0 || u.Unit != nil && (u.Unit.Type == unitname.Slice || u.Unit.Perpetual) {
 		s.Cgroup = c.m.Cgroup(u.Name)
 	}
+	s.Warnings = append(s.Warnings, c.m.Warnings(u.Name)...)
+	if !kernel {
+		return s, u, nil
+	}
 	if use, ok := c.m.Usage(u.Name); ok {
 		s.Resources = &use
 	} else if use, ok := c.m.Spent(u.Name); ok && u.InactiveEnter != (core.Time{}) {
 		s.Resources = &use
 	}
-	s.Warnings = append(s.Warnings, c.m.Warnings(u.Name)...)
 	return s, u, nil
 }
 

@@ -24,7 +24,7 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 		if none != nil && ipc.KindOf(none) != "NoSuchUnit" {
 			return nil, none
 		}
-		if s, u, err = c.stateOf(!a.Quick); ipc.KindOf(err) != "NoSuchUnit" || none != nil {
+		if s, u, err = c.stateOf(!a.Quick && !a.Bare, !a.Bare); ipc.KindOf(err) != "NoSuchUnit" || none != nil {
 			break
 		}
 	}
