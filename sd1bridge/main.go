@@ -19,11 +19,13 @@ import (
 	"runtime/debug"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 
 	"dynamod/internal/bus"
 	"dynamod/internal/ipc"
+	"dynamod/internal/sys/memory"
 	"dynamod/sd1bridge/internal/api"
 	"dynamod/sd1bridge/internal/upstream"
 	"dynamod/sdnotify"
@@ -88,6 +90,11 @@ func parse(args []string) (settings, error) {
 	return s, nil
 }
 
+// restAfter is how long nobody must have asked for anything until memory is given back.
+// Pages that are in use have to be fetched again: who asks every few seconds shall not
+// wait for that.
+const restAfter = 10 * time.Second
+
 // run serves until ctx ends.
 func run(ctx context.Context, s settings, log *slog.Logger) error {
 	up := upstream.New(s.control, log)
@@ -100,6 +107,11 @@ func run(ctx context.Context, s settings, log *slog.Logger) error {
 	}
 	var parts sync.WaitGroup
 	parts.Go(func() { server.Run(ctx) })
+	defer service.Resting(restAfter, func() {
+		if _, err := memory.GiveBack(); err != nil {
+			log.Warn("memory that is not needed any more is kept", "err", err)
+		}
+	})()
 	failed := make(chan error, 1)
 	parts.Go(func() {
 		uid := uint32(os.Getuid())

@@ -15,6 +15,9 @@ type activity struct {
 	since time.Time
 	// none is closed while there is none; nil until somebody waits for that.
 	none chan struct{}
+	// rest, if not nil, is begun anew after every last call, to last that long.
+	rest *time.Timer
+	long time.Duration
 }
 
 func (a *activity) begin() {
@@ -28,9 +31,36 @@ func (a *activity) end() {
 	defer a.mu.Unlock()
 	a.calls--
 	a.since = time.Now()
-	if a.calls == 0 && a.none != nil {
+	if a.calls > 0 {
+		return
+	}
+	if a.none != nil {
 		close(a.none)
 		a.none = nil
+	}
+	if a.rest != nil {
+		a.rest.Reset(a.long)
+	}
+}
+
+// Resting calls f when no call has come or been under way for so long, and again after
+// further calls. It is called on a goroutine of its own, once before the first call too;
+// stop ends that.
+func (s *Service) Resting(long time.Duration, f func()) (stop func()) {
+	a := &s.activity
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.long = long
+	a.rest = time.AfterFunc(long, func() {
+		if s.Quiet() >= long {
+			f()
+		}
+	})
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.rest.Stop()
+		a.rest = nil
 	}
 }
 

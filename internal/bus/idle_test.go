@@ -65,3 +65,28 @@ func TestRetire(t *testing.T) {
 		t.Errorf("quiet for %v after the last call", q)
 	}
 }
+
+// A service that rests is told so: before the first call, and after each pause that
+// follows one.
+func TestResting(t *testing.T) {
+	s, _ := newService(t)
+	rests := make(chan bool, 16)
+	stop := s.Resting(time.Millisecond, func() { rests <- true })
+	testkit.Receive(t, rests, "the rest before the first call")
+	c := peer(t, private(t, s, everybody))
+	for range 2 {
+		if err := c.Object("", "/").Call(ifacePeer+".Ping", 0).Err; err != nil {
+			t.Fatal(err)
+		}
+		testkit.Receive(t, rests, "the rest after a call")
+	}
+	stop()
+	if err := c.Object("", "/").Call(ifacePeer+".Ping", 0).Err; err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-rests:
+		t.Error("a rest after the end of it")
+	default:
+	}
+}
