@@ -147,14 +147,27 @@ func TestEmergency(t *testing.T) {
 		{"command-line", say + "say done; kill -TERM 1", []string{"dynamod.emergency"}, "exit\n", "the manager runs as process"},
 		{"usr2", say + "read go </dev/vport0p1; say done; kill -USR2 1; sleep 1000", nil, "kill -TERM 1; exit\n", "the machine powers off"},
 		{"no-manager", "", []string{"dynamod.svmgr=/nonexistent/svmgr"}, "reboot -f\n", "Restarting system|reboot: "},
+		// One service takes longer than a boot may.
+		{"boot-late", say + `until [ -e /run/left ]; do sleep 1; done; same verdict "$(grep -c failed /run/dynamod/boot)" 1; say done; kill -TERM 1`,
+			[]string{"dynamod.boot-deadline=30s", "dynamod.boot-action=emergency"}, ">/run/left; exit\n", "the manager runs as process"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m, _ := bootTiny(t, "emergency/"+c.name, bootable.Tiny{Run: c.run}, func(s *vm.Spec) { s.Append = c.line })
-			if c.name == "usr2" {
+			tiny := bootable.Tiny{Run: c.run}
+			if c.name == "boot-late" {
+				tiny.Files = map[string]vm.Source{"/etc/dynamod/services/late.toml": {Text: `[service]
+name = "late"
+type = "oneshot"
+exec = ["/bin/sleep", "100000"]
+`}}
+			}
+			m, _ := bootTiny(t, "emergency/"+c.name, tiny, func(s *vm.Spec) { s.Append = c.line })
+			if c.name == "usr2" || c.name == "boot-late" {
 				// A getty that is just starting would take the console back.
 				if _, err := m.Console.Expect(t.Context(), "tiny login: "); err != nil {
 					t.Fatal(err)
 				}
+			}
+			if c.name == "usr2" {
 				if err := m.Tell("go"); err != nil {
 					t.Fatal(err)
 				}

@@ -46,7 +46,7 @@ func (r result) anyone() result {
 func run(t testing.TB, s *Spec, pass ...*os.File) result {
 	t.Helper()
 	r := runRaw(t, s.Encode(), pass...)
-	if image := s.Program(Ignored()); image != nil {
+	if image := new(Maker).Program(s, Ignored()); image != nil {
 		fd := programFD(t, image)
 		defer unix.Close(fd)
 		if p := runAs(t, "/proc/self/fd/3", uintptr(fd), pass...); !reflect.DeepEqual(p.anyone(), r.anyone()) {
@@ -211,7 +211,7 @@ func TestStatement28ChildIsClean(t *testing.T) {
 		// The same without descriptors, which a Program can do.
 		plain := *s
 		plain.FDs, plain.PIDVars = nil, nil
-		if r := run(t, &plain); plain.Program(Ignored()) == nil || r.value("SigIgn:") != ignored {
+		if r := run(t, &plain); new(Maker).Program(&plain, Ignored()) == nil || r.value("SigIgn:") != ignored {
 			t.Errorf("without descriptors: SigIgn %s; want %s", r.value("SigIgn:"), ignored)
 		}
 		s.IgnorePipe = true
@@ -541,7 +541,7 @@ func held(t *testing.T, s *Spec, program, ahead bool) (status syscall.WaitStatus
 	if err != nil {
 		t.Fatal(err)
 	}
-	path, image := "/proc/self/fd/3", s.Program(Ignored())
+	path, image := "/proc/self/fd/3", new(Maker).Program(s, Ignored())
 	if !program {
 		image = s.Encode()
 		if path, err = os.Executable(); err != nil {

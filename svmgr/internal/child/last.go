@@ -14,7 +14,7 @@ import (
 type call struct {
 	stage, path string
 	nr          uintptr
-	args        []arg // six at most
+	args        [6]arg
 	// try goes on when it fails.
 	try bool
 	// The rest is for trampolines. least is the smallest result that is no failure;
@@ -25,27 +25,38 @@ type call struct {
 	exit   int
 }
 
-// arg is a number or the address of data; n is an offset in data then.
+// arg is a number, or the address of something plus that number.
 type arg struct {
-	n    uintptr
-	data []byte
-	// list is an array of pointers to strings, with NULL at its end.
-	list [][]byte
-	// filter is a struct sock_fprog of these instructions.
-	filter []byte
+	n  uintptr
+	to *datum
 }
 
-func num(n uintptr) arg { return arg{n: n} }
-func str(s string) arg  { return arg{data: append([]byte(s), 0)} }
-func words(l []string) arg {
-	a := arg{list: make([][]byte, len(l))}
+// datum is what an argument points to: bytes, or one of the others.
+type datum struct {
+	bytes []byte
+	// list is an array of pointers to these, with NULL at its end.
+	list []*datum
+	// filter is a struct sock_fprog of the instructions in bytes.
+	filter bool
+}
+
+func num(n uintptr) arg    { return arg{n: n} }
+func raw(b []byte) arg     { return arg{to: &datum{bytes: b}} }
+func text(s string) *datum { return &datum{bytes: append(append(make([]byte, 0, len(s)+1), s...), 0)} }
+func str(s string) arg     { return arg{to: text(s)} }
+func words(l []string) *datum {
+	d := &datum{list: make([]*datum, len(l), len(l)+2)}
 	for i, s := range l {
-		a.list[i] = append([]byte(s), 0)
+		d.list[i] = text(s)
 	}
-	return a
+	return d
 }
 
-func sys(nr uintptr, args ...arg) call { return call{nr: nr, args: args} }
+func sys(nr uintptr, args ...arg) call {
+	c := call{nr: nr}
+	copy(c.args[:], args)
+	return c
+}
 
 // last are the stages that give up what the ones before them needed.
 var last = []struct {
@@ -115,13 +126,14 @@ func (c *call) do() error {
 	for i := range c.args {
 		a := &c.args[i]
 		switch {
-		case len(a.data) > 0:
-			n[i] = uintptr(unsafe.Pointer(&a.data[0]))
-		case len(a.filter) > 0:
-			f := unix.SockFprog{Len: uint16(len(a.filter) / 8), Filter: (*unix.SockFilter)(unsafe.Pointer(&a.filter[0]))}
+		case a.to == nil:
+			n[i] = a.n
+		case a.to.filter:
+			b := a.to.bytes
+			f := unix.SockFprog{Len: uint16(len(b) / 8), Filter: (*unix.SockFilter)(unsafe.Pointer(&b[0]))}
 			n[i] = uintptr(unsafe.Pointer(&f))
 		default:
-			n[i] = a.n
+			n[i] = uintptr(unsafe.Pointer(&a.to.bytes[0]))
 		}
 	}
 	_, _, no := unix.RawSyscall6(c.nr, n[0], n[1], n[2], n[3], n[4], n[5])
@@ -137,7 +149,7 @@ func structBytes[T any](p *T) []byte {
 }
 
 func prctl(args ...uintptr) call {
-	c := call{nr: unix.SYS_PRCTL, args: make([]arg, len(args))}
+	c := call{nr: unix.SYS_PRCTL}
 	for i, a := range args {
 		c.args[i] = num(a)
 	}
@@ -154,7 +166,7 @@ func (st *state) seccompFilters() ([]call, error) {
 		if n == 0 || len(f.Prog)%8 != 0 || n > maxFilter {
 			return nil, stageErr("seccomp", f.Name, unix.EINVAL)
 		}
-		c := sys(unix.SYS_SECCOMP, num(setModeFilter), num(0), arg{filter: f.Prog})
+		c := sys(unix.SYS_SECCOMP, num(setModeFilter), num(0), arg{to: &datum{bytes: f.Prog, filter: true}})
 		c.stage, c.path = "seccomp", f.Name
 		out = append(out, c)
 	}

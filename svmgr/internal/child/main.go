@@ -128,7 +128,7 @@ func write(fd int, b []byte) {
 }
 
 func (e *StageError) encode() []byte {
-	c := &codec{writing: true}
+	c := &codec{writing: true, buf: make([]byte, 0, 3*4+len(e.Stage)+len(e.Path))}
 	c.stageError(e)
 	return c.buf
 }

@@ -7,25 +7,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Maker makes programs. Its zero value is ready; one goroutine at a time uses it.
+type Maker struct {
+	calls []call
+	image []byte
+}
+
 // Program is the set-up as a program that takes the place of dynamod-child, nil if the
 // spec needs more than system calls that are known before. It expects the descriptors
 // that Main expects, with itself as SpecFD, and that the process is in its cgroup and
 // leads its session already. A spec that is wrong has none, so that dynamod-child
-// reports what is wrong with it.
+// reports what is wrong with it. It lasts until the next one is made.
 //
 // Under Hold it waits for GoAhead instead of one byte. ignored are the signals that the
 // manager ignores (Ignored): with others the exec does what must be done.
-func (s *Spec) Program(ignored uint64) []byte {
+func (m *Maker) Program(s *Spec, ignored uint64) []byte {
 	code := trampolineCode()
 	if code == nil || !s.plain() {
 		return nil
 	}
 	st := &state{spec: s, status: StatusFD}
-	list, err := st.plainCalls(ignored)
+	var err error
+	m.calls, err = st.plainCalls(m.calls[:0], ignored)
+	defer clear(m.calls)
 	if err != nil {
 		return nil
 	}
-	return program(code, list, StatusFD)
+	m.image = program(m.image[:0], code, m.calls, StatusFD)
+	return m.image
 }
 
 // plain says that nothing needs to be found out in the process itself.
@@ -46,9 +55,8 @@ func (s *Space) none() bool {
 }
 
 // plainCalls are the stages in their order; see there for why.
-func (st *state) plainCalls(ignored uint64) ([]call, error) {
+func (st *state) plainCalls(out []call, ignored uint64) ([]call, error) {
 	s := st.spec
-	out := make([]call, 0, 24)
 	at := func(stage string, calls ...call) {
 		for _, c := range calls {
 			c.stage = stage
@@ -59,7 +67,7 @@ func (st *state) plainCalls(ignored uint64) ([]call, error) {
 	at("spec", sys(unix.SYS_CLOSE, num(SpecFD)), sys(unix.SYS_PRCTL, num(unix.PR_SET_NAME), str("dynamod-child")))
 	env := words(s.Env)
 	if s.Hold {
-		at("spec", ahead(s.PIDVars, &env)...)
+		at("spec", ahead(s.PIDVars, env)...)
 	}
 	if s.OOMScore.Set {
 		at("oom-score-adj", writing("/proc/self/oom_score_adj", strconv.Itoa(int(s.OOMScore.N)))...)
@@ -72,13 +80,13 @@ func (st *state) plainCalls(ignored uint64) ([]call, error) {
 		at("nice", sys(unix.SYS_SETPRIORITY, num(unix.PRIO_PROCESS), num(0), num(uintptr(s.Nice.N))))
 	}
 	if s.Sched.Set {
-		at("scheduling", sys(unix.SYS_SCHED_SETSCHEDULER, num(0), num(s.Sched.flags()), arg{data: structBytes(&s.Sched.Priority)}))
+		at("scheduling", sys(unix.SYS_SCHED_SETSCHEDULER, num(0), num(s.Sched.flags()), raw(structBytes(&s.Sched.Priority))))
 	}
 	if s.IOPrio.Set {
 		at("ioprio", sys(unix.SYS_IOPRIO_SET, num(ioprioProcess), num(0), num(uintptr(s.IOPrio.N))))
 	}
 	if n := len(s.Affinity); n > 0 {
-		at("affinity", sys(unix.SYS_SCHED_SETAFFINITY, num(0), num(uintptr(n*8)), arg{data: sliceBytes(s.Affinity)}))
+		at("affinity", sys(unix.SYS_SCHED_SETAFFINITY, num(0), num(uintptr(n*8)), raw(sliceBytes(s.Affinity))))
 	}
 	if s.TimerSlack != 0 {
 		at("timer-slack", prctl(unix.PR_SET_TIMERSLACK, uintptr(s.TimerSlack)))
@@ -95,19 +103,19 @@ func (st *state) plainCalls(ignored uint64) ([]call, error) {
 			continue
 		}
 		if int(in.Flags) == n || in.Flags < 0 || in.Flags > 2 {
-			return nil, unix.EINVAL
+			return out, unix.EINVAL
 		}
 		at([]string{"stdin", "stdout", "stderr"}[n], sys(unix.SYS_DUP3, num(uintptr(in.Flags)), num(uintptr(n)), num(0)))
 	}
 	for _, l := range s.Limits {
-		c := sys(unix.SYS_PRLIMIT64, num(0), num(uintptr(l.Resource)), arg{data: structBytes(&unix.Rlimit{Cur: l.Soft, Max: l.Hard})}, num(0))
+		c := sys(unix.SYS_PRLIMIT64, num(0), num(uintptr(l.Resource)), raw(structBytes(&unix.Rlimit{Cur: l.Soft, Max: l.Hard})), num(0))
 		c.path = limitName(l.Resource)
 		at("limits", c)
 	}
 	if s.Ids.SetGroups {
 		list := num(0)
 		if len(s.Ids.Groups) > 0 {
-			list = arg{data: sliceBytes(s.Ids.Groups)}
+			list = raw(sliceBytes(s.Ids.Groups))
 		}
 		at("groups", sys(unix.SYS_SETGROUPS, num(uintptr(len(s.Ids.Groups))), list))
 	}
@@ -116,7 +124,7 @@ func (st *state) plainCalls(ignored uint64) ([]call, error) {
 	for i := range last {
 		more, err := st.calls(i)
 		if err != nil {
-			return nil, err
+			return out, err
 		}
 		out = append(out, more...)
 	}
@@ -140,20 +148,22 @@ func (s *Spec) GoAhead(pid int) []byte {
 }
 
 // ahead are the calls that wait for it, with what they read in the environment.
-func ahead(vars []string, env *arg) []call {
-	receive := func(b []byte, at int) call {
-		c := sys(unix.SYS_RECVFROM, num(StatusFD), arg{data: b, n: uintptr(at)}, num(pidField), num(unix.MSG_WAITALL))
+func ahead(vars []string, env *datum) []call {
+	receive := func(to *datum, at int) call {
+		c := sys(unix.SYS_RECVFROM, num(StatusFD), arg{to: to, n: uintptr(at)}, num(pidField), num(unix.MSG_WAITALL))
 		c.least, c.exit = pidField, ExitUnheld
 		return c
 	}
 	if len(vars) == 0 {
-		return []call{receive(make([]byte, pidField), 0)}
+		return []call{receive(&datum{bytes: make([]byte, pidField)}, 0)}
 	}
 	var out []call
 	for _, v := range vars {
-		b := append([]byte(v+"="), make([]byte, pidField)...)
-		env.list = append(env.list, b)
-		out = append(out, receive(b, len(v)+1))
+		b := make([]byte, len(v)+1+pidField)
+		copy(b, v+"=")
+		d := &datum{bytes: b}
+		env.list = append(env.list, d)
+		out = append(out, receive(d, len(v)+1))
 	}
 	return out
 }
@@ -164,7 +174,7 @@ func writing(path, text string) []call {
 	cwd := unix.AT_FDCWD
 	out := []call{
 		sys(unix.SYS_OPENAT, num(uintptr(cwd)), str(path), num(unix.O_WRONLY|unix.O_CLOEXEC)),
-		sys(unix.SYS_WRITE, num(fd), arg{data: []byte(text)}, num(uintptr(len(text)))),
+		sys(unix.SYS_WRITE, num(fd), raw([]byte(text)), num(uintptr(len(text)))),
 		sys(unix.SYS_CLOSE, num(fd)),
 	}
 	out[0].least = fd
@@ -201,7 +211,7 @@ func Ignored() (set uint64) {
 func (st *state) signalCalls(ignored uint64) []call {
 	var out []call
 	set := func(sig unix.Signal, handler uintptr) {
-		out = append(out, sys(unix.SYS_RT_SIGACTION, num(uintptr(sig)), arg{data: structBytes(&kernelSigaction{handler: handler})}, num(0), num(8)))
+		out = append(out, sys(unix.SYS_RT_SIGACTION, num(uintptr(sig)), raw(structBytes(&kernelSigaction{handler: handler})), num(0), num(8)))
 	}
 	for sig := unix.Signal(1); sig <= lastSignal; sig++ {
 		if ignored&(1<<(sig-1)) != 0 {
@@ -211,7 +221,7 @@ func (st *state) signalCalls(ignored uint64) []call {
 	if st.spec.IgnorePipe {
 		set(unix.SIGPIPE, sigIgn)
 	}
-	return append(out, sys(unix.SYS_RT_SIGPROCMASK, num(setMask), arg{data: make([]byte, 8)}, num(0), num(8)))
+	return append(out, sys(unix.SYS_RT_SIGPROCMASK, num(setMask), raw(make([]byte, 8)), num(0), num(8)))
 }
 
 // sliceBytes views a slice as bytes.

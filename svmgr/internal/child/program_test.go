@@ -29,7 +29,7 @@ func TestProgramKnowsEveryField(t *testing.T) {
 		} else {
 			fillAll(t, v, &n)
 		}
-		if made := s.Program(Ignored()) != nil; made != slices.Contains(does, f.Name) {
+		if made := new(Maker).Program(&s, Ignored()) != nil; made != slices.Contains(does, f.Name) {
 			t.Errorf("with %s set, a program is made: %v", f.Name, made)
 		}
 	}
@@ -41,7 +41,7 @@ func TestProgramRefusesNamespaces(t *testing.T) {
 		s := Spec{Path: "/bin/true", Argv: []string{"true"}, Hold: true}
 		n := 0
 		fillAll(t, reflect.ValueOf(&s.Space).Elem().Field(i), &n)
-		if s.Program(Ignored()) != nil {
+		if new(Maker).Program(&s, Ignored()) != nil {
 			t.Errorf("with Space.%s set, a program is made", reflect.TypeFor[Space]().Field(i).Name)
 		}
 	}
@@ -68,7 +68,7 @@ func TestProgramDoesAll(t *testing.T) {
 	} else {
 		s.HasBounding = false
 	}
-	if trampolineCode() != nil && s.Program(Ignored()) == nil {
+	if trampolineCode() != nil && new(Maker).Program(s, Ignored()) == nil {
 		t.Fatal("no program is made of it")
 	}
 	r := run(t, s)

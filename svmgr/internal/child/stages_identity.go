@@ -135,7 +135,7 @@ func (st *state) ambient() ([]call, error) {
 	if held {
 		out = append(out, prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0))
 	}
-	out = append(out, sys(unix.SYS_CAPSET, arg{data: structBytes(&hdr)}, arg{data: structBytes(&data)}))
+	out = append(out, sys(unix.SYS_CAPSET, raw(structBytes(&hdr)), raw(structBytes(&data))))
 	for c := range uint(64) {
 		if want&(1<<c) != 0 {
 			out = append(out, prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uintptr(c), 0, 0))

@@ -2,6 +2,7 @@ package child
 
 import (
 	"encoding/binary"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -67,7 +68,7 @@ func (st *state) jump() error {
 	}
 	list = append(list, end...)
 
-	image := program(code, list, st.status)
+	image := program(nil, code, list, st.status)
 	fd, err := ProgramFile()
 	if err != nil {
 		return stageErr(stage, "", err)
@@ -88,17 +89,17 @@ func (st *state) jump() error {
 }
 
 // ending are the calls from the word that the program follows, to its exec.
-func (st *state) ending(env arg) ([]call, error) {
+func (st *state) ending(env *datum) ([]call, error) {
 	filters, err := st.seccompFilters()
 	if err != nil {
 		return nil, err
 	}
-	report := sys(unix.SYS_WRITE, num(uintptr(st.status)), arg{data: []byte{reportExec}}, num(1))
+	report := sys(unix.SYS_WRITE, num(uintptr(st.status)), raw([]byte{reportExec}), num(1))
 	if st.spec.Hold { // a socket: no SIGPIPE when the manager was killed
-		report = sys(unix.SYS_SENDTO, num(uintptr(st.status)), arg{data: []byte{reportExec}}, num(1), num(unix.MSG_NOSIGNAL))
+		report = sys(unix.SYS_SENDTO, num(uintptr(st.status)), raw([]byte{reportExec}), num(1), num(unix.MSG_NOSIGNAL))
 	}
 	report.try = true
-	exec := sys(unix.SYS_EXECVE, str(st.spec.Path), words(st.spec.Argv), env)
+	exec := sys(unix.SYS_EXECVE, str(st.spec.Path), arg{to: words(st.spec.Argv)}, arg{to: env})
 	exec.stage, exec.path = "exec", st.spec.Path
 	return append(append([]call{report}, filters...), exec), nil
 }
@@ -112,11 +113,12 @@ func ProgramFile() (int, error) {
 	return fd, err
 }
 
-// program lays the calls out with all that they point to, as they will lie at
-// tableAddress, behind the code, as an ELF file (elf(5)).
-func program(code unsafe.Pointer, list []call, status int) []byte {
+// program appends to buf, which is empty, the calls with all that they point to, as they
+// will lie at tableAddress, behind the code, as an ELF file (elf(5)).
+func program(buf []byte, code unsafe.Pointer, list []call, status int) []byte {
 	const start = elfHead + codeSize
-	out := make([]byte, start+len(list)*entrySize, start+len(list)*entrySize+1<<11)
+	out := slices.Grow(buf, start+len(list)*entrySize+1<<11)[:start+len(list)*entrySize]
+	clear(out)
 	put := func(b []byte) uint64 {
 		for len(out)%8 != 0 {
 			out = append(out, 0)
@@ -126,18 +128,31 @@ func program(code unsafe.Pointer, list []call, status int) []byte {
 	}
 	// What is pointed to more than once lies there once: it may be written to.
 	type lying struct {
-		data *byte
-		at   uint64
+		d  *datum
+		at uint64
 	}
-	placed := make([]lying, 0, 32)
-	once := func(b []byte) uint64 {
-		for _, p := range placed {
-			if p.data == &b[0] {
-				return p.at
+	placed := make([]lying, 0, 48)
+	var place func(d *datum) uint64
+	place = func(d *datum) (at uint64) {
+		for i := range placed {
+			if placed[i].d == d {
+				return placed[i].at
 			}
 		}
-		at := put(b)
-		placed = append(placed, lying{&b[0], at})
+		switch {
+		case d.list != nil:
+			pointers := make([]byte, 0, 8*len(d.list)+8)
+			for _, e := range d.list {
+				pointers = binary.LittleEndian.AppendUint64(pointers, place(e))
+			}
+			at = put(binary.LittleEndian.AppendUint64(pointers, 0))
+		case d.filter:
+			prog := binary.LittleEndian.AppendUint64(nil, uint64(len(d.bytes)/8))
+			at = put(binary.LittleEndian.AppendUint64(prog, put(d.bytes)))
+		default:
+			at = put(d.bytes)
+		}
+		placed = append(placed, lying{d, at})
 		return at
 	}
 	var report uint64
@@ -145,22 +160,10 @@ func program(code unsafe.Pointer, list []call, status int) []byte {
 	for i := range list {
 		c := &list[i]
 		entry := [entryWords]uint64{0: uint64(c.nr), 11: uint64(status), 12: uint64(c.least), 13: ^uint64(0)}
-		for j := range c.args {
-			a := &c.args[j]
-			switch {
-			case a.list != nil:
-				pointers := make([]byte, 0, 8*len(a.list)+8)
-				for _, s := range a.list {
-					pointers = binary.LittleEndian.AppendUint64(pointers, once(s))
-				}
-				entry[1+j] = put(binary.LittleEndian.AppendUint64(pointers, 0))
-			case len(a.filter) > 0:
-				prog := binary.LittleEndian.AppendUint64(nil, uint64(len(a.filter)/8))
-				entry[1+j] = put(binary.LittleEndian.AppendUint64(prog, put(a.filter)))
-			case len(a.data) > 0:
-				entry[1+j] = once(a.data) + uint64(a.n)
-			default:
-				entry[1+j] = uint64(a.n)
+		for j, a := range c.args {
+			entry[1+j] = uint64(a.n)
+			if a.to != nil {
+				entry[1+j] += place(a.to)
 			}
 		}
 		if c.exit != 0 {

@@ -3,6 +3,7 @@ package world
 import (
 	"errors"
 	"strconv"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -212,6 +213,9 @@ var (
 	programArgv = []string{"dynamod-child"}
 )
 
+// makers make programs.
+var makers = sync.Pool{New: func() any { return new(child.Maker) }}
+
 // fork starts the process: as a program of its own where that will do, else as the
 // helper, which reads the spec. ahead is what it waits for under Hold.
 func (w *World) fork(s *child.Spec, attr *syscall.ProcAttr) (pid int, ahead []byte, err error) {
@@ -221,7 +225,9 @@ func (w *World) fork(s *child.Spec, attr *syscall.ProcAttr) (pid int, ahead []by
 		if attr.Sys.UseCgroupFD {
 			plain.Cgroup = "" // clone3(2) sees to it
 		}
-		if image := plain.Program(w.ignored); image != nil {
+		m := makers.Get().(*child.Maker)
+		defer makers.Put(m)
+		if image := m.Program(&plain, w.ignored); image != nil {
 			pid, err = w.forkWith(image, w.sys.program, programPath, programArgv, attr)
 			// vm.memfd_noexec (proc_sys_vm(5)), a security module, no /proc.
 			refused := errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOENT)
