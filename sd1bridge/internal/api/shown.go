@@ -13,17 +13,18 @@ import (
 // units with files in memory; systemd would load and forget them, and says so by UnitNew
 // and UnitRemoved.
 type shown struct {
-	// mu is held from the question to the signal, so that a unit which starts again
-	// meanwhile is told last.
 	mu sync.Mutex
-	// rested are units that came to rest since it was last asked which are in use, gone
-	// those that were told to be removed. Both are at most as many as the manager has.
-	rested, gone map[string]bool
+	// rested are units that came to rest and of which it was not asked since whether they
+	// are in use, each with the number of that event. gone are those that were told to be
+	// removed. Both are at most as many as the manager has.
+	rested map[string]uint64
+	gone   map[string]bool
+	events uint64
 }
 
 func (h *shown) init() {
 	if h.gone == nil {
-		h.rested, h.gone = map[string]bool{}, map[string]bool{}
+		h.rested, h.gone = map[string]uint64{}, map[string]bool{}
 	}
 }
 
@@ -33,7 +34,8 @@ func (h *shown) moved(s *Server, unit, active string) {
 	defer h.mu.Unlock()
 	h.init()
 	if active == "inactive" || active == "failed" {
-		h.rested[unit] = true
+		h.events++
+		h.rested[unit] = h.events
 		return
 	}
 	delete(h.rested, unit)
@@ -57,17 +59,39 @@ func (h *shown) forget(unit string) bool {
 // maxAsked is of how many units it is asked by name whether they are in use.
 const maxAsked = 64
 
-// atRest tells of units that have come to rest and that nothing needs.
+// atRest tells of units that have come to rest and that nothing needs. Events are heard
+// while the manager is asked: its answer is no word about a unit that has moved since.
 func (s *Server) atRest() {
 	h := &s.shown
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.rested) == 0 {
+	asked := maps.Clone(h.rested)
+	h.mu.Unlock()
+	if len(asked) == 0 {
 		return
 	}
+	inUse, err := s.inUse(asked)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for unit, event := range asked {
+		if h.rested[unit] != event {
+			continue
+		}
+		delete(h.rested, unit)
+		if err == nil && !inUse[unit] {
+			h.gone[unit] = true
+			s.bus.Emit(translate.ManagerPath, prefix+"Manager", "UnitRemoved", unit, path(translate.UnitPath(unit)))
+		}
+	}
+	if err != nil {
+		s.log.Warn("units could not be listed: that some are gone is not told", "err", err)
+	}
+}
+
+// inUse are those of the units that something needs.
+func (s *Server) inUse(units map[string]uint64) (map[string]bool, error) {
 	ctx, cancel := s.ctx(nil)
 	defer cancel()
-	args := ipc.ListArgs{All: true, InUse: true, Units: slices.Collect(maps.Keys(h.rested))}
+	args := ipc.ListArgs{All: true, InUse: true, Units: slices.Collect(maps.Keys(units))}
 	if len(args.Units) > maxAsked {
 		args.Units = nil
 	}
@@ -76,17 +100,9 @@ func (s *Server) atRest() {
 		args.Units = nil
 		list, err = s.up.List(ctx, args)
 	}
-	if err != nil {
-		s.log.Warn("units could not be listed: that some are gone is not told", "err", err)
-		h.rested = map[string]bool{}
-		return
-	}
+	out := map[string]bool{}
 	for _, u := range list {
-		delete(h.rested, u.Name)
+		out[u.Name] = true
 	}
-	for unit := range h.rested {
-		h.gone[unit] = true
-		s.bus.Emit(translate.ManagerPath, prefix+"Manager", "UnitRemoved", unit, path(translate.UnitPath(unit)))
-	}
-	h.rested = map[string]bool{}
+	return out, err
 }

@@ -1,12 +1,20 @@
 package api
 
 import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
 
 	"dynamod/internal/testkit"
+	"dynamod/sd1bridge/internal/upstream"
 )
 
 // What nothing needs is not loaded, for the eyes of clients, and they are told when that
@@ -68,6 +76,71 @@ func TestUnneededUnitsAreNotShown(t *testing.T) {
 		told("UnitRemoved", unit)
 		if listed(unit) || got(unit) || listed("web.service") {
 			t.Errorf("stopped: listed %v, got %v, web listed %v", listed(unit), got(unit), listed("web.service"))
+		}
+	}
+}
+
+// A manager that takes long to say what is in use does not hold up what is heard of it
+// meanwhile, and a unit that starts in that time is not told to be gone.
+func TestAtRestWaitsForNobody(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "control.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	s := New(upstream.New(socket, log), Options{Root: "/", Version: "test"}, log)
+	t.Cleanup(func() { s.Service().Close(); s.up.Close() })
+	s.shown.moved(s, "restarts.service", "inactive")
+	s.shown.moved(s, "again.service", "inactive")
+	s.shown.moved(s, "rests.service", "inactive")
+	done := make(chan bool)
+	go func() { s.atRest(); close(done) }()
+	manager, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	in := bufio.NewReader(manager)
+	// question is the next one of the bridge; answer answers it.
+	var asked struct {
+		ID     json.RawMessage
+		Method string
+	}
+	question := func(method string) {
+		t.Helper()
+		line, err := in.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal([]byte(line), &asked); err != nil || asked.Method != method {
+			t.Fatalf("asked %s, %v; want %s", line, err, method)
+		}
+	}
+	answer := func(result string) {
+		t.Helper()
+		if _, err := fmt.Fprintf(manager, `{"jsonrpc":"2.0","id":%s,"result":%s}`+"\n", asked.ID, result); err != nil {
+			t.Fatal(err)
+		}
+	}
+	question("ping")
+	answer(`{"protocol":1}`)
+	question("list")
+	heard := make(chan bool)
+	go func() {
+		s.shown.moved(s, "restarts.service", "activating")
+		s.shown.moved(s, "again.service", "activating")
+		s.shown.moved(s, "again.service", "inactive")
+		close(heard)
+	}()
+	testkit.Receive(t, heard, "events are heard while the manager is asked")
+	answer(`{"units":[],"total":0}`)
+	testkit.Receive(t, done, "the answer is taken")
+	for unit, want := range map[string][2]bool{"rests.service": {false, true}, "restarts.service": {}, "again.service": {true, false}} {
+		_, rested := s.shown.rested[unit]
+		if got := [2]bool{rested, s.shown.gone[unit]}; got != want {
+			t.Errorf("%s: still to be asked for, told to be gone: %v, want %v", unit, got, want)
 		}
 	}
 }
