@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -57,8 +58,21 @@ func NewService(tree *Tree, log *slog.Logger) *Service {
 	return s
 }
 
+// closeGrace is how long Close lets calls that have begun go on, and clients read the
+// answers. What takes longer, perhaps because others do not answer, is left.
+const closeGrace = time.Second
+
 // Close ends all connections and waits for what they do.
 func (s *Service) Close() {
+	ctx, cancel := context.WithTimeout(s.ctx, closeGrace)
+	defer cancel()
+	_ = s.drained(ctx) // what is left then gets no answer
+	s.mu.Lock()
+	open := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range open {
+		c.written(ctx)
+	}
 	s.cancel()
 	s.mu.Lock()
 	for c := range s.conns {

@@ -3,6 +3,7 @@ package bus
 import (
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,4 +90,23 @@ func TestResting(t *testing.T) {
 		t.Error("a rest after the end of it")
 	default:
 	}
+}
+
+// Who ends the service by a call gets the answer: what ends a machine ends this service
+// too, and its client must not take that for a failure.
+func TestCloseAnswers(t *testing.T) {
+	text := strings.Repeat("x", 4<<20) // more than waits in a socket
+	var s *Service
+	ended := make(chan bool)
+	end := &Interface{Name: "x.Y", Methods: []Method{{Name: "End", Out: []Arg{{"a", "s"}}, Do: func(c *Call) error {
+		go func() { s.Close(); close(ended) }()
+		return Later(func() error { return c.Reply(text) })
+	}}}}
+	s = NewService(NewTree(&Node{Path: "/x", Find: One(nil, end)}), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	c := peer(t, private(t, s, everybody))
+	var answer string
+	if err := c.Object("", "/x").Call("x.Y.End", 0).Store(&answer); err != nil || answer != text {
+		t.Errorf("answer of %d bytes, %v", len(answer), err)
+	}
+	testkit.Receive(t, ended, "the service ends")
 }

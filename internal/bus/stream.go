@@ -2,6 +2,7 @@ package bus
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -46,6 +47,8 @@ type stream struct {
 	queue  []packet
 	queued int // bytes
 	wake   chan struct{}
+	// empty is closed when nothing is queued; nil until somebody waits for that.
+	empty chan struct{}
 	// pending are who waits for the reply to a serial.
 	pending map[uint32]chan<- *message
 	failed  error
@@ -346,6 +349,32 @@ func (s *stream) sendEncoded(msg *dbus.Message, body []byte, reply chan<- *messa
 	return s.serial, nil
 }
 
+// written waits until all that was sent is written, or the stream has failed.
+func (s *stream) written(ctx context.Context) {
+	s.mu.Lock()
+	if s.failed != nil || s.queued == 0 {
+		s.mu.Unlock()
+		return
+	}
+	if s.empty == nil {
+		s.empty = make(chan struct{})
+	}
+	empty := s.empty
+	s.mu.Unlock()
+	select {
+	case <-empty:
+	case <-ctx.Done():
+	}
+}
+
+// tellEmpty tells those who wait for it that nothing is queued. The caller holds mu.
+func (s *stream) tellEmpty() {
+	if s.queued == 0 && s.empty != nil {
+		close(s.empty)
+		s.empty = nil
+	}
+}
+
 // forget says that nobody waits for the reply to a serial any more.
 func (s *stream) forget(serial uint32) {
 	s.mu.Lock()
@@ -381,6 +410,7 @@ func (s *stream) fail(err error) {
 		s.queue[k].close()
 	}
 	s.queue, s.queued = nil, 0
+	s.tellEmpty()
 	for serial, ch := range s.pending {
 		delete(s.pending, serial)
 		close(ch)
@@ -409,6 +439,7 @@ func (s *stream) writeLoop() {
 				s.queued = 0
 				s.fail(fmt.Errorf("write message: %w", err))
 			}
+			s.tellEmpty()
 			s.mu.Unlock()
 			if err != nil {
 				return
