@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"dynamod/desktop-tests/debtree"
 	"dynamod/desktop-tests/vm"
@@ -44,8 +45,8 @@ const swayTerminal = `loginctl session-status >/tmp/inside 2>&1
 exec sh
 `
 
-// Sway is Debian 13 with an unmodified sway, which "user" gets who logs
-// in on the first terminal, without a password. files go over the rest;
+// Sway is Debian 13 with an unmodified sway, which "user" and "other" get who log
+// in on the first and the second terminal, without a password. files go over the rest;
 // /etc/skel/terminal is what the terminal in sway runs.
 func Sway(ctx context.Context, progress io.Writer, files map[string]vm.Source) (vm.Image, error) {
 	tree, err := debtree.Ensure(ctx, debtree.Sway, progress)
@@ -55,14 +56,14 @@ func Sway(ctx context.Context, progress io.Writer, files map[string]vm.Source) (
 	all := map[string]vm.Source{
 		// libseat asks a seatd first, where one is installed and runs; not here.
 		"/etc/systemd/system/seatd.service": {Link: "/dev/null"},
-		"/etc/tmpfiles.d/home.conf":         {Text: "d /home/user 0700 user user\nL /home/user/.config - - - - /etc/skel/.config\nL /home/user/.bash_profile - - - - /etc/skel/.bash_profile\n"},
+		"/etc/tmpfiles.d/home.conf":         {Text: home("user") + home("other")},
 		"/etc/skel/.config/sway/config":     {Text: swayConfig},
 		"/etc/skel/terminal":                {Text: swayTerminal},
-		"/etc/skel/.bash_profile":           {Text: "[ \"$(tty)\" = /dev/tty1 ] && WLR_RENDERER=pixman exec sway -d >/tmp/sway.log 2>&1\n"},
+		"/etc/skel/.bash_profile":           {Text: "case $(tty) in /dev/tty[12]) WLR_RENDERER=pixman exec sway -d >/tmp/sway.$(id -un).log 2>&1;; esac\n"},
 	}
 	for file, line := range map[string]string{
-		"/etc/passwd": "user:x:1000:1000::/home/user:/bin/bash\n",
-		"/etc/group":  "user:x:1000:\n",
+		"/etc/passwd": "user:x:1000:1000::/home/user:/bin/bash\nother:x:1001:1001::/home/other:/bin/bash\n",
+		"/etc/group":  "user:x:1000:\nother:x:1001:\n",
 	} {
 		text, err := os.ReadFile(filepath.Join(tree, file))
 		if err != nil {
@@ -76,7 +77,12 @@ func Sway(ctx context.Context, progress io.Writer, files map[string]vm.Source) (
 		return vm.Image{}, err
 	}
 	shadow := img.Files["/etc/shadow"]
-	shadow.Text += "user::20000:0:99999:7:::\n"
+	shadow.Text += "user::20000:0:99999:7:::\nother::20000:0:99999:7:::\n"
 	img.Files["/etc/shadow"] = shadow
 	return img, nil
+}
+
+// home is what tmpfiles.d(5) makes of a user's home directory.
+func home(user string) string {
+	return strings.NewReplacer("USER", user).Replace("d /home/USER 0700 USER USER\nL /home/USER/.config - - - - /etc/skel/.config\nL /home/USER/.bash_profile - - - - /etc/skel/.bash_profile\n")
 }

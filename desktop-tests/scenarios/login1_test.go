@@ -289,8 +289,6 @@ object console org.freedesktop.login1 /org/freedesktop/login1/session/_3$C
 object ssh org.freedesktop.login1 /org/freedesktop/login1/session/_3$S
 object own org.freedesktop.login1 /org/freedesktop/login1/session/self
 for f in seats/seat0 users/1000 sessions/$C sessions/$S; do echo "@@unit /run/systemd/${f%/*}/$([ ${f##*/} = $C ] && echo console || echo other)"; cat /run/systemd/$f; done
-echo "@@unit none"
-cat /tmp/console.out
 `
 
 // loginSettings lets root and "user" in without a password, by key over ssh, and has
@@ -301,7 +299,7 @@ func loginSettings() map[string]vm.Source {
 		"/usr/share/battery.user":       {Text: usersBattery, Perm: 0o644},
 		"/usr/bin/battery":              {Text: batteryScript, Perm: 0o755},
 		"/root/probe":                   {Text: loginProbe, Perm: 0o755},
-		"/etc/skel/.bash_profile":       {Text: "[ \"$(tty)\" = /dev/tty1 ] && { battery console /usr/share/battery.user >/tmp/console.out 2>&1; touch /tmp/console.done; sleep 100000; }\n"},
+		"/etc/skel/.bash_profile":       {Text: "[ \"$(tty)\" = /dev/tty1 ] && { battery console /usr/share/battery.user >/dev/vport0p2 2>&1; touch /tmp/console.done; sleep 100000; }\n"},
 		"/etc/sudoers.d/user":           {Text: "user ALL=(ALL) NOPASSWD: ALL\n", Perm: 0o440},
 		"/etc/ssh/ssh_config.d/a.conf":  {Text: "Host *\n\tStrictHostKeyChecking no\n\tUserKnownHostsFile /dev/null\n\tLogLevel ERROR\n\tBatchMode yes\n"},
 		"/etc/ssh/sshd_config.d/a.conf": {Text: "AuthorizedKeysFile /etc/ssh/keys\n"},
@@ -368,11 +366,11 @@ func TestLogin1(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			ask(`. ./waits; ssh-keygen -q -t ed25519 -N "" -f key; cp key.pub /etc/ssh/keys; chmod 644 /etc/ssh/keys`)
+			ask(`. ./waits; ssh-keygen -q -t ed25519 -N "" -f key; cp key.pub /etc/ssh/keys; chmod 644 /etc/ssh/keys; chmod 666 /dev/vport0p2`)
 			ask(`TABLET=$(readlink -f /sys/class/input/event*/device | grep -m1 virtio); echo "R=$XDG_SESSION_ID TABLET=$TABLET SSH='ssh -i /root/key user@localhost'" >/tmp/ids; until_ prompt pgrep -t tty1 agetty`)
 			press(t, m, "u", "s", "e", "r", "ret")
 			ask(`seq 40 | while read n; do test -e /tmp/console.done && break; sleep 1; done; until_ console test -e /tmp/console.done`)
-			ask(`. /tmp/ids; $SSH battery ssh /usr/share/battery.user >>/tmp/console.out 2>&1`)
+			ask(`. /tmp/ids; $SSH battery ssh /usr/share/battery.user >/dev/vport0p2 2>&1`)
 			ask(`($SSH sleep 10000 &) ; sessions() { loginctl --no-legend | awk '$3 == "user" && $6 == "user" { print ($7 == "tty1" ? "C=" : "S=") $1 }'; }; both() { [ $(sessions | wc -l) = 2 ]; }; until_ sessions both; sessions >>/tmp/ids; . /tmp/ids; export C S`)
 			ask(`./probe; battery root battery.root >/dev/vport0p2 2>&1`)
 			typed(t, m, "echo done >/dev/vport0p1; systemctl poweroff", "")

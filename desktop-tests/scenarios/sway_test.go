@@ -19,7 +19,7 @@ import (
 const waits = say + `
 until_() { n=$1; shift; for i in $(seq 150); do if "$@" >/dev/null 2>&1; then say "ok $n"; return; fi; sleep 0.2; done
 	say "FAIL $n: $* never came true"
-	exec >/dev/vport0p2 2>&1; journalctl -b -n 60 --no-pager; tail -c 9000 /tmp/sway.log; for u in user@1000 autovt@tty2 getty@tty2; do dynamodctl status $u; dynamodctl why $u; dynamodctl logs $u; done; dynamodctl logs systemd-logind; cat /run/systemd/seats/seat0; loginctl; ps -eo pid,user,tty,args; exit; }
+	exec >/dev/vport0p2 2>&1; journalctl -b -n 60 --no-pager; tail -c 9000 /tmp/sway.*.log; for u in user@1000 autovt@tty2 getty@tty2; do dynamodctl status $u; dynamodctl why $u; dynamodctl logs $u; done; dynamodctl logs systemd-logind; cat /run/systemd/seats/seat0; loginctl; ps -eo pid,user,tty,args; exit; }
 front() { [ "$(cat /sys/class/tty/tty0/active)" = "$1" ]; }
 acl() { case $(ls -l /dev/dri/card0) in ??????????+*) [ "$1" = yes ];; *) [ "$1" = no ];; esac; }
 nobody_left() { ! pgrep -u user; }
@@ -48,6 +48,35 @@ func press(t *testing.T, m *vm.Machine, keys ...string) {
 	}
 }
 
+// asks has root's shell on the serial console do something, and fails with it.
+func asks(t *testing.T, m *vm.Machine, line string) {
+	t.Helper()
+	typed(t, m, "("+line+"); echo asked=$?", "asked=[0-9]+")
+	if err := m.Results.Failures(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keyboard says that the keyboard reaches the terminal on the screen: who has it makes the
+// file /tmp/LETTER. After a switch sway opens it a moment after it has drawn, and what is
+// pressed before that is for nobody.
+func keyboard(t *testing.T, m *vm.Machine, letter string) {
+	t.Helper()
+	for range 20 {
+		press(t, m, "ret", "t", "o", "u", "c", "h", "spc", "slash", "t", "m", "p", "slash", letter, "ret")
+		if err := m.Console.Send("for i in $(seq 15); do test -e /tmp/" + letter + " && break; sleep 0.2; done; test -e /tmp/" + letter + "; echo typed=$?\n"); err != nil {
+			t.Fatal(err)
+		}
+		switch found, err := m.Console.Expect(t.Context(), "typed=[01]"); {
+		case err != nil:
+			t.Fatal(err)
+		case found == "typed=0":
+			return
+		}
+	}
+	t.Fatalf("no key reaches the terminal (%s)", letter)
+}
+
 // screen is what the machine shows.
 func screen(t *testing.T, m *vm.Machine, name string) image.Image {
 	t.Helper()
@@ -73,13 +102,7 @@ func TestSway(t *testing.T) {
 		Append:    []string{"root=LABEL=" + bootable.DebianLabel, "rootfstype=ext4", "init=" + bootable.InitPrograms["dynamod"]},
 		Disks:     []vm.Drive{{File: swayDisk(t), Keep: true}}})
 	login(t, m)
-	ask := func(line string) {
-		t.Helper()
-		typed(t, m, "("+line+"); echo asked=$?", "asked=[0-9]+")
-		if err := m.Results.Failures(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	ask := func(line string) { t.Helper(); asks(t, m, line) }
 	typed(t, m, ". ./waits", "# ")
 	ask("until_ prompt pgrep -t tty1 agetty")
 	press(t, m, "u", "s", "e", "r", "ret")
@@ -96,24 +119,7 @@ func TestSway(t *testing.T) {
 			t.Errorf("the %s covers %.1f %% of the screen; want %.0f or more", what, got, want.least)
 		}
 	}
-	// The keyboard reaches the terminal. After a switch sway opens it a moment after it
-	// has drawn, and what is pressed before that is for nobody.
-	keyboard := func(letter string) {
-		t.Helper()
-		for range 20 {
-			press(t, m, "ret", "t", "o", "u", "c", "h", "spc", "slash", "t", "m", "p", "slash", letter, "ret")
-			if err := m.Console.Send("for i in $(seq 15); do test -e /tmp/" + letter + " && break; sleep 0.2; done; test -e /tmp/" + letter + "; echo typed=$?\n"); err != nil {
-				t.Fatal(err)
-			}
-			switch found, err := m.Console.Expect(t.Context(), "typed=[01]"); {
-			case err != nil:
-				t.Fatal(err)
-			case found == "typed=0":
-				return
-			}
-		}
-		t.Fatalf("no key reaches the terminal (%s)", letter)
-	}
+	keyboard := func(letter string) { t.Helper(); keyboard(t, m, letter) }
 	keyboard("k")
 	before := screen(t, m, "before-switch")
 	away := func(name string) {
