@@ -100,7 +100,7 @@ var law = []rule{
 	// systemd1 for its clients: words and types, the way to the manager, D-Bus.
 	{pkg: "sd1bridge/internal/translate", ours: with(model, "internal/bus/label", "internal/ipc", "internal/sandbox", "internal/sandbox/seccomp"), never: []string{"os", "os/...", "net", "syscall", "sync"}},
 	{pkg: "sd1bridge/internal/upstream", ours: []string{"internal/ipc", "sd1bridge/internal/translate"}},
-	{pkg: "sd1bridge/internal/api", ours: with(model, "internal/bus", "internal/graph", "internal/install", "internal/ipc", "internal/load", "internal/sys/mountinfo", "internal/sys/proc", "internal/sys/virt", "sd1bridge/internal/..."), outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
+	{pkg: "sd1bridge/internal/api", ours: with(model, "internal/bus", "internal/graph", "internal/install", "internal/ipc", "internal/load", "internal/sys/efivar", "internal/sys/mountinfo", "internal/sys/proc", "internal/sys/virt", "sd1bridge/internal/..."), outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
 	{pkg: "sd1bridge", ours: []string{"internal/bus", "internal/ipc", "internal/sys/memory", "sdnotify", "sd1bridge/internal/..."}, outside: []string{"github.com/godbus/dbus/v5"}},
 
 	// login1: what decides about sessions, and D-Bus, files and processes around it.
@@ -108,7 +108,7 @@ var law = []rule{
 	{pkg: "logind/internal/conf", ours: []string{"internal/calendar"}, pure: true},
 	{pkg: "logind/internal/device", ours: []string{"internal/sys/acl", "internal/sys/uevent", "logind/internal/session"}, outside: []string{"golang.org/x/sys/unix"}},
 	// What the firmware and its boot loader are told.
-	{pkg: "logind/internal/boot", ours: []string{"internal/sys/uevent", "internal/sys/virt", "internal/version"}, outside: []string{"golang.org/x/sys/unix"}},
+	{pkg: "logind/internal/boot", ours: []string{"internal/sys/efivar", "internal/sys/uevent", "internal/sys/virt", "internal/version"}, outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "logind/internal/api", ours: []string{"logind/internal/boot", "internal/bus", "internal/calendar", "logind/internal/conf", "logind/internal/device", "internal/bus/label", "internal/ipc", "internal/sys/accounts", "internal/sys/pidfd", "logind/internal/session"}, outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
 	{pkg: "logind", ours: []string{"internal/bus", "internal/ipc", "logind/internal/...", "sdnotify"}},
 

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"dynamod/internal/sys/efivar"
 	"dynamod/internal/sys/virt"
 )
 
@@ -21,6 +22,14 @@ const NoMenu = math.MaxUint64
 
 // maxFile bounds what is read of a small file, in bytes.
 const maxFile = 64 << 10
+
+const (
+	// toFirmware is EFI_OS_INDICATIONS_BOOT_TO_FW_UI.
+	toFirmware = 1 << 0
+	// Bits of LoaderFeatures (Boot Loader Interface).
+	hasTimeoutOneShot = 1 << 1
+	hasEntryOneShot   = 1 << 3
+)
 
 // Loader is the firmware and the boot loader of a machine. Without EFI variables nothing
 // but the argument of reboot(2) can be set, unless the administrator has a service of the
@@ -31,7 +40,7 @@ type Loader struct {
 	root      string
 	container bool
 	efi       bool
-	vars      variables
+	vars      efivar.Variables
 	log       *slog.Logger
 	// by has the variables of the environment that are set.
 	by map[string]bool
@@ -53,7 +62,7 @@ func New(root string, environ func(string) string, log *slog.Logger) *Loader {
 	if _, err := os.Stat(filepath.Join(root, "sys/firmware/efi")); err == nil {
 		l.efi = !l.container // the host's firmware is not a container's
 	}
-	l.vars = variables{filepath.Join(root, "sys/firmware/efi/efivars"), inode{}}
+	l.vars = efivar.Of(root)
 	l.kind = l.partition
 	for _, what := range []string{firmware, menu, entry} {
 		name := "SYSTEMD_REBOOT_TO_" + strings.ToUpper(strings.ReplaceAll(what, "-", "_"))
@@ -143,7 +152,7 @@ func put(path, text string, there bool) error {
 // HasFirmware says that the firmware can be asked to show its setup at the next start.
 func (l *Loader) HasFirmware() bool {
 	file, variable := l.byFile(firmware)
-	return file || variable && l.vars.number("OsIndicationsSupported", global)&toFirmware != 0
+	return file || variable && l.vars.Number("OsIndicationsSupported", efivar.Global)&toFirmware != 0
 }
 
 // Firmware says that it has been asked.
@@ -153,7 +162,7 @@ func (l *Loader) Firmware() bool {
 		_, err := os.Stat(l.file(firmware))
 		return err == nil
 	}
-	return variable && l.HasFirmware() && l.vars.number("OsIndications", global)&toFirmware != 0
+	return variable && l.HasFirmware() && l.vars.Number("OsIndications", efivar.Global)&toFirmware != 0
 }
 
 // SetFirmware asks, or takes it back. What else the system has told the firmware stays.
@@ -161,7 +170,7 @@ func (l *Loader) SetFirmware(on bool) error {
 	if file, _ := l.byFile(firmware); file {
 		return put(l.file(firmware), "", on)
 	}
-	was := l.vars.number("OsIndications", global)
+	was := l.vars.Number("OsIndications", efivar.Global)
 	now := was &^ toFirmware
 	if on {
 		now |= toFirmware
@@ -169,11 +178,13 @@ func (l *Loader) SetFirmware(on bool) error {
 	if now == was {
 		return nil
 	}
-	return l.vars.set("OsIndications", global, binary.LittleEndian.AppendUint64(nil, now))
+	return l.vars.Set("OsIndications", efivar.Global, binary.LittleEndian.AppendUint64(nil, now))
 }
 
 // feature says that the boot loader has a feature of the Boot Loader Interface.
-func (l *Loader) feature(bit uint64) bool { return l.vars.number("LoaderFeatures", loader)&bit != 0 }
+func (l *Loader) feature(bit uint64) bool {
+	return l.vars.Number("LoaderFeatures", efivar.Loader)&bit != 0
+}
 
 // HasMenu says that the boot loader can be asked for its menu.
 func (l *Loader) HasMenu() bool {
@@ -192,7 +203,7 @@ func (l *Loader) Menu() uint64 {
 	case file:
 		text = line(l.file(menu))
 	case variable:
-		text = l.vars.text("LoaderConfigTimeoutOneShot", loader)
+		text = l.vars.Text("LoaderConfigTimeoutOneShot", efivar.Loader)
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || variable && n > NoMenu/second {
@@ -210,13 +221,13 @@ func (l *Loader) SetMenu(timeout uint64) error {
 		return put(l.file(menu), strconv.FormatUint(timeout, 10), timeout != NoMenu)
 	}
 	if timeout == NoMenu {
-		return l.vars.drop("LoaderConfigTimeoutOneShot", loader)
+		return l.vars.Drop("LoaderConfigTimeoutOneShot", efivar.Loader)
 	}
 	seconds := timeout / second
 	if timeout%second != 0 {
 		seconds++
 	}
-	return l.vars.setText("LoaderConfigTimeoutOneShot", loader, strconv.FormatUint(seconds, 10))
+	return l.vars.SetText("LoaderConfigTimeoutOneShot", efivar.Loader, strconv.FormatUint(seconds, 10))
 }
 
 // entryName is what an entry may be called: a file's name (UAPI.1, Boot Loader
@@ -240,7 +251,7 @@ func (l *Loader) Entry() string {
 	case file:
 		name = line(l.file(entry))
 	case variable:
-		name = l.vars.text("LoaderEntryOneShot", loader)
+		name = l.vars.Text("LoaderEntryOneShot", efivar.Loader)
 	}
 	if name != "" && !ValidEntry(name) {
 		l.log.Warn("the entry that was chosen is no name of one, and is passed over", "name", fmt.Sprintf("%.64q", name))
@@ -255,7 +266,7 @@ func (l *Loader) SetEntry(name string) error {
 		return put(l.file(entry), name, name != "")
 	}
 	if name == "" {
-		return l.vars.drop("LoaderEntryOneShot", loader)
+		return l.vars.Drop("LoaderEntryOneShot", efivar.Loader)
 	}
-	return l.vars.setText("LoaderEntryOneShot", loader, name)
+	return l.vars.SetText("LoaderEntryOneShot", efivar.Loader, name)
 }

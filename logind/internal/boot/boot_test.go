@@ -9,31 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"dynamod/internal/sys/efivar"
 )
-
-// guarded are files that a kernel keeps from being changed: as efivarfs does, it makes a
-// new file immutable, and a write to such a file fails.
-type guarded struct {
-	t    *testing.T
-	set  map[string]uint32
-	bare bool
-}
-
-func (g *guarded) Get(f *os.File) (uint32, error) {
-	if g.bare {
-		return 0, errors.ErrUnsupported
-	}
-	return g.set[f.Name()], nil
-}
-
-func (g *guarded) Set(f *os.File, flags uint32) error {
-	mode := os.FileMode(0o644)
-	if flags&immutable != 0 {
-		mode = 0o444
-	}
-	g.set[f.Name()] = flags
-	return os.Chmod(f.Name(), mode)
-}
 
 func machine(t *testing.T, environ map[string]string, files map[string]string) (*Loader, string) {
 	t.Helper()
@@ -68,9 +46,9 @@ const vars = "sys/firmware/efi/efivars/"
 // name put over /sys/firmware in a Debian 13 tree).
 func efi() map[string]string {
 	return map[string]string{
-		vars + "OsIndicationsSupported-" + global: "\x06\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00",
-		vars + "LoaderFeatures-" + loader:         "\x06\x00\x00\x00\xff\x01\x00\x00\x00\x00\x00\x00",
-		vars + "LoaderEntries-" + loader:          "\x06\x00\x00\x00" + wide("debian.conf", "win", "auto-reboot-to-firmware-setup"),
+		vars + "OsIndicationsSupported-" + efivar.Global: "\x06\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00",
+		vars + "LoaderFeatures-" + efivar.Loader:         "\x06\x00\x00\x00\xff\x01\x00\x00\x00\x00\x00\x00",
+		vars + "LoaderEntries-" + efivar.Loader:          "\x06\x00\x00\x00" + wide("debian.conf", "win", "auto-reboot-to-firmware-setup"),
 	}
 }
 
@@ -94,15 +72,15 @@ func TestVariables(t *testing.T) {
 		name string
 		want string
 	}{
-		{func() error { return l.SetFirmware(true) }, "OsIndications-" + global, "\x07\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00"},
-		{func() error { return l.SetFirmware(false) }, "OsIndications-" + global, "\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"},
-		{func() error { return l.SetMenu(5_000_000) }, "LoaderConfigTimeoutOneShot-" + loader, "\x07\x00\x00\x005\x00\x00\x00"},
-		{func() error { return l.SetMenu(0) }, "LoaderConfigTimeoutOneShot-" + loader, "\x07\x00\x00\x000\x00\x00\x00"},
-		{func() error { return l.SetMenu(1) }, "LoaderConfigTimeoutOneShot-" + loader, "\x07\x00\x00\x001\x00\x00\x00"},
-		{func() error { return l.SetMenu(NoMenu) }, "LoaderConfigTimeoutOneShot-" + loader, ""},
-		{func() error { return l.SetMenu(NoMenu) }, "LoaderConfigTimeoutOneShot-" + loader, ""},
-		{func() error { return l.SetEntry("auto-win") }, "LoaderEntryOneShot-" + loader, "\x07\x00\x00\x00" + wide("auto-win")},
-		{func() error { return l.SetEntry("") }, "LoaderEntryOneShot-" + loader, ""},
+		{func() error { return l.SetFirmware(true) }, "OsIndications-" + efivar.Global, "\x07\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00"},
+		{func() error { return l.SetFirmware(false) }, "OsIndications-" + efivar.Global, "\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"},
+		{func() error { return l.SetMenu(5_000_000) }, "LoaderConfigTimeoutOneShot-" + efivar.Loader, "\x07\x00\x00\x005\x00\x00\x00"},
+		{func() error { return l.SetMenu(0) }, "LoaderConfigTimeoutOneShot-" + efivar.Loader, "\x07\x00\x00\x000\x00\x00\x00"},
+		{func() error { return l.SetMenu(1) }, "LoaderConfigTimeoutOneShot-" + efivar.Loader, "\x07\x00\x00\x001\x00\x00\x00"},
+		{func() error { return l.SetMenu(NoMenu) }, "LoaderConfigTimeoutOneShot-" + efivar.Loader, ""},
+		{func() error { return l.SetMenu(NoMenu) }, "LoaderConfigTimeoutOneShot-" + efivar.Loader, ""},
+		{func() error { return l.SetEntry("auto-win") }, "LoaderEntryOneShot-" + efivar.Loader, "\x07\x00\x00\x00" + wide("auto-win")},
+		{func() error { return l.SetEntry("") }, "LoaderEntryOneShot-" + efivar.Loader, ""},
 	} {
 		if err := x.do(); err != nil {
 			t.Errorf("%s: %v", x.name, err)
@@ -112,72 +90,27 @@ func TestVariables(t *testing.T) {
 		}
 	}
 	// Other indications of the system stay.
-	if err := os.WriteFile(filepath.Join(root, vars, "OsIndications-"+global), []byte("\x07\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(root, vars, "OsIndications-"+efivar.Global), []byte("\x07\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.SetFirmware(true); err != nil || !l.Firmware() || read("OsIndications-" + global)[4] != 5 {
-		t.Errorf("%v, %v, %q", err, l.Firmware(), read("OsIndications-"+global))
+	if err := l.SetFirmware(true); err != nil || !l.Firmware() || read("OsIndications-" + efivar.Global)[4] != 5 {
+		t.Errorf("%v, %v, %q", err, l.Firmware(), read("OsIndications-"+efivar.Global))
 	}
 	if err := errors.Join(l.SetMenu(90_000_001), l.SetEntry("auto-win")); err != nil || l.Menu() != 91_000_000 || l.Entry() != "auto-win" {
 		t.Errorf("%v, %d, %q", err, l.Menu(), l.Entry())
 	}
 }
 
-// A variable that the kernel protects is changed and protected again, and one that has
-// the value is not written.
-func TestImmutable(t *testing.T) {
-	l, root := machine(t, nil, efi())
-	g := &guarded{t: t, set: map[string]uint32{}}
-	l.vars.flags = g
-	path := filepath.Join(root, vars, "LoaderEntryOneShot-"+loader)
-	if err := l.SetEntry("auto-a"); err != nil {
-		t.Fatal(err)
-	}
-	g.set[path] = immutable | 0x40
-	var was []uint32
-	l.vars.flags = watching{g, &was}
-	if err := l.SetEntry("auto-b"); err != nil || l.Entry() != "auto-b" {
-		t.Fatalf("%v, %q", err, l.Entry())
-	}
-	if !slices.Equal(was, []uint32{0x40, immutable | 0x40}) {
-		t.Errorf("the flags were set to %#x", was)
-	}
-	if err := l.SetEntry("auto-b"); err != nil || len(was) != 2 {
-		t.Errorf("%v; an equal value was written: %#x", err, was)
-	}
-	if err := l.SetEntry(""); err != nil || l.Entry() != "" || len(was) != 3 {
-		t.Errorf("%v, %q, %#x", err, l.Entry(), was)
-	}
-	g.bare = true
-	if err := l.SetEntry("auto-c"); err != nil || l.Entry() != "auto-c" {
-		t.Errorf("a file system without flags: %v", err)
-	}
-	if err := l.SetEntry("auto-d"); err != nil || l.Entry() != "auto-d" {
-		t.Errorf("a file system without flags: %v", err)
-	}
-}
-
-// watching notes which flags are set, and checks that they are off while a file changes.
-type watching struct {
-	*guarded
-	was *[]uint32
-}
-
-func (w watching) Set(f *os.File, flags uint32) error {
-	*w.was = append(*w.was, flags)
-	return w.guarded.Set(f, flags)
-}
-
 // What is damaged, or of a machine that cannot, is nothing.
 func TestCannot(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"no EFI":    {},
-		"container": {"run/systemd/container": "lxc\n", vars + "LoaderFeatures-" + loader: efi()[vars+"LoaderFeatures-"+loader], vars + "OsIndicationsSupported-" + global: efi()[vars+"OsIndicationsSupported-"+global]},
-		"other loader and firmware": {vars + "LoaderFeatures-" + loader: "\x06\x00\x00\x00\xf5\x01\x00\x00\x00\x00\x00\x00",
-			vars + "OsIndicationsSupported-" + global: "\x06\x00\x00\x00\xfe\x00\x00\x00\x00\x00\x00\x00"},
-		"damaged": {vars + "LoaderFeatures-" + loader: "\x06\x00", vars + "OsIndicationsSupported-" + global: "\x06\x00\x00\x00\x01",
-			vars + "LoaderConfigTimeoutOneShot-" + loader: "\x06\x00\x00\x00x", vars + "LoaderEntryOneShot-" + loader: "\x06\x00\x00\x00" + wide("a/b"),
-			vars + "LoaderEntries-" + loader: "\x06\x00\x00\x00" + wide("auto-a/b") + "x"},
+		"container": {"run/systemd/container": "lxc\n", vars + "LoaderFeatures-" + efivar.Loader: efi()[vars+"LoaderFeatures-"+efivar.Loader], vars + "OsIndicationsSupported-" + efivar.Global: efi()[vars+"OsIndicationsSupported-"+efivar.Global]},
+		"other loader and firmware": {vars + "LoaderFeatures-" + efivar.Loader: "\x06\x00\x00\x00\xf5\x01\x00\x00\x00\x00\x00\x00",
+			vars + "OsIndicationsSupported-" + efivar.Global: "\x06\x00\x00\x00\xfe\x00\x00\x00\x00\x00\x00\x00"},
+		"damaged": {vars + "LoaderFeatures-" + efivar.Loader: "\x06\x00", vars + "OsIndicationsSupported-" + efivar.Global: "\x06\x00\x00\x00\x01",
+			vars + "LoaderConfigTimeoutOneShot-" + efivar.Loader: "\x06\x00\x00\x00x", vars + "LoaderEntryOneShot-" + efivar.Loader: "\x06\x00\x00\x00" + wide("a/b"),
+			vars + "LoaderEntries-" + efivar.Loader: "\x06\x00\x00\x00" + wide("auto-a/b") + "x"},
 	} {
 		l, _ := machine(t, nil, files)
 		if l.HasFirmware() || l.HasMenu() || l.HasEntry() || l.Firmware() || l.Menu() != NoMenu || l.Entry() != "" || len(l.Entries()) != 0 {

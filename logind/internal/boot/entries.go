@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"dynamod/internal/sys/efivar"
 	"dynamod/internal/sys/uevent"
 	"dynamod/internal/version"
 )
@@ -58,7 +59,7 @@ func (l *Loader) Entries() []string {
 		add(e.name)
 	}
 	if l.efi {
-		for _, name := range l.vars.texts("LoaderEntries", loader) {
+		for _, name := range l.vars.Texts("LoaderEntries", efivar.Loader) {
 			// Of its own are those with this start; of others the file is gone.
 			if strings.HasPrefix(name, "auto-") && ValidEntry(name) {
 				add(name)

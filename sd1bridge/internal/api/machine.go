@@ -2,13 +2,13 @@ package api
 
 import (
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"dynamod/internal/sys/efivar"
 	"dynamod/internal/sys/virt"
 	"dynamod/sd1bridge/internal/translate"
 )
@@ -44,27 +44,11 @@ func machine() translate.Machine {
 	return m
 }
 
-// loaderVariables is the vendor of the variables by which boot loaders say when they and
-// the kernel began, in microseconds since the machine was switched on (the Boot Loader
-// Interface, https://systemd.io/BOOT_LOADER_INTERFACE).
-const loaderVariables = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-
 // beforeKernel is how long before the kernel the firmware and the boot loader began, in
-// microseconds; 0 if they do not say.
+// microseconds; 0 if the loader does not say (Boot Loader Interface).
 func beforeKernel(root string) (before [2]uint64) {
 	read := func(name string) uint64 {
-		data, err := os.ReadFile(filepath.Join(root, "/sys/firmware/efi/efivars", name+"-"+loaderVariables))
-		if err != nil || len(data) < 4 { // the first four bytes are attributes
-			return 0
-		}
-		text := make([]byte, 0, len(data)/2)
-		for k := 4; k+1 < len(data) && data[k] != 0; k += 2 { // digits in UTF-16
-			if data[k+1] != 0 {
-				return 0
-			}
-			text = append(text, data[k])
-		}
-		n, err := strconv.ParseUint(string(text), 10, 63)
+		n, err := strconv.ParseUint(efivar.Of(root).Text(name, efivar.Loader), 10, 63)
 		if err != nil {
 			return 0
 		}

@@ -10,6 +10,7 @@ import (
 	"unicode/utf16"
 
 	"dynamod/internal/ipc"
+	"dynamod/internal/sys/efivar"
 	"dynamod/internal/testkit"
 )
 
@@ -25,7 +26,7 @@ func TestBeforeKernel(t *testing.T) {
 		for _, u := range append(utf16.Encode([]rune(text)), 0) {
 			data = binary.LittleEndian.AppendUint16(data, u)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name+"-"+loaderVariables), data, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name+"-"+efivar.Loader), data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

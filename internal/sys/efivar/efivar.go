@@ -1,4 +1,6 @@
-package boot
+// Package efivar reads and writes the variables of EFI as the kernel shows them
+// (efivarfs): a file each, with four bytes of attributes before the value.
+package efivar
 
 import (
 	"bytes"
@@ -14,19 +16,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Dir is where they are, below the root of a system.
+const Dir = "sys/firmware/efi/efivars"
+
 // Vendors of variables: the UEFI specification's (EFI_GLOBAL_VARIABLE), and the Boot
-// Loader Interface's.
+// Loader Interface's (https://systemd.io/BOOT_LOADER_INTERFACE).
 const (
-	global = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
-	loader = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+	Global = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+	Loader = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 )
 
 const (
-	// toFirmware is EFI_OS_INDICATIONS_BOOT_TO_FW_UI.
-	toFirmware = 1 << 0
-	// Bits of LoaderFeatures (Boot Loader Interface).
-	hasTimeoutOneShot = 1 << 1
-	hasEntryOneShot   = 1 << 3
 	// immutable is FS_IMMUTABLE_FL (linux/fs.h).
 	immutable = 0x10
 	// kept: non-volatile, for boot services and the running system (UEFI, SetVariable).
@@ -56,19 +56,21 @@ func (inode) Set(f *os.File, flags uint32) error {
 	return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags))
 }
 
-// variables are those of efivarfs: each file has four bytes of attributes, then the
-// value.
-type variables struct {
+// Variables are those of a system.
+type Variables struct {
 	dir   string
 	flags Flags
 }
 
-func (v variables) path(name, vendor string) string {
+// Of are the variables of the system below root.
+func Of(root string) Variables { return Variables{filepath.Join(root, Dir), inode{}} }
+
+func (v Variables) path(name, vendor string) string {
 	return filepath.Join(v.dir, name+"-"+vendor)
 }
 
-// get reads a value; errGone if there is none.
-func (v variables) get(name, vendor string) ([]byte, error) {
+// Get reads a value; errGone if there is none.
+func (v Variables) Get(name, vendor string) ([]byte, error) {
 	f, err := os.Open(v.path(name, vendor))
 	if err != nil {
 		return nil, err
@@ -84,10 +86,10 @@ func (v variables) get(name, vendor string) ([]byte, error) {
 	return data[4:], nil
 }
 
-// set writes a value, at once as the kernel wants it, unless it is there already: the
+// Set writes a value, at once as the kernel wants it, unless it is there already: the
 // firmware's memory wears out.
-func (v variables) set(name, vendor string, value []byte) error {
-	if old, err := v.get(name, vendor); err == nil && bytes.Equal(old, value) {
+func (v Variables) Set(name, vendor string, value []byte) error {
+	if old, err := v.Get(name, vendor); err == nil && bytes.Equal(old, value) {
 		return nil
 	}
 	return v.unlocked(name, vendor, func() error {
@@ -100,8 +102,8 @@ func (v variables) set(name, vendor string, value []byte) error {
 	})
 }
 
-// drop removes a variable; one that is not there is none.
-func (v variables) drop(name, vendor string) error {
+// Drop removes a variable; one that is not there is none.
+func (v Variables) Drop(name, vendor string) error {
 	err := v.unlocked(name, vendor, func() error { return os.Remove(v.path(name, vendor)) })
 	if errors.Is(err, errGone) {
 		return nil
@@ -110,7 +112,7 @@ func (v variables) drop(name, vendor string) error {
 }
 
 // unlocked does something to a variable that the kernel protects, and protects it again.
-func (v variables) unlocked(name, vendor string, do func() error) error {
+func (v Variables) unlocked(name, vendor string, do func() error) error {
 	f, err := os.OpenFile(v.path(name, vendor), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, errGone) {
 		return do()
@@ -133,18 +135,18 @@ func (v variables) unlocked(name, vendor string, do func() error) error {
 	return errors.Join(err, v.flags.Set(f, flags))
 }
 
-// number reads a value of 64 bits; 0 if there is none.
-func (v variables) number(name, vendor string) uint64 {
-	data, err := v.get(name, vendor)
+// Number reads a value of 64 bits; 0 if there is none.
+func (v Variables) Number(name, vendor string) uint64 {
+	data, err := v.Get(name, vendor)
 	if err != nil || len(data) != 8 {
 		return 0
 	}
 	return binary.LittleEndian.Uint64(data)
 }
 
-// texts reads strings in UTF-16 that end with a zero each; none if they are damaged.
-func (v variables) texts(name, vendor string) []string {
-	data, err := v.get(name, vendor)
+// Texts reads strings in UTF-16 that end with a zero each; none if they are damaged.
+func (v Variables) Texts(name, vendor string) []string {
+	data, err := v.Get(name, vendor)
 	if err != nil || len(data)%2 != 0 {
 		return nil
 	}
@@ -166,18 +168,19 @@ func (v variables) texts(name, vendor string) []string {
 	return out
 }
 
-// text is the first of texts.
-func (v variables) text(name, vendor string) string {
-	if all := v.texts(name, vendor); len(all) > 0 {
+// Text is the first of Texts.
+func (v Variables) Text(name, vendor string) string {
+	if all := v.Texts(name, vendor); len(all) > 0 {
 		return all[0]
 	}
 	return ""
 }
 
-func (v variables) setText(name, vendor, text string) error {
+// SetText writes a string in UTF-16.
+func (v Variables) SetText(name, vendor, text string) error {
 	var data []byte
 	for _, c := range append(utf16.Encode([]rune(text)), 0) {
 		data = binary.LittleEndian.AppendUint16(data, c)
 	}
-	return v.set(name, vendor, data)
+	return v.Set(name, vendor, data)
 }
