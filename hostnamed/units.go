@@ -10,26 +10,18 @@ import (
 )
 
 // manager is dynamod-svmgr behind its control socket, and the unit files of the tree.
-type manager struct{ path, root string }
+type manager struct {
+	ipc.Rare
+	root string
+}
 
 // patience bounds every call: it is how long a service may take to start.
 const patience = 60 * time.Second
 
-func (m *manager) call(ctx context.Context, v ipc.Verb, args, result any) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	c, err := ipc.Dial(ctx, m.path)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	return c.Call(ctx, v, args, result)
-}
-
 // Look loads the unit: a service that is installed need not have been loaded.
 func (m *manager) Look(ctx context.Context, unit string) (exists, active bool, err error) {
 	var u ipc.Unit
-	err = m.call(ctx, ipc.VerbLoad, &ipc.UnitArgs{Unit: unit}, &u)
+	err = m.Call(ctx, ipc.VerbLoad, &ipc.UnitArgs{Unit: unit}, &u)
 	if ipc.KindOf(err) == "NoSuchUnit" {
 		return false, false, nil
 	}
@@ -39,23 +31,12 @@ func (m *manager) Look(ctx context.Context, unit string) (exists, active bool, e
 	return u.Load == "loaded", u.Active != "inactive" && u.Active != "failed", nil
 }
 
-func (m *manager) job(ctx context.Context, v ipc.Verb, unit string) error {
-	var r ipc.JobResult
-	if err := m.call(ctx, v, &ipc.JobArgs{Unit: unit, Wait: true}, &r); err != nil {
-		return err
-	}
-	if r.Result != "" && r.Result != "done" && r.Result != "skipped" {
-		return fmt.Errorf("%s of %s: %s", v, unit, r.Result)
-	}
-	return nil
-}
-
 func (m *manager) Start(ctx context.Context, unit string) error {
-	return m.job(ctx, ipc.VerbStart, unit)
+	return m.Job(ctx, ipc.VerbStart, &ipc.JobArgs{Unit: unit, Wait: true}, unit)
 }
 
 func (m *manager) Stop(ctx context.Context, unit string) error {
-	return m.job(ctx, ipc.VerbStop, unit)
+	return m.Job(ctx, ipc.VerbStop, &ipc.JobArgs{Unit: unit, Wait: true}, unit)
 }
 
 func (m *manager) Enable(ctx context.Context, unit string) error {
@@ -75,13 +56,13 @@ func (m *manager) install(ctx context.Context, v install.Verb, unit string) erro
 		return nil
 	}
 	// The manager knows what is enabled from the files.
-	return m.call(ctx, ipc.VerbDaemonReload, &ipc.ReloadArgs{}, nil)
+	return m.Call(ctx, ipc.VerbDaemonReload, &ipc.ReloadArgs{}, nil)
 }
 
 func (m *manager) Restart(ctx context.Context, unit string) error {
-	return m.call(ctx, ipc.VerbRestart, &ipc.JobArgs{Unit: unit}, nil)
+	return m.Call(ctx, ipc.VerbRestart, &ipc.JobArgs{Unit: unit}, nil)
 }
 
 func (m *manager) SetEnvironment(ctx context.Context, set, unset []string) error {
-	return m.call(ctx, ipc.VerbSetEnviron, &ipc.EnvironmentArgs{Set: set, Unset: unset}, nil)
+	return m.Call(ctx, ipc.VerbSetEnviron, &ipc.EnvironmentArgs{Set: set, Unset: unset}, nil)
 }

@@ -13,61 +13,41 @@ import (
 	"dynamod/logind/internal/api"
 )
 
-// manager is dynamod-svmgr behind its control socket. Every call has a connection of
-// its own: logins are rare, and a connection that is left idle is hung up on.
+// manager is dynamod-svmgr behind its control socket: logins are rare.
 type manager struct {
-	path string
-	log  *slog.Logger
+	ipc.Rare
+	log *slog.Logger
 }
 
 // patience bounds every call: a login must not hang on a unit that never comes.
 const patience = 90 * time.Second
 
-func (m *manager) call(ctx context.Context, v ipc.Verb, args, result any) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	c, err := ipc.Dial(ctx, m.path)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	err = c.Call(ctx, v, args, result)
+// noUnit says of an error in the words of the api that there is no such unit.
+func noUnit(err error) error {
 	if ipc.KindOf(err) == "NoSuchUnit" {
 		return fmt.Errorf("%w: %w", api.ErrNoUnit, err)
 	}
 	return err
 }
 
-// job runs a job to its end.
-func (m *manager) job(ctx context.Context, v ipc.Verb, args any, unit string) error {
-	var r ipc.JobResult
-	if err := m.call(ctx, v, args, &r); err != nil {
-		return err
-	}
-	if r.Result != "" && r.Result != "done" && r.Result != "skipped" {
-		return fmt.Errorf("%s of %s: %s", v, unit, r.Result)
-	}
-	return nil
-}
-
 func (m *manager) Start(ctx context.Context, unit string) error {
-	return m.job(ctx, ipc.VerbStart, &ipc.JobArgs{Unit: unit, Wait: true}, unit)
+	return noUnit(m.Job(ctx, ipc.VerbStart, &ipc.JobArgs{Unit: unit, Wait: true}, unit))
 }
 
 func (m *manager) Stop(ctx context.Context, unit string) error {
-	return m.job(ctx, ipc.VerbStop, &ipc.JobArgs{Unit: unit, Wait: true}, unit)
+	return noUnit(m.Job(ctx, ipc.VerbStop, &ipc.JobArgs{Unit: unit, Wait: true}, unit))
 }
 
 func (m *manager) Abandon(ctx context.Context, unit string) error {
-	return m.call(ctx, ipc.VerbAbandon, &ipc.UnitArgs{Unit: unit}, nil)
+	return noUnit(m.Call(ctx, ipc.VerbAbandon, &ipc.UnitArgs{Unit: unit}, nil))
 }
 
 func (m *manager) Kill(ctx context.Context, unit string, signal int32) error {
-	return m.call(ctx, ipc.VerbKill, &ipc.KillArgs{Unit: unit, Signal: strconv.Itoa(int(signal))}, nil)
+	return noUnit(m.Call(ctx, ipc.VerbKill, &ipc.KillArgs{Unit: unit, Signal: strconv.Itoa(int(signal))}, nil))
 }
 
 func (m *manager) Shutdown(ctx context.Context, kind string) error {
-	return m.call(ctx, ipc.VerbShutdown, &ipc.ShutdownArgs{Kind: kind}, nil)
+	return noUnit(m.Call(ctx, ipc.VerbShutdown, &ipc.ShutdownArgs{Kind: kind}, nil))
 }
 
 // Scope makes the scope of a session (reference: desktop-contracts, PAM). Units that
@@ -80,12 +60,12 @@ func (m *manager) Scope(ctx context.Context, s api.Scope) error {
 	}
 	for _, w := range s.Wants {
 		var u ipc.Unit
-		if err := m.call(ctx, ipc.VerbLoad, &ipc.UnitArgs{Unit: w}, &u); err != nil || u.Load != "loaded" {
+		if err := m.Call(ctx, ipc.VerbLoad, &ipc.UnitArgs{Unit: w}, &u); err != nil || u.Load != "loaded" {
 			continue
 		}
 		set = append(set, ipc.Setting{Section: "Unit", Key: "Wants", Value: w}, ipc.Setting{Section: "Unit", Key: "After", Value: w})
 	}
-	return m.job(ctx, ipc.VerbAdd, &ipc.AddArgs{Unit: s.Name, Settings: set, PIDs: []int32{s.PID}, Start: true, Wait: true}, s.Name)
+	return noUnit(m.Job(ctx, ipc.VerbAdd, &ipc.AddArgs{Unit: s.Name, Settings: set, PIDs: []int32{s.PID}, Start: true, Wait: true}, s.Name))
 }
 
 // retry is how long to wait before the manager is listened to again.
@@ -108,7 +88,7 @@ func (m *manager) Watch(ctx context.Context, scopes func() []string, gone func(s
 }
 
 func (m *manager) watchOnce(ctx context.Context, scopes func() []string, gone func(string)) error {
-	c, err := ipc.Dial(ctx, m.path)
+	c, err := ipc.Dial(ctx, m.Path)
 	if err != nil {
 		return err
 	}
@@ -119,7 +99,7 @@ func (m *manager) watchOnce(ctx context.Context, scopes func() []string, gone fu
 	}
 	for _, unit := range scopes() { // before the question, so that newer ones are not judged by it
 		var st ipc.Status
-		switch err := m.call(ctx, ipc.VerbStatus, &ipc.UnitArgs{Unit: unit}, &st); {
+		switch err := noUnit(m.Call(ctx, ipc.VerbStatus, &ipc.UnitArgs{Unit: unit}, &st)); {
 		case errors.Is(err, api.ErrNoUnit), err == nil && (st.Active == "inactive" || st.Active == "failed"):
 			gone(unit)
 		case err != nil:

@@ -106,10 +106,10 @@ var law = []rule{
 	// login1: what decides about sessions, and D-Bus, files and processes around it.
 	{pkg: "logind/internal/session", pure: true},
 	{pkg: "logind/internal/conf", ours: []string{"internal/calendar"}, pure: true},
-	{pkg: "logind/internal/device", ours: []string{"internal/sys/acl", "internal/sys/uevent", "logind/internal/session"}, outside: []string{"golang.org/x/sys/unix"}},
+	{pkg: "logind/internal/device", ours: []string{"internal/sys/acl", "internal/sys/ipcobject", "internal/sys/uevent", "logind/internal/session"}, outside: []string{"golang.org/x/sys/unix"}},
 	// What the firmware and its boot loader are told.
-	{pkg: "logind/internal/boot", ours: []string{"internal/sys/efivar", "internal/sys/uevent", "internal/sys/virt", "internal/version"}, outside: []string{"golang.org/x/sys/unix"}},
-	{pkg: "logind/internal/api", ours: []string{"logind/internal/boot", "internal/bus", "internal/calendar", "logind/internal/conf", "logind/internal/device", "internal/bus/label", "internal/ipc", "internal/sys/accounts", "internal/sys/pidfd", "logind/internal/session"}, outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
+	{pkg: "logind/internal/boot", ours: []string{"internal/sys/efivar", "internal/sys/replace", "internal/sys/uevent", "internal/sys/virt", "internal/version"}, outside: []string{"golang.org/x/sys/unix"}},
+	{pkg: "logind/internal/api", ours: []string{"logind/internal/boot", "internal/bus", "internal/calendar", "logind/internal/conf", "logind/internal/device", "internal/bus/label", "internal/ipc", "internal/sys/accounts", "internal/sys/pidfd", "internal/sys/replace", "logind/internal/session"}, outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
 	{pkg: "logind", ours: []string{"internal/bus", "internal/ipc", "logind/internal/...", "sdnotify"}},
 
 	// hostname1, timedate1 and locale1: what is valid and what files say, and D-Bus, files

@@ -3,10 +3,10 @@ package api
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
+	"dynamod/internal/sys/replace"
 	"dynamod/logind/internal/session"
 )
 
@@ -65,17 +65,8 @@ func (f *stateFile) flag(key string, v bool) {
 	f.number(key, n)
 }
 
-// replace writes a file beside and renames it.
-func replace(path string, data string) error {
-	tmp := filepath.Join(filepath.Dir(path), ".#"+filepath.Base(path))
-	if err := os.WriteFile(tmp, []byte(data), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
-}
-
 func (s *Server) save(dir, name string, f *stateFile) {
-	if err := replace(s.run(dir, name), f.b.String()); err != nil {
+	if err := replace.File(s.run(dir, name), f.b.String()); err != nil {
 		s.log.Error("a state file is not written", "err", err)
 	}
 }

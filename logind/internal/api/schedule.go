@@ -16,6 +16,7 @@ import (
 
 	"dynamod/internal/bus"
 	"dynamod/internal/calendar"
+	"dynamod/internal/sys/replace"
 	"dynamod/logind/internal/session"
 )
 
@@ -171,7 +172,7 @@ func (s *Server) openLogins(open bool) {
 		s.remove(s.nologin())
 		return
 	}
-	if err := replace(s.nologin(), "The system is about to go down. Nobody can log in any more, but root.\n"); err != nil {
+	if err := replace.File(s.nologin(), "The system is about to go down. Nobody can log in any more, but root.\n"); err != nil {
 		s.log.Error("logins are not refused", "err", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"dynamod/internal/sys/efivar"
+	"dynamod/internal/sys/replace"
 	"dynamod/internal/sys/virt"
 )
 
@@ -142,11 +143,7 @@ func put(path, text string, there bool) error {
 	if text != "" {
 		text += "\n"
 	}
-	tmp := filepath.Join(filepath.Dir(path), ".#"+filepath.Base(path))
-	if err := os.WriteFile(tmp, []byte(text), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
+	return replace.File(path, text)
 }
 
 // HasFirmware says that the firmware can be asked to show its setup at the next start.
