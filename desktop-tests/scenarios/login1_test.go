@@ -299,7 +299,7 @@ func loginSettings() map[string]vm.Source {
 		"/usr/share/battery.user":       {Text: usersBattery, Perm: 0o644},
 		"/usr/bin/battery":              {Text: batteryScript, Perm: 0o755},
 		"/root/probe":                   {Text: loginProbe, Perm: 0o755},
-		"/etc/skel/.bash_profile":       {Text: "[ \"$(tty)\" = /dev/tty1 ] && { battery console /usr/share/battery.user >/dev/vport0p2 2>&1; touch /tmp/console.done; sleep 100000; }\n"},
+		"/etc/skel/.bash_profile":       {Text: "[ \"$(tty)\" = /dev/tty1 ] && { setsid -w battery console /usr/share/battery.user >/dev/vport0p2 2>&1; touch /tmp/console.done; sleep 100000; }\n"},
 		"/etc/sudoers.d/user":           {Text: "user ALL=(ALL) NOPASSWD: ALL\n", Perm: 0o440},
 		"/etc/ssh/ssh_config.d/a.conf":  {Text: "Host *\n\tStrictHostKeyChecking no\n\tUserKnownHostsFile /dev/null\n\tLogLevel ERROR\n\tBatchMode yes\n"},
 		"/etc/ssh/sshd_config.d/a.conf": {Text: "AuthorizedKeysFile /etc/ssh/keys\n"},

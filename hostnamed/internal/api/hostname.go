@@ -138,6 +138,9 @@ func (s *Server) setStatic(c *bus.Call) error {
 	if name != "" && !host.ValidName(name) {
 		return bus.Errorf(bus.ErrInvalidArgs, "Invalid static hostname '%s'", name)
 	}
+	if name == s.facts().Static {
+		return nil // nothing to do, and nothing to ask for
+	}
 	return s.change(c, hostAction+"set-static-hostname", interactive, func() error {
 		content := name
 		if name != "" {
@@ -180,6 +183,9 @@ func (s *Server) setInfo(key, word, action string, valid func(string) bool, prop
 		value, interactive := c.Args[0].(string), c.Args[1].(bool)
 		if !valid(value) {
 			return bus.Errorf(bus.ErrInvalidArgs, "Invalid %s '%s'", word, value)
+		}
+		if text, err := s.disk.Read(machineInfo); err == nil && envfile.Get(envfile.Vars(text), key) == value {
+			return nil // nothing to do, and nothing to ask for
 		}
 		return s.change(c, hostAction+action, interactive, func() error {
 			// What cannot be read must not be written over with one line.

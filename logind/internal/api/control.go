@@ -13,9 +13,9 @@ import (
 )
 
 // inControl lets only the controller of a session on.
-func inControl(c *bus.Call, v *sessionView) error {
+func inControl(c *bus.Call, v *sessionView, to string) error {
 	if v.Controller == "" || v.Controller != c.Sender() {
-		return bus.Errorf("org.freedesktop.login1.NotInControl", "You are not in control of this session")
+		return bus.Errorf(session.ErrNotInControl, "You must be in control of this session to %s", to)
 	}
 	return nil
 }
@@ -25,7 +25,7 @@ func (s *Server) setType(c *bus.Call, v *sessionView) error {
 	if !session.IsType(word) {
 		return bus.Errorf(bus.ErrInvalidArgs, "Invalid session type '%s'", word)
 	}
-	if err := inControl(c, v); err != nil {
+	if err := inControl(c, v, "set type"); err != nil {
 		return err
 	}
 	s.handle(session.SetType{ID: v.ID, Client: c.Sender(), Type: word})
@@ -48,7 +48,7 @@ func (s *Server) setDisplay(c *bus.Call, v *sessionView) error {
 	if len(display) > 256 || strings.ContainsFunc(display, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return bus.Errorf(bus.ErrInvalidArgs, "Invalid display")
 	}
-	if err := inControl(c, v); err != nil {
+	if err := inControl(c, v, "set display"); err != nil {
 		return err
 	}
 	if !v.Graphical() {
@@ -71,8 +71,11 @@ func (s *Server) setBrightness(c *bus.Call, v *sessionView) error {
 	if err := mine(c, v); err != nil {
 		return err
 	}
-	if v.Seat == "" || !v.active {
-		return bus.Errorf("org.freedesktop.login1.NotYourDevice", "Your session has no seat, or is not the active one")
+	switch {
+	case v.Seat == "":
+		return bus.Errorf("org.freedesktop.login1.NotYourDevice", "Your session has no seat, refusing.")
+	case !v.active:
+		return bus.Errorf("org.freedesktop.login1.NotYourDevice", "Session is not in foreground, refusing.")
 	}
 	dir := filepath.Join(s.opts.Root, "sys/class", subsystem, name)
 	data, err := os.ReadFile(filepath.Join(dir, "max_brightness"))

@@ -206,7 +206,7 @@ func (s *Server) userByPID(c *bus.Call) error {
 			return c.Reply(userPath(uid))
 		}
 	}
-	return bus.Errorf("org.freedesktop.login1.NoUserForPID", "PID %d does not belong to any known logged in user or lingering user", pid)
+	return bus.Errorf("org.freedesktop.login1.NoUserForPID", "PID %d does not belong to any logged in user or lingering user", pid)
 }
 
 // release ends the session that the caller is in; only the caller itself, or root, does
@@ -392,7 +392,7 @@ func (s *Server) killSession(c *bus.Call, v *sessionView, whom string, sig int32
 	switch whom {
 	case "", "all", "leader":
 	default:
-		return bus.Errorf(bus.ErrInvalidArgs, "Invalid value for whom: %s", whom)
+		return bus.Errorf(bus.ErrInvalidArgs, "Invalid kill parameter '%s'", whom)
 	}
 	return s.authorize(c, v.UID, manage, func() error {
 		if whom == "leader" {
@@ -512,20 +512,21 @@ func (s *Server) releaseControl(c *bus.Call, v *sessionView) error {
 
 // activate brings a session to the front; the terminal that shows then tells the core.
 func (s *Server) activate(c *bus.Call, v *sessionView) error {
-	if v.Seat == "" {
-		return bus.Errorf(bus.ErrNotSupported, "Session '%s' has no seat", v.ID)
-	}
-	return s.authorize(c, nobody, "org.freedesktop.login1.chvt", func() error { return s.bring(c, v.ID) })
+	return s.authorize(c, nobody, "org.freedesktop.login1.chvt", func() error {
+		if v.Seat == "" {
+			return bus.Errorf(bus.ErrNotSupported, "Operation not supported")
+		}
+		return s.bring(c, v.ID)
+	})
 }
 
 func (s *Server) switchTo(c *bus.Call, v *seatView, vt uint32) error {
-	if !v.VTs {
-		return bus.Errorf(bus.ErrNotSupported, "Seat '%s' has no terminals", v.ID)
-	}
-	if vt < 1 || vt > 63 {
-		return bus.Errorf(bus.ErrInvalidArgs, "Invalid virtual terminal")
-	}
-	return s.authorize(c, nobody, "org.freedesktop.login1.chvt", func() error { return s.terminals.Show(vt) })
+	return s.authorize(c, nobody, "org.freedesktop.login1.chvt", func() error {
+		if vt < 1 || vt > 63 || !v.VTs {
+			return bus.Errorf(bus.ErrInvalidArgs, "Invalid argument")
+		}
+		return s.terminals.Show(vt)
+	})
 }
 
 func (s *Server) setLinger(c *bus.Call) error {

@@ -45,7 +45,7 @@ func (s *Server) sleepVerb() (verb, action string) {
 func (s *Server) sleep(c *bus.Call) error {
 	flags := c.Args[0].(uint64)
 	if flags&^(flagSkipInhibitors|1) != 0 {
-		return bus.Errorf(bus.ErrInvalidArgs, "Invalid flags parameter %#x for Sleep", flags)
+		return bus.Errorf(bus.ErrInvalidArgs, "Invalid flags parameter")
 	}
 	verb, action := s.sleepVerb()
 	if verb == "" {
@@ -76,7 +76,7 @@ func (s *Server) powerMethods(m map[string]func(*bus.Call) error) {
 				known |= flagKexec | flagSoftReboot
 			}
 			if flags&^known != 0 || flags&flagKexec != 0 && flags&flagSoftReboot != 0 {
-				return bus.Errorf(bus.ErrInvalidArgs, "Invalid flags parameter %#x for %s", flags, v.method)
+				return bus.Errorf(bus.ErrInvalidArgs, "Invalid flags parameter")
 			}
 			switch {
 			case flags&flagKexec != 0:

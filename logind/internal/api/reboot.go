@@ -40,7 +40,7 @@ func (s *Server) rebootMethods(m map[string]func(*bus.Call) error) {
 	}
 	m["Manager.SetRebootParameter"] = func(c *bus.Call) error {
 		text := c.Args[0].(string)
-		if !boot.ValidParameter(text) {
+		if s.boot.HasParameter() && !boot.ValidParameter(text) {
 			return bus.Errorf(bus.ErrInvalidArgs, "Invalid reboot parameter %.256q: it has at most 255 printable characters of ASCII", text)
 		}
 		return s.tell(c, "Parameter", "Reboot parameter not supported in containers, refusing.", func() error { return s.boot.SetParameter(text) })

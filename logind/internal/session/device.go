@@ -506,7 +506,7 @@ func (c *Core) setClass(e SetClass) {
 	case s == nil || s.Stage != Running:
 		c.refuse(e.Request, ErrNoSession, "No session '%s' known", e.ID)
 	case e.Class != "user" || s.Class != "user-incomplete" && s.Class != "user":
-		c.refuse(e.Request, errInvalid, "Only class user-incomplete can be changed, to user")
+		c.refuse(e.Request, errInvalid, "Class may only be set to 'user'")
 	default:
 		// The user's manager was started for it already (class=user-incomplete has one).
 		if s.Class != e.Class {

@@ -12,7 +12,6 @@ const (
 	ErrNoSession    = "org.freedesktop.login1.NoSuchSession"
 	ErrNoSeat       = "org.freedesktop.login1.NoSuchSeat"
 	ErrDenied       = "org.freedesktop.DBus.Error.AccessDenied"
-	ErrBlocked      = "org.freedesktop.login1.BlockedByInhibitorLock"
 	ErrProgress     = "org.freedesktop.login1.OperationInProgress"
 	errInvalid      = "org.freedesktop.DBus.Error.InvalidArgs"
 	errLimits       = "org.freedesktop.DBus.Error.LimitsExceeded"

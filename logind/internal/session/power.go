@@ -147,7 +147,7 @@ func (c *Core) power(e Power) {
 		return
 	}
 	if b := c.Blocker(t.What(), t.UID); b != nil && !t.Ignore {
-		c.refuse(e.Request, ErrBlocked, "Operation denied due to active block inhibitor")
+		c.refuse(e.Request, ErrDenied, "Access denied due to active block inhibitor")
 		return
 	}
 	c.do(Grant{Request: e.Request})

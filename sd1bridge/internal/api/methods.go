@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"io/fs"
 	"os"
@@ -274,7 +275,11 @@ func (s *Server) processes(c *bus.Call, name string) error {
 	out := []processRow{}
 	root := strings.TrimSuffix(u.Cgroup, u.Group)
 	for _, p := range st.Processes {
-		out = append(out, processRow{strings.TrimPrefix(p.Cgroup, root), uint32(p.PID), p.Command})
+		command := commandOf(uint32(p.PID))
+		if command == "" { // it has ended meanwhile
+			command = p.Command
+		}
+		out = append(out, processRow{strings.TrimPrefix(p.Cgroup, root), uint32(p.PID), command})
 	}
 	if u.Type == "slice" && u.Cgroup != "" {
 		// A slice shows what its units run as well.
@@ -323,21 +328,48 @@ func below(root, group string) []processRow {
 	return out
 }
 
-// commandOf is what a process was called with, or its name in brackets.
+// commandOf is what a process was called with, words in quotes where a shell would want
+// them, or its name in brackets.
 func commandOf(pid uint32) string {
 	dir := "/proc/" + strconv.FormatUint(uint64(pid), 10)
 	data, err := os.ReadFile(dir + "/cmdline")
 	if err != nil {
 		return ""
 	}
-	if text := strings.TrimSpace(strings.ReplaceAll(string(data), "\x00", " ")); text != "" {
-		return text
+	if data = bytes.TrimRight(data, "\x00 "); len(data) > 0 {
+		words := strings.Split(string(data), "\x00")
+		for k, w := range words {
+			words[k] = quoted(w)
+		}
+		return strings.Join(words, " ")
 	}
 	name, err := os.ReadFile(dir + "/comm")
 	if err != nil {
 		return ""
 	}
 	return "[" + strings.TrimSpace(string(name)) + "]"
+}
+
+// quoted is a word as systemd shows it; which characters want quotes was seen with 257.
+func quoted(word string) string {
+	special := func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(" \"\\`$'*?[()<>|&;!", r) }
+	if word != "" && !strings.ContainsFunc(word, special) {
+		return word
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range word {
+		switch {
+		case strings.ContainsRune("\"\\`$", r):
+			b.WriteString("\\" + string(r))
+		case r < ' ' || r == 0x7f:
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
 }
 
 // verbs of jobs, by the ends of the methods' names.
