@@ -225,7 +225,8 @@ loginctl enable-linger
 loginctl disable-linger
 loginctl enable-linger root
 for c in PowerOff Reboot Halt Suspend Hibernate HybridSleep SuspendThenHibernate Sleep RebootParameter RebootToFirmwareSetup RebootToBootLoaderMenu RebootToBootLoaderEntry; do echo $c $(busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager Can$c); done
-busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager PowerOff b false
+systemd-inhibit --what=shutdown:sleep --mode=block busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager PowerOff b false
+systemd-inhibit --what=shutdown:sleep --mode=block systemctl --no-ask-password suspend
 busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager ScheduleShutdown st reboot 99999999999999
 busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager CancelScheduledShutdown
 busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager SetWallMessage sb x true
@@ -242,6 +243,7 @@ for w in sleep shutdown idle handle-power-key handle-suspend-key handle-hibernat
 shutdown -r +30
 shutdown -c
 systemctl reboot --no-ask-password --when=+1h
+systemctl reboot --no-ask-password --when=cancel
 hostnamectl --no-ask-password hostname web1
 hostnamectl --no-ask-password chassis laptop
 hostnamectl --json=short

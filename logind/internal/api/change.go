@@ -114,7 +114,7 @@ func (s *Server) changed(a session.Changed) {
 // leader has not been moved yet is found by that. "" is none.
 func (s *Server) sessionOfPID(pid int32) string {
 	id := ""
-	for part := range strings.SplitSeq(cgroupOf(pid), "/") {
+	for part := range strings.SplitSeq(s.opts.Cgroup(pid), "/") {
 		if rest, ok := strings.CutPrefix(part, "session-"); ok && strings.HasSuffix(rest, ".scope") {
 			id = strings.TrimSuffix(rest, ".scope")
 		}
@@ -133,8 +133,8 @@ func (s *Server) sessionOfPID(pid int32) string {
 }
 
 // userOfPID is the user below whose slice a process is.
-func userOfPID(pid int32) (uint32, bool) {
-	for part := range strings.SplitSeq(cgroupOf(pid), "/") {
+func (s *Server) userOfPID(pid int32) (uint32, bool) {
+	for part := range strings.SplitSeq(s.opts.Cgroup(pid), "/") {
 		if rest, ok := strings.CutPrefix(part, "user-"); ok && strings.HasSuffix(rest, ".slice") {
 			if n, err := strconv.ParseUint(strings.TrimSuffix(rest, ".slice"), 10, 32); err == nil {
 				return uint32(n), true

@@ -13,9 +13,9 @@ import (
 )
 
 // inControl lets only the controller of a session on.
-func inControl(c *bus.Call, v *sessionView, to string) error {
+func inControl(c *bus.Call, v *sessionView, refusal string) error {
 	if v.Controller == "" || v.Controller != c.Sender() {
-		return bus.Errorf(session.ErrNotInControl, "You must be in control of this session to %s", to)
+		return bus.Errorf(session.ErrNotInControl, "%s", refusal)
 	}
 	return nil
 }
@@ -25,7 +25,7 @@ func (s *Server) setType(c *bus.Call, v *sessionView) error {
 	if !session.IsType(word) {
 		return bus.Errorf(bus.ErrInvalidArgs, "Invalid session type '%s'", word)
 	}
-	if err := inControl(c, v, "set type"); err != nil {
+	if err := inControl(c, v, "You must be in control of this session to set type"); err != nil {
 		return err
 	}
 	s.handle(session.SetType{ID: v.ID, Client: c.Sender(), Type: word})
@@ -48,7 +48,7 @@ func (s *Server) setDisplay(c *bus.Call, v *sessionView) error {
 	if len(display) > 256 || strings.ContainsFunc(display, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return bus.Errorf(bus.ErrInvalidArgs, "Invalid display")
 	}
-	if err := inControl(c, v, "set display"); err != nil {
+	if err := inControl(c, v, "You must be in control of this session to set display"); err != nil {
 		return err
 	}
 	if !v.Graphical() {

@@ -125,9 +125,11 @@ func (s *Server) create(c *bus.Call, fd int, props any) error {
 		x.User, gid = strconv.FormatUint(uint64(x.UID), 10), x.UID
 	}
 	manager := x.Class == "manager" || x.Class == "manager-early"
-	if id := s.sessionOfPID(pid); id != "" && !manager {
-		leader.Close()
-		return s.replyExisting(c, id)
+	// Of su, sudo and the like pam_systemd then goes on without a session of its own (seen
+	// with systemd 257, which never says that one exists). The manager of a user is there.
+	_, inSlice := s.userOfPID(pid)
+	if s.sessionOfPID(pid) != "" || inSlice && !manager {
+		return fail(bus.Errorf("org.freedesktop.login1.SessionBusy", "Already running in a session or user slice"))
 	}
 	return bus.Later(func() error {
 		id, writer, err := s.newSession(c, x, gid, leader, properties)
@@ -135,7 +137,7 @@ func (s *Server) create(c *bus.Call, fd int, props any) error {
 			return err
 		}
 		defer writer.Close()
-		return s.replySession(c, id, writer, false)
+		return s.replySession(c, id, writer)
 	})
 }
 
@@ -265,18 +267,7 @@ func (s *Server) followFIFO(id string) {
 	})
 }
 
-// replyExisting answers a caller that is in a session already: su and sudo do not make
-// another one.
-func (s *Server) replyExisting(c *bus.Call, id string) error {
-	w, err := os.OpenFile(s.fifoPath(id), os.O_WRONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return bus.Errorf(session.ErrNoSession, "Session '%s' is about to end", id)
-	}
-	defer w.Close()
-	return s.replySession(c, id, w, true)
-}
-
-func (s *Server) replySession(c *bus.Call, id string, fifo *os.File, existing bool) error {
+func (s *Server) replySession(c *bus.Call, id string, fifo *os.File) error {
 	s.mu.Lock()
 	x := s.core.Sessions[id]
 	if x == nil {
@@ -285,7 +276,7 @@ func (s *Server) replySession(c *bus.Call, id string, fifo *os.File, existing bo
 	}
 	uid, seat, vt := x.UID, x.Seat, x.VTNr
 	s.mu.Unlock()
-	return c.Reply(id, sessionPath(id), s.runtimeDir(uid), dbus.UnixFD(fifo.Fd()), uid, seat, vt, existing)
+	return c.Reply(id, sessionPath(id), s.runtimeDir(uid), dbus.UnixFD(fifo.Fd()), uid, seat, vt, false)
 }
 
 // scopeProperties are what pam_systemd passes on of the user's record (pam_systemd(8)).

@@ -250,7 +250,7 @@ func deviceArg(c *bus.Call) session.DeviceID {
 }
 
 func (s *Server) takeDevice(c *bus.Call, v *sessionView) error {
-	if err := inControl(c, v, "set tty"); err != nil {
+	if err := inControl(c, v, "You are not in control of this session"); err != nil {
 		return err
 	}
 	id := deviceArg(c)
@@ -343,7 +343,7 @@ func terminalOf(fd int, root string) (string, bool) {
 
 // setTTY takes the terminal of a session from a descriptor of it.
 func (s *Server) setTTY(c *bus.Call, v *sessionView) error {
-	if err := inControl(c, v, "set tty"); err != nil {
+	if err := inControl(c, v, "You must be in control of this session to set tty"); err != nil {
 		return err
 	}
 	name, ok := terminalOf(int(c.Args[0].(dbus.UnixFD)), s.opts.Root)

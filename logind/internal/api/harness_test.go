@@ -106,6 +106,8 @@ type rig struct {
 	store  *fakeStore
 	// environ is what logind finds in its environment.
 	environ map[string]string
+	// cgroups are the groups of processes (int32, string); those of others are none.
+	cgroups sync.Map
 }
 
 // fakeStore keeps descriptors as the manager does.
@@ -332,7 +334,7 @@ func (r *rig) start() {
 	r.units = &fakeUnits{}
 	r.hw = &fakeHardware{}
 	r.vts = &fakeTerminals{hw: r.hw, front: 7, busy: map[uint32]bool{}}
-	r.server = New(r.units, Options{Root: r.root, Environ: func(name string) string { return r.environ[name] }, PerUser: 3, Hardware: r.hw, Terminals: r.vts, Store: r.store, Kept: r.store.take()}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	r.server = New(r.units, Options{Root: r.root, Cgroup: r.cgroup, Environ: func(name string) string { return r.environ[name] }, PerUser: 3, Hardware: r.hw, Terminals: r.vts, Store: r.store, Kept: r.store.take()}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	r.units.gone = r.server.unitGone
 	if err := r.server.Prepare(); err != nil {
 		r.t.Fatal(err)
@@ -346,6 +348,12 @@ func (r *rig) start() {
 	}()
 	r.t.Cleanup(func() { s.Close(); <-ended })
 	testkit.Receive(r.t, joined, "login1 joins the bus")
+}
+
+func (r *rig) cgroup(pid int32) string {
+	g, _ := r.cgroups.Load(pid)
+	name, _ := g.(string)
+	return name
 }
 
 func (r *rig) manager() dbus.BusObject { return r.conn.Object(Name, managerPath) }

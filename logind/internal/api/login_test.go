@@ -107,8 +107,16 @@ func TestLeaderDies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := r.create(l.Process.Pid, 1001, "user", "", 0); err != nil || !again.Existing || again.ID != c.ID {
+	if again, err := r.create(l.Process.Pid, 1001, "user", "", 0); errorName(err) != "org.freedesktop.login1.SessionBusy" {
 		t.Errorf("a second session of the same process: %+v, %v", again, err)
+	}
+	for cgroup, want := range map[string]string{"/user.slice/user-1001.slice/session-" + c.ID + ".scope": "SessionBusy", "/user.slice/user-1000.slice/user@1000.service/app.slice/x.service": "SessionBusy",
+		"/system.slice/ssh.service": "", "/user.slice/user-x.slice": ""} {
+		other := r.leader()
+		r.cgroups.Store(int32(other.Process.Pid), cgroup)
+		if _, err := r.create(other.Process.Pid, 1001, "user", "", 0); strings.TrimPrefix(errorName(err), "org.freedesktop.login1.") != want {
+			t.Errorf("a session for a process in %s: %v; want %q", cgroup, err, want)
+		}
 	}
 	if err := l.Process.Kill(); err != nil {
 		t.Fatal(err)

@@ -201,7 +201,7 @@ func (s *Server) userByPID(c *bus.Call) error {
 	if err != nil {
 		return err
 	}
-	if uid, ok := userOfPID(pid); ok {
+	if uid, ok := s.userOfPID(pid); ok {
 		if _, ok := s.viewUser(uid); ok {
 			return c.Reply(userPath(uid))
 		}

@@ -29,7 +29,7 @@ func (s *Server) restore() {
 			if fd, err := pidfd.Open(int(x.Leader)); err == nil {
 				// Looked at after the descriptor was opened: the number was the
 				// leader's then.
-				if cgroup := cgroupOf(x.Leader); strings.Contains(cgroup, "/"+place(&x)) {
+				if cgroup := s.opts.Cgroup(x.Leader); strings.Contains(cgroup, "/"+place(&x)) {
 					s.takeOver(x, os.NewFile(uintptr(fd), "leader"))
 					continue
 				}

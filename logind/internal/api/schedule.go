@@ -119,6 +119,12 @@ func (s *Server) setWallMessage(c *bus.Call) error {
 	if len(text) > maxWall {
 		return bus.Errorf(bus.ErrInvalidArgs, "A wall message has at most %d bytes", maxWall)
 	}
+	s.mu.Lock()
+	same := s.wall == text && s.wallOn == on
+	s.mu.Unlock()
+	if same {
+		return nil // systemctl says so before every schedule; nothing is asked for that
+	}
 	return s.setWall(c, func() { s.wall, s.wallOn = text, on })
 }
 

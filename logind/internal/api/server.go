@@ -69,6 +69,8 @@ type Options struct {
 	Kept  map[string]*os.File
 	// Environ is the environment; nil is that of the process.
 	Environ func(string) string
+	// Cgroup is the group of a process, below that of PID 1; nil asks the kernel.
+	Cgroup func(pid int32) string
 }
 
 // held are the descriptors of a session: its leader's, and the reading end of its FIFO.
@@ -143,6 +145,9 @@ func New(units Units, o Options, log *slog.Logger) *Server {
 	settings := readConfig(o.Root, log)
 	if o.Environ == nil {
 		o.Environ = os.Getenv
+	}
+	if o.Cgroup == nil {
+		o.Cgroup = cgroupOf
 	}
 	s := &Server{opts: o, settings: settings, log: log, units: units, core: session.New(limits(&settings, o.PerUser), err == nil), waiting: map[uint64]chan answer{},
 		held: map[string]*held{}, locks: map[uint64]*os.File{}, taken: map[handle]*taken{}, restored: map[handle]*taken{}, hardware: o.Hardware, terminals: o.Terminals, wallOn: true}

@@ -261,7 +261,7 @@ func (s *Server) resolve(c *bus.Call, id string) (string, error) {
 	}
 	if id == "auto" {
 		// Like sd-login(3): the user by the slice that the caller is in.
-		if uid, ok := userOfPID(who.PID); ok && who.Alive() {
+		if uid, ok := s.userOfPID(who.PID); ok && who.Alive() {
 			if v, ok := s.viewUser(uid); ok && v.display.ID != "" {
 				return v.display.ID, nil
 			}
@@ -290,7 +290,7 @@ func (s *Server) callerUser(c *bus.Call) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	if uid, ok := userOfPID(who.PID); ok && who.Alive() {
+	if uid, ok := s.userOfPID(who.PID); ok && who.Alive() {
 		return uid, nil
 	}
 	return 0, bus.Errorf("org.freedesktop.login1.NoUserForPID", "Caller does not belong to any logged in or lingering user")
