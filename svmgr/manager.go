@@ -278,6 +278,9 @@ func (m *manager) Hold(name string, pids []int32) error {
 	return refusedProcess(m.world.Hold(name, pids), name)
 }
 
+// WhenGone implements api.World.
+func (m *manager) WhenGone(pid int32, fd int, f func()) error { return m.world.WhenGone(pid, fd, f) }
+
 // LetGo implements api.World.
 func (m *manager) LetGo(name string) { m.world.LetGo(name) }
 

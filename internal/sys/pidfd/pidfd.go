@@ -44,6 +44,22 @@ func Signal(fd int, sig int32) error {
 	}
 }
 
+// Wait returns when the process behind fd has ended, be it a child or not (poll(2)). It
+// keeps a thread.
+func Wait(fd int) error {
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		_, err := unix.Poll(p, -1)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("poll pidfd %d: %w", fd, err)
+		}
+		return nil
+	}
+}
+
 // siginfo is what waitid(2) fills in, in the kernel's layout for 64-bit
 // machines and for 32-bit ones, which differ in the padding only.
 type siginfo struct {

@@ -56,6 +56,7 @@ func (s *Server) caughtUp() {
 	former := true
 	s.first.Do(func() { s.forgetFormer(); former = false })
 	if former {
+		s.holdAgain()
 		s.allChanged()
 	}
 	s.wantedNames()

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"slices"
 	"sync"
 
@@ -135,6 +136,21 @@ func (r *refs) holds(who string) bool {
 		}
 	}
 	return false
+}
+
+// holdAgain tells a manager that may be a new one what clients hold on to: it lets go of
+// that when this process dies, and must know of it.
+func (s *Server) holdAgain() {
+	s.refs.asking.Lock()
+	defer s.refs.asking.Unlock()
+	s.refs.mu.Lock()
+	units := slices.Sorted(maps.Keys(s.refs.held))
+	s.refs.mu.Unlock()
+	for _, unit := range units {
+		if err := s.ask(nil, ipc.VerbRef, &ipc.UnitArgs{Unit: unit}, nil); err != nil {
+			s.log.Warn("a unit that clients hold on to may be forgotten", "unit", unit, "err", err)
+		}
+	}
 }
 
 // forgetFormer lets go of what a bridge before this one held: its clients' names

@@ -80,18 +80,24 @@ func TestUnneededUnitsAreNotShown(t *testing.T) {
 	}
 }
 
-// A manager that takes long to say what is in use does not hold up what is heard of it
-// meanwhile, and a unit that starts in that time is not told to be gone.
-func TestAtRestWaitsForNobody(t *testing.T) {
+// beforeNobody is a bridge with a manager that the test plays.
+func beforeNobody(t *testing.T) (*Server, net.Listener) {
+	t.Helper()
 	socket := filepath.Join(t.TempDir(), "control.sock")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	s := New(upstream.New(socket, log), Options{Root: "/", Version: "test"}, log)
-	t.Cleanup(func() { s.Service().Close(); s.up.Close() })
+	t.Cleanup(func() { l.Close(); s.Service().Close(); s.up.Close() })
+	return s, l
+}
+
+// A manager that takes long to say what is in use does not hold up what is heard of it
+// meanwhile, and a unit that starts in that time is not told to be gone.
+func TestAtRestWaitsForNobody(t *testing.T) {
+	s, l := beforeNobody(t)
 	s.shown.moved(s, "restarts.service", "inactive")
 	s.shown.moved(s, "again.service", "inactive")
 	s.shown.moved(s, "rests.service", "inactive")
@@ -142,5 +148,40 @@ func TestAtRestWaitsForNobody(t *testing.T) {
 		if got := [2]bool{rested, s.shown.gone[unit]}; got != want {
 			t.Errorf("%s: still to be asked for, told to be gone: %v, want %v", unit, got, want)
 		}
+	}
+}
+
+// A manager that may be a new one is told what clients hold on to.
+func TestHoldsAgain(t *testing.T) {
+	s, l := beforeNobody(t)
+	refs := make(chan string, 16)
+	go func() { // ends with the bridge
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			for in := json.NewDecoder(c); ; {
+				var q struct {
+					ID     json.RawMessage
+					Method string
+					Params struct{ Unit string }
+				}
+				if in.Decode(&q) != nil {
+					break
+				}
+				if q.Method == "ref" {
+					refs <- q.Params.Unit
+				}
+				fmt.Fprintf(c, `{"jsonrpc":"2.0","id":%s,"result":{"protocol":1}}`+"\n", q.ID)
+			}
+			c.Close()
+		}
+	}()
+	s.caughtUp() // the first time there is nothing to hold
+	s.refs.held["run-1.service"] = map[string]int{":1.5": 1}
+	s.caughtUp()
+	if unit := testkit.Receive(t, refs, "the unit is held on to again"); unit != "run-1.service" || len(refs) != 0 {
+		t.Errorf("held on to %s, and %d more", unit, len(refs))
 	}
 }

@@ -26,6 +26,7 @@ type API struct {
 	// changing holds changes of the configuration apart: reload, rollback, add,
 	// set-property. It is never taken on the loop's goroutine.
 	changing sync.Mutex
+	holders  holders
 }
 
 var _ ipc.Handler = (*API)(nil)

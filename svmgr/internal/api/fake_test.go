@@ -24,6 +24,8 @@ import (
 // fake is a manager around a real core, and a perfect little world: every program
 // executes at once, and ends when it is signalled or when the test says so.
 type fake struct {
+	// gone are who asked to be told of the end of a process.
+	gone        map[int32]func()
 	environment []string
 	began       time.Duration // when the first manager did; 0: it does not say
 
@@ -122,7 +124,7 @@ func newFake(t testing.TB, rules string, texts ...string) *fake {
 	g, _ := graph.Build(set, graph.Config{})
 	f := &fake{t: t, core: core.New(set, g, core.Config{}), replies: map[core.RequestID]chan core.Reply{},
 		procs: map[core.RunID]core.Spawn{}, stubborn: map[string]bool{}, mute: map[string]bool{},
-		disk: map[string]string{}, files: map[string]string{}, gen: 7,
+		disk: map[string]string{}, files: map[string]string{}, gone: map[int32]func(){}, gen: 7,
 		now: core.Time{Mono: 100 * time.Second, Wall: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()}}
 	for _, x := range texts {
 		name, _, _ := strings.Cut(x, "|")
@@ -320,6 +322,11 @@ func (f *fake) Hold(name string, pids []int32) error {
 	}
 	f.note("hold %s %d", name, pids)
 	return nil
+}
+
+func (f *fake) WhenGone(pid int32, _ int, then func()) error {
+	f.gone[pid] = then
+	return f.refuse
 }
 
 func (f *fake) LetGo(name string) { f.note("let go %s", name) }

@@ -87,6 +87,9 @@ type World interface {
 	Hold(unit string, pids []int32) error
 	LetGo(unit string)
 	Attach(unit, subgroup string, pids []int32) error
+	// WhenGone calls f once the process is no more, on a goroutine of its own. pidfd, if
+	// not -1, is the caller's and refers to the process.
+	WhenGone(pid int32, pidfd int, f func()) error
 	// Clean removes what the unit has left behind, in the words of ipc.CleanArgs. It
 	// waits for it.
 	Clean(u *unit.Unit, what []string) error

@@ -285,7 +285,12 @@ func (c *call) waitedFor(v core.View, i graph.Index, u *core.UnitView) string {
 	return name
 }
 
-// ref keeps a transient unit from being forgotten, or lets go of it.
+// ref keeps a transient unit from being forgotten, or lets go of it. Who dies lets go.
 func (c *call) ref(*ipc.UnitArgs) (any, error) {
+	if c.verb == ipc.VerbUnref {
+		c.holders.release(c.unit)
+	} else if err := c.holders.hold(c.API, c.peer, c.unit); err != nil {
+		return nil, err
+	}
 	return nil, c.simple(core.Request{Verb: coreVerbs[c.verb]})
 }

@@ -368,3 +368,36 @@ func TestKillAndFreeze(t *testing.T) {
 		want(t, name, strings.Contains(fmt.Sprintf("%+v", f.acts[0]), "Signal:"+n+"}"), true)
 	}
 }
+
+// Who holds on to a unit and dies has let go, unless somebody else holds on to it.
+func TestHoldersThatDie(t *testing.T) {
+	f := newFake(t, "", web...)
+	known := func(unit string) (there bool) {
+		if err := f.api.query(func(v core.View) { _, there = v.Graph().Lookup(unit) }); err != nil {
+			t.Fatal(err)
+		}
+		return there
+	}
+	other := root
+	other.PID = 600
+	for _, unit := range []string{"run-1.service", "run-2.service", "run-3.service"} {
+		do[*ipc.JobResult](f, ipc.VerbAdd, &ipc.AddArgs{Unit: unit, Settings: []ipc.Setting{{Section: "Service", Key: "ExecStart", Value: "/bin/true"}}})
+		if _, err := f.call(root, ipc.VerbRef, &ipc.UnitArgs{Unit: unit}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.call(other, ipc.VerbRef, &ipc.UnitArgs{Unit: "run-2.service"}); err != nil {
+		t.Fatal(err)
+	}
+	do[any](f, ipc.VerbUnref, &ipc.UnitArgs{Unit: "run-3.service"})
+	f.gone[root.PID]()
+	f.advance(time.Second)
+	if !known("run-2.service") || known("run-1.service") || known("run-3.service") {
+		t.Errorf("after the first death: run-1 %v, run-2 %v, run-3 %v", known("run-1.service"), known("run-2.service"), known("run-3.service"))
+	}
+	f.gone[other.PID]()
+	f.advance(time.Second)
+	if known("run-2.service") {
+		t.Error("after the second: run-2 is there")
+	}
+}
