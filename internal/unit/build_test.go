@@ -330,3 +330,15 @@ func BenchmarkBuildSmall(b *testing.B) {
 		Build(src)
 	}
 }
+
+// A device has the name of its path, which may have a colon or a sign of equality in it.
+func TestDevicesAreKeptApart(t *testing.T) {
+	u, ds := buildUnit("a.service", "[Service]\nExecStart=/bin/true\nDeviceAllow=/dev/char/1:3 rwm\nDeviceAllow=/dev/char/1:5 rwm\nDeviceAllow=/dev/char/1:3 r\n"+
+		"LoadCredential=a:/x\nLoadCredential=a:/y\n")
+	if len(ds) > 0 {
+		t.Fatal(ds)
+	}
+	if got := DeviceAllow.Of(u); !slices.Equal(got, []string{"/dev/char/1:3 r", "/dev/char/1:5 rwm"}) {
+		t.Errorf("DeviceAllow is %q", got)
+	}
+}

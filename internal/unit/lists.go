@@ -192,10 +192,14 @@ func oneVariable(c *ctx, s string, off int) (string, bool) {
 	return "", false
 }
 
-// nameOf is what Merge ByName compares: the text before "=", or the first word
-// of a line ("DEVICE LIMIT").
+// nameOf is what Merge ByName compares: the text before "=" or ":", or the first word of
+// a line ("DEVICE LIMIT"). The path of a device may have both signs in it.
 func nameOf(item string) string {
-	if i := strings.IndexAny(item, "= \t:"); i >= 0 {
+	ends := "= \t:"
+	if strings.HasPrefix(item, "/") {
+		ends = blanks
+	}
+	if i := strings.IndexAny(item, ends); i >= 0 {
 		return item[:i]
 	}
 	return item

@@ -196,7 +196,8 @@ func deviceRules(item string) ([]cgroupbpf.Device, error) {
 	return []cgroupbpf.Device{{Char: kind == unix.S_IFCHR, Major: int64(unix.Major(uint64(st.Rdev))), Minor: int64(unix.Minor(uint64(st.Rdev))), Access: access}}, nil
 }
 
-// deviceGroup finds the majors of "char-NAME" or "block-NAME" in /proc/devices.
+// deviceGroup finds the majors of "char-NAME" or "block-NAME" in /proc/devices; a number is
+// a major itself.
 func deviceGroup(what string, access uint8) (out []cgroupbpf.Device, err error) {
 	kind, pattern, _ := strings.Cut(what, "-")
 	if _, err := path.Match(pattern, ""); err != nil {
@@ -204,6 +205,9 @@ func deviceGroup(what string, access uint8) (out []cgroupbpf.Device, err error) 
 	}
 	if pattern == "*" {
 		return []cgroupbpf.Device{{Char: kind == "char", Major: -1, Minor: -1, Access: access}}, nil
+	}
+	if major, err := strconv.ParseUint(pattern, 10, 12); err == nil { // crun asks for its terminals so
+		return []cgroupbpf.Device{{Char: kind == "char", Major: int64(major), Minor: -1, Access: access}}, nil
 	}
 	f, err := os.Open("/proc/devices")
 	if err != nil {

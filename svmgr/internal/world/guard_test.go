@@ -205,6 +205,9 @@ func TestGuardGrammar(t *testing.T) {
 	if got, err := deviceRules("/dev/block/8:0 r"); err != nil || len(got) != 1 || got[0] != (cgroupbpf.Device{Major: 8, Access: cgroupbpf.Read}) {
 		t.Errorf("by number: %+v, %v", got, err)
 	}
+	if got, err := deviceRules("char-136 rw"); err != nil || len(got) != 1 || got[0] != (cgroupbpf.Device{Char: true, Major: 136, Minor: -1, Access: cgroupbpf.Read | cgroupbpf.Write}) {
+		t.Errorf("by major: %+v, %v", got, err)
+	}
 	if got, err := deviceRules("/dev/not-there rw"); err != nil || len(got) != 0 {
 		t.Errorf("a device that is missing: %+v, %v", got, err)
 	}
