@@ -96,6 +96,7 @@ $XDG_RUNTIME_DIR/dynamod, else $DYNAMOD_SOCKET, else /run/dynamod/control.sock.
 A bare unit name means a service.
 
 ` + exitHelp,
+		Version:       ownVersion(),
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return g.check(cmd) },
 	}
