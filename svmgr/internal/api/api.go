@@ -27,6 +27,7 @@ type API struct {
 	// set-property. It is never taken on the loop's goroutine.
 	changing sync.Mutex
 	holders  holders
+	tags     tags
 }
 
 var _ ipc.Handler = (*API)(nil)
@@ -51,6 +52,8 @@ type call struct {
 	unit string
 	// held are the units that were loaded for it; see ensure.
 	held *[]string
+	// steps are core.View.Steps of what it has seen first.
+	steps uint64
 }
 
 // entry is a row of the table of verbs: what must be allowed, then what is done.

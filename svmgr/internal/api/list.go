@@ -1,9 +1,7 @@
 package api
 
 import (
-	"hash/maphash"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -61,7 +59,18 @@ func (c *call) list(a *ipc.ListArgs) (any, error) {
 	res := &ipc.ListResult{Units: []ipc.Unit{}}
 	var runs []core.RunID
 	size, fits := 0, 0
+	// The list of everything is asked for again and again.
+	const everything = "*"
+	whole := a.Known != "" && a.All && a.InUse && len(a.Units)+len(a.States)+len(a.Types) == 0
+	same := false
 	err = c.query(func(v core.View) {
+		c.steps = v.Steps()
+		if whole {
+			if t, ok := c.still(everything); ok && t.tag == a.Known {
+				res.Tag, res.Total, same = t.tag, t.total, true
+				return
+			}
+		}
 		var inUse []bool
 		if a.InUse {
 			inUse = v.InUse()
@@ -96,8 +105,12 @@ func (c *call) list(a *ipc.ListArgs) (any, error) {
 			res.Units[k].PID = c.m.PID(run)
 		}
 	}
-	if a.Known != "" {
-		if res.Tag = tagOf(res.Units); res.Tag == a.Known {
+	if a.Known != "" && !same {
+		res.Tag = tagOf(res.Units)
+		if whole {
+			c.keep(everything, res.Tag, res.Total)
+		}
+		if res.Tag == a.Known {
 			res.Units, fits = []ipc.Unit{}, 0
 		}
 	}
@@ -105,19 +118,6 @@ func (c *call) list(a *ipc.ListArgs) (any, error) {
 		res.Units, res.Next = res.Units[:fits], res.Units[fits-1].Name
 	}
 	return res, err
-}
-
-// tagSeed makes the tags of one manager mean nothing to the next.
-var tagSeed = maphash.MakeSeed()
-
-// tagOf is a short text that two lists share only if they are the same.
-func tagOf[T comparable](rows []T) string {
-	var h maphash.Hash
-	h.SetSeed(tagSeed)
-	for _, r := range rows {
-		maphash.WriteComparable(&h, r)
-	}
-	return strconv.FormatUint(h.Sum64(), 36)
 }
 
 // lively: the unit does something, or did since it was loaded.
@@ -213,7 +213,7 @@ func (c *call) status(*ipc.UnitArgs) (any, error) {
 // log and the decisions about it; without disk and kernel also without what is read there.
 func (c *call) stateOf(disk, kernel bool) (s ipc.Status, u core.UnitView, err error) {
 	err = c.look(func(v core.View, w core.UnitView) {
-		u = w
+		u, c.steps = w, v.Steps()
 		s = ipc.Status{Unit: row(v, &u), Why: c.cause(u.Cause, u.Name), Result: u.Result, Stable: u.Stable, Frozen: u.Frozen,
 			Text: u.Status, StoredFDs: u.Stored, ActiveEnter: stamp(u.ActiveEnter), ActiveExit: stamp(u.ActiveExit),
 			InactiveEnter: stamp(u.InactiveEnter), InactiveExit: stamp(u.InactiveExit)}

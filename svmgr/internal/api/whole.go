@@ -41,6 +41,10 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 		res.Facts.Commands = c.m.Commands(c.unit)
 		c.further(res.Facts, &u)
 	}
+	if t, ok := c.still(c.unit); ok && err == nil && a.Known == t.tag {
+		res.Tag = t.tag
+		return res, nil
+	}
 	written := ipc.SplitSettings(directives(u.Unit))
 	var near []ipc.Relation
 	if err := c.query(func(v core.View) {
@@ -49,7 +53,11 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 		return nil, err
 	}
 	if a.Known != "" {
-		if res.Tag = modelTag(&s, written, near); res.Tag == a.Known {
+		res.Tag = modelTag(&s, written, near)
+		if err == nil {
+			c.keep(c.unit, res.Tag, 0)
+		}
+		if res.Tag == a.Known {
 			return res, nil
 		}
 	}
