@@ -79,7 +79,9 @@ func TestInstallLeavesOthersFiles(t *testing.T) {
 	dir := t.TempDir()
 	theirs := filepath.Join(dir, "usr/share/dbus-1/system-services/org.freedesktop.hostname1.service")
 	old := filepath.Join(dir, "usr/share/polkit-1/actions/org.freedesktop.locale1.policy")
-	for p, text := range map[string]string{theirs: "[D-BUS Service]\nSystemdService=dbus-org.freedesktop.hostname1.service\n", old: "<!-- an older one of dynamod's -->\n"} {
+	policies := filepath.Join(dir, "usr/share/dbus-1/system.d")
+	for p, text := range map[string]string{theirs: "[D-BUS Service]\nSystemdService=dbus-org.freedesktop.hostname1.service\n", old: "<!-- an older one of dynamod's -->\n",
+		filepath.Join(policies, "org.freedesktop.hostname1.conf"): "<busconfig/>\n", filepath.Join(policies, "dynamod-hostnamed.conf"): "<busconfig/>\n"} {
 		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -93,6 +95,11 @@ func TestInstallLeavesOthersFiles(t *testing.T) {
 	}
 	if data, err := os.ReadFile(theirs); err != nil || strings.Contains(string(data), "dynamod") {
 		t.Errorf("%v: %s", err, data)
+	}
+	for name, want := range map[string]bool{"dynamod-hostnamed.conf": false, "dynamod-login1.conf": true, "dynamod-systemd1.conf": true} {
+		if _, err := os.Stat(filepath.Join(policies, name)); (err == nil) != want {
+			t.Errorf("%s beside systemd's policy for hostname1: %v", name, err)
+		}
 	}
 	if data, err := os.ReadFile(old); err != nil || !strings.Contains(string(data), "set-keyboard") {
 		t.Errorf("%v: %s", err, data)

@@ -57,9 +57,20 @@ for f in config/units/*/*.conf; do
 	put 644 "$f" "/usr/lib/systemd/system/$(basename "$(dirname "$f")")"
 done
 
-for f in config/dbus/*.conf; do
-	put 644 "$f" "$prefix/share/dbus-1/system.d"
-done
+# systemd's packages have policies of their own for these names, and distributions add to
+# them (Debian lets nobody change the locale over the bus); ours would allow it again.
+policy() { # FILE NAME
+	there=$dest$prefix/share/dbus-1/system.d
+	if [ -e "$there/$2.conf" ]; then
+		echo "install: $there/$2.conf belongs to another package and counts" >&2
+		rm -f "$there/$(basename "$1")"
+		return
+	fi
+	put 644 "$1" "$prefix/share/dbus-1/system.d"
+}
+policy config/dbus/dynamod-systemd1.conf org.freedesktop.systemd1
+policy config/dbus/dynamod-login1.conf org.freedesktop.login1
+policy config/dbus/dynamod-hostnamed.conf org.freedesktop.hostname1
 for f in config/dbus-services/*.service; do
 	offer "$f" "$prefix/share/dbus-1/system-services"
 	at="$dest$prefix/share/dbus-1/system-services/$(basename "$f")"

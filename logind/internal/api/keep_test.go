@@ -143,3 +143,25 @@ func TestRestoreOrder(t *testing.T) {
 		t.Error("a session without a leader was left")
 	}
 }
+
+// What a logind that was killed has let a user do is taken back at all seats, also when
+// his session ended before the next one began.
+func TestRestartTakesAccessBack(t *testing.T) {
+	r := begin(t)
+	r.server.Close()
+	hw := &fakeHardware{}
+	hw.follow = func() {
+		hw.tell(session.Attached{Path: "/card1", Seat: "seat1", Master: true})
+		hw.tell(session.Attached{Path: "/card2", Seat: "seat2", Master: true})
+	}
+	s := New(&fakeUnits{}, Options{Root: r.root, PerUser: 3, Hardware: hw, Terminals: &fakeTerminals{hw: hw, front: 1}, Store: r.store}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err := s.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	for _, seat := range []string{"seat0", "seat1", "seat2"} {
+		if !slices.Contains(hw.since(0), "access "+seat+" -2 -1") {
+			t.Errorf("who may use the devices of %s is what a former logind said: %q", seat, hw.since(0))
+		}
+	}
+}

@@ -210,16 +210,18 @@ func (s *Server) Prepare() error {
 	return nil
 }
 
-// resetAccess puts the devices of seat0 right: what a logind before this one did not take
-// back is nobody's.
+// resetAccess puts the devices of all seats right: what a logind before this one did not
+// take back is nobody's.
 func (s *Server) resetAccess() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	to := int64(-1)
-	if x := s.core.Sessions[s.core.Seats["seat0"].Active]; x != nil {
-		to = int64(x.UID)
+	for id, seat := range s.core.Seats {
+		to := int64(-1)
+		if x := s.core.Sessions[seat.Active]; x != nil {
+			to = int64(x.UID)
+		}
+		s.quietly("put the access to devices right", s.hardware.Access(id, -2, to))
 	}
-	s.quietly("put the access to devices right", s.hardware.Access("seat0", -2, to))
 }
 
 // Close lets go of everything; sessions stay in their files, for the next one.
