@@ -74,6 +74,23 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// What a login brings with it depends on its class (as systemd 257 does).
+func TestClasses(t *testing.T) {
+	for class, want := range map[string]struct{ scope, manager bool }{"user": {true, true}, "background": {true, true}, "background-light": {true, false}, "manager": {false, false}} {
+		r := begin(t)
+		c, err := r.create(r.leader().Process.Pid, 1000, class, "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.units.did("scope session-" + c.ID + ".scope user-1000.slice"); got != want.scope {
+			t.Errorf("%s: a scope %v", class, got)
+		}
+		if got := r.units.did("start user@1000.service"); got != want.manager {
+			t.Errorf("%s: a manager %v", class, got)
+		}
+	}
+}
+
 // The session of the user's manager is answered while the first one waits for it.
 func TestNestedManagerSession(t *testing.T) {
 	r := begin(t)

@@ -68,13 +68,13 @@ type Session struct {
 	opening, scoped bool
 }
 
-// HasScope says that processes of the session get a scope of their own
-// (pam_systemd(8), class=).
-func (s *Session) HasScope() bool { return !s.manager() && s.Class != "background-light" }
+// HasScope says that processes of the session get a scope of their own (seen with
+// systemd 257: all but those of the user's manager do).
+func (s *Session) HasScope() bool { return !s.manager() }
 
-// WantsManager says that the user's manager is started for it.
+// WantsManager says that the user's manager is started for it (pam_systemd(8), class=).
 func (s *Session) WantsManager() bool {
-	return s.HasScope() && s.Class != "user-light" && s.Class != "user-early-light"
+	return s.HasScope() && s.Class != "user-light" && s.Class != "user-early-light" && s.Class != "background-light"
 }
 
 func (s *Session) manager() bool { return s.Class == "manager" || s.Class == "manager-early" }
