@@ -227,7 +227,7 @@ loginctl enable-linger root
 for c in PowerOff Reboot Halt Suspend Hibernate HybridSleep SuspendThenHibernate Sleep RebootParameter RebootToFirmwareSetup RebootToBootLoaderMenu RebootToBootLoaderEntry; do echo $c $(busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager Can$c); done
 systemd-inhibit --what=shutdown:sleep --mode=block busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager PowerOff b false
 systemd-inhibit --what=shutdown:sleep --mode=block systemctl --no-ask-password suspend
-busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager ScheduleShutdown st reboot 99999999999999
+busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager ScheduleShutdown st reboot 9999999999999999
 busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager CancelScheduledShutdown
 busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager SetWallMessage sb x true
 busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager SetRebootParameter s x

@@ -88,6 +88,10 @@ func TestClasses(t *testing.T) {
 		if got := r.units.did("start user@1000.service"); got != want.manager {
 			t.Errorf("%s: a manager %v", class, got)
 		}
+		// One that wants the manager finds it started before its answer.
+		if _, err := r.create(r.leader().Process.Pid, 1000, "user", "", 0); err != nil || !r.units.did("start user@1000.service") {
+			t.Errorf("after %s: %v, %q", class, err, r.units.all())
+		}
 	}
 }
 

@@ -360,7 +360,7 @@ func (s *Server) act(a session.Action) {
 	case session.Grant:
 		s.answer(a.Request, answer{grant: a})
 	case session.OpenUser:
-		s.openUser(a.UID)
+		s.openUser(a.UID, a.Manager)
 	case session.CloseUser:
 		s.closeUser(a.UID)
 	case session.Open:

@@ -14,8 +14,8 @@ import (
 )
 
 // openUser starts what a user has as long as there is a session: the runtime directory
-// and the user's manager (user@.service(5)). A login must be possible without them.
-func (s *Server) openUser(uid uint32) {
+// and, for sessions that want it, the user's manager (user@.service(5)). A login must be possible without them.
+func (s *Server) openUser(uid uint32, manager bool) {
 	u := s.core.Users[uid]
 	gid := u.GID
 	s.later(func() {
@@ -25,8 +25,10 @@ func (s *Server) openUser(uid uint32) {
 			err = s.makeRuntimeDir(uid, gid)
 		}
 		s.quietly("make the runtime directory of user "+n, err)
-		s.quietly("start the manager of user "+n, s.units.Start(s.ctx, "user@"+n+".service"))
-		s.handle(session.UserOpened{UID: uid})
+		if manager {
+			s.quietly("start the manager of user "+n, s.units.Start(s.ctx, "user@"+n+".service"))
+		}
+		s.handle(session.UserOpened{UID: uid, Manager: manager})
 	})
 }
 
@@ -105,7 +107,10 @@ func (s *Server) open(a session.Open) {
 	}
 	n := strconv.FormatUint(uint64(x.UID), 10)
 	scope := Scope{Name: a.Scope, Description: "Session " + x.ID + " of User " + x.User, Slice: "user-" + n + ".slice", PID: x.Leader,
-		Wants: []string{"user-runtime-dir@" + n + ".service", "user@" + n + ".service"}, Properties: h.properties}
+		Wants: []string{"user-runtime-dir@" + n + ".service"}, Properties: h.properties}
+	if x.WantsManager() {
+		scope.Wants = append(scope.Wants, "user@"+n+".service")
+	}
 	leader := h.leader
 	s.later(func() {
 		err := s.units.Scope(s.ctx, scope)

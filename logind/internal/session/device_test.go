@@ -42,7 +42,7 @@ func seatRig(t *testing.T, vts bool) (*Core, func(Event) []string) {
 			s.Type = "unspecified"
 		}
 		do(Create{Session: s})
-		do(UserOpened{1000 + k})
+		do(UserOpened{1000 + k, true})
 		do(Opened{ID: fmt.Sprint("c", k+1)})
 		do(TakeControl{fmt.Sprint("c", k+1), fmt.Sprint(":1.", k+1), false})
 	}

@@ -26,8 +26,11 @@ type (
 		ID    string
 		Error string
 	}
-	// UserOpened tells that the user's slice, runtime directory and manager are there.
-	UserOpened struct{ UID uint32 }
+	// UserOpened tells that what OpenUser has asked for is there.
+	UserOpened struct {
+		UID     uint32
+		Manager bool
+	}
 	// UserClosed tells that they are gone.
 	UserClosed struct{ UID uint32 }
 	// Ended tells that a session is over: its leader ended, its FIFO was closed, or
@@ -243,8 +246,12 @@ type (
 		Seat     string
 		From, To int64
 	}
-	// OpenUser starts a user's units, Open those of a session after the user's.
-	OpenUser struct{ UID uint32 }
+	// OpenUser starts a user's runtime directory, and with Manager the manager; Open
+	// starts the units of a session after that.
+	OpenUser struct {
+		UID     uint32
+		Manager bool
+	}
 	// Scope is "" for a session without.
 	Open struct{ ID, Scope string }
 	// CloseUser stops a user's units.

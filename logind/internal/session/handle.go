@@ -38,7 +38,7 @@ func (c *Core) Handle(now Now, e Event) []Action {
 	case Opened:
 		c.opened(e)
 	case UserOpened:
-		c.userOpened(e.UID)
+		c.userOpened(e)
 	case UserClosed:
 		c.userClosed(e.UID)
 	case Ended:
@@ -279,6 +279,7 @@ func (c *Core) restore(e Restore) {
 		c.Users[s.UID] = u
 		c.do(Appeared{AUser, uidText(s.UID)})
 	}
+	u.Managed = u.Managed || s.WantsManager()
 	c.do(Appeared{ASession, s.ID})
 	if s.Controller != "" && c.hasVT(&s) && !c.drawn(&s) {
 		c.do(TakeVT{s.VTNr, s.UID})
@@ -291,12 +292,15 @@ func (c *Core) restore(e Restore) {
 	c.collect(u)
 }
 
-// beginUser starts a user's units, now or after they have stopped.
+// beginUser starts a user's units, now or after they have stopped: the manager when
+// somebody wants one, which may be later than the rest.
 func (c *Core) beginUser(u *User) {
-	if !u.Started && !u.Stopping {
-		u.Started = true
-		c.do(OpenUser{u.UID})
+	managed := u.Linger || slices.ContainsFunc(c.Of(u.UID), (*Session).WantsManager)
+	if u.Stopping || u.Started && (u.Managed || !managed) {
+		return
 	}
+	u.Started, u.Managed, u.Ready = true, managed, false
+	c.do(OpenUser{u.UID, managed})
 }
 
 // freeID is the audit session's number, or "c" and a number where there is none or
@@ -323,9 +327,10 @@ func (c *Core) grant(s *Session) {
 	c.changed(AUser, uidText(s.UID), "State", "Display", "Sessions")
 }
 
-func (c *Core) userOpened(uid uint32) {
+func (c *Core) userOpened(e UserOpened) {
+	uid := e.UID
 	u := c.Users[uid]
-	if u == nil || !u.Started || u.Ready {
+	if u == nil || !u.Started || u.Ready || e.Manager != u.Managed { // a later answer is under way
 		return
 	}
 	u.Ready = true
@@ -442,7 +447,7 @@ func (c *Core) userClosed(uid uint32) {
 	if u == nil || !u.Stopping {
 		return
 	}
-	u.Stopping, u.Started, u.Ready = false, false, false
+	u.Stopping, u.Started, u.Managed, u.Ready = false, false, false, false
 	if u.Linger || slices.ContainsFunc(c.Of(uid), (*Session).pins) {
 		c.beginUser(u) // somebody came while it was closing
 		return

@@ -135,7 +135,7 @@ func TestIdleAction(t *testing.T) {
 	r.want(r.after(2000e6), "")
 	for k := range uint32(2) {
 		r.do(Create{Session: Session{UID: 1000 + k, Leader: 1, Class: "user", Type: "wayland"}})
-		r.do(UserOpened{1000 + k})
+		r.do(UserOpened{1000 + k, true})
 		r.do(Opened{ID: fmt.Sprint("c", k+1)})
 	}
 	r.do(SetIdle{"c1", true})

@@ -102,6 +102,8 @@ type User struct {
 	// Started says that the user's units were asked for, Stopping that they were
 	// asked to stop; Ready that they are there.
 	Started, Ready, Stopping bool
+	// Managed says that the manager is one of the units.
+	Managed bool
 	// StopAt is when the units are stopped, in microseconds since boot, 0 for never.
 	StopAt int64
 }
