@@ -3,6 +3,7 @@ package bus
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/godbus/dbus/v5"
@@ -97,8 +98,11 @@ func Encode(values ...any) (Encoded, error) {
 	var buf bytes.Buffer
 	m := &dbus.Message{Type: dbus.TypeMethodReply, Body: values, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldReplySerial: dbus.MakeVariant(uint32(1)), dbus.FieldSignature: dbus.MakeVariant(sig)}}
-	if _, err := m.EncodeToWithFDs(&buf, native); err != nil {
-		return Encoded{}, fmt.Errorf("encode an answer: %w", err)
+	switch fds, err := m.EncodeToWithFDs(&buf, native); {
+	case err != nil:
+		return Encoded{}, fmt.Errorf("encode values: %w", err)
+	case len(fds) > 0:
+		return Encoded{}, errors.New("encode values: there are descriptors among them")
 	}
 	// The body is last, and its length is in the header (D-Bus specification, "Message Format").
 	body := buf.Bytes()[buf.Len()-int(native.Uint32(buf.Bytes()[4:])):]

@@ -209,10 +209,20 @@ func (s *Service) EmitTo(destination, path, iface, member string, body ...any) {
 }
 
 func (s *Service) emit(destination, path, iface, member string, body []any) {
-	m := &dbus.Message{Type: dbus.TypeSignal, Flags: dbus.FlagNoReplyExpected, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
+	m := &dbus.Message{Type: dbus.TypeSignal, Flags: dbus.FlagNoReplyExpected, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath(path)), dbus.FieldInterface: dbus.MakeVariant(iface), dbus.FieldMember: dbus.MakeVariant(member)}}
+	var encoded Encoded
 	if len(body) > 0 {
 		m.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(body...))
+	}
+	if destination != "" {
+		m.Body = body // it may have descriptors in it
+	} else if len(body) > 0 {
+		var err error
+		if encoded, err = Encode(body...); err != nil { // once for all connections
+			s.log.Warn("a signal was not sent", "member", member, "err", err)
+			return
+		}
 	}
 	if destination != "" {
 		m.Headers[dbus.FieldDestination] = dbus.MakeVariant(destination)
@@ -223,7 +233,7 @@ func (s *Service) emit(destination, path, iface, member string, body []any) {
 		if destination != "" && !c.onBus {
 			continue
 		}
-		if _, err := c.send(m, nil); err != nil && !hungUp(err) {
+		if _, err := c.sendEncoded(m, encoded.data, nil); err != nil && !hungUp(err) {
 			s.log.Warn("a signal was not sent", "member", member, "err", err)
 		}
 	}
