@@ -152,7 +152,7 @@ func TestContainer(t *testing.T) {
 		if _, err := call[ipc.Done](t, cl, ipc.VerbShutdown, ipc.ShutdownArgs{Kind: "poweroff"}); kindOf(err) != "NotSupported" {
 			t.Errorf("poweroff in a container = %v; want NotSupported", err)
 		}
-		if _, err := call[ipc.Done](t, cl, ipc.VerbShutdown, ipc.ShutdownArgs{Kind: "exit", ExitCode: 5}); err != nil {
+		if _, err := call[ipc.Done](t, cl, ipc.VerbShutdown, ipc.ShutdownArgs{Kind: "exit", ExitCode: new(5)}); err != nil {
 			t.Fatal(err)
 		}
 		if code := c.ended(); code != 5 {

@@ -37,15 +37,18 @@ func (m *manager) PrepareShutdown(a ipc.ShutdownArgs) (done bool, err error) {
 		return false, api.Unsupported("exit: a machine cannot exit; it powers off, reboots or halts")
 	case m.info.Mode != system.String() && !ends:
 		return false, api.Unsupported(a.Kind + ": this manager runs in mode " + m.info.Mode + " and can only end itself (kind exit)")
-	case a.ExitCode < 0 || a.ExitCode > 255:
-		return false, ipc.Errorf("InvalidArgs", "exit_code %d: exit codes go from 0 to 255", a.ExitCode)
+	case a.ExitCode != nil && (*a.ExitCode < 0 || *a.ExitCode > 255):
+		return false, ipc.Errorf("InvalidArgs", "exit_code %d: exit codes go from 0 to 255", *a.ExitCode)
 	case len(a.Argument) > pid1.MaxArgument:
 		return false, ipc.Errorf("InvalidArgs", "argument: %d bytes are too many for reboot(2); at most %d", len(a.Argument), pid1.MaxArgument)
 	case a.Argument != "" && m.info.Mode != system.String():
 		return false, ipc.Errorf("InvalidArgs", "argument: it is for reboot(2), which this manager does not call")
 	}
 	m.mu.Lock()
-	m.exit, m.argument = a.ExitCode, a.Argument
+	m.argument = a.Argument
+	if a.ExitCode != nil {
+		m.exit = *a.ExitCode
+	}
 	m.mu.Unlock()
 	if !a.Force || m.link.init == nil {
 		return false, nil
@@ -212,7 +215,10 @@ func (m *manager) emergency(e core.Emergency) {
 		}
 		log.Error("a unit asks for the end", "cause", e.Cause.Sentence(e.Unit))
 		m.mu.Lock()
-		m.exit, m.argument = int(e.Status), ""
+		m.argument = ""
+		if e.Status >= 0 {
+			m.exit = int(e.Status)
+		}
 		if kind == core.Reboot && len(e.Argument) <= pid1.MaxArgument {
 			m.argument = e.Argument
 		} else if e.Argument != "" {

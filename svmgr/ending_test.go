@@ -47,7 +47,7 @@ func TestSecondSignalKills(t *testing.T) {
 // A forced exit kills everything at once.
 func TestForcedExit(t *testing.T) {
 	r, c, pid := beginStubborn(t)
-	if _, err := call[ipc.Done](t, c, ipc.VerbShutdown, ipc.ShutdownArgs{Kind: "exit", Force: true, ExitCode: 4}); err != nil {
+	if _, err := call[ipc.Done](t, c, ipc.VerbShutdown, ipc.ShutdownArgs{Kind: "exit", Force: true, ExitCode: new(4)}); err != nil {
 		t.Fatal(err)
 	}
 	<-r.exited

@@ -55,7 +55,7 @@ func main() {
 // run is the life of a manager; it returns the code to end with.
 func run(s settings) (int, error) {
 	began := micro()
-	handlers, kernel := newKernelLog(slog.NewTextHandler(os.Stderr, nil))
+	handlers, kernel := newKernelLog(os.Stderr)
 	log := slog.New(handlers)
 	stop := stopSignal()
 	// Its name now: an upgrade moves another program to it.
@@ -80,7 +80,11 @@ func run(s settings) (int, error) {
 	}
 	defer link.close()
 	kernel.to.Store(link.init)
-	m := &manager{configuration: newConfiguration(s, os.Getenv), output: &ring{}, log: log, link: link, program: program}
+	own, err := openOwn(filepath.Join(s.runtimeDir, "manager.json"), kernel)
+	if err != nil {
+		log.Warn("what clients had set of the manager is lost", "err", err)
+	}
+	m := &manager{configuration: newConfiguration(s, os.Getenv), output: &ring{}, log: log, link: link, program: program, own: own, exit: int(own.ExitCode)}
 	m.useGenerators(s, child, os.Getenv, log)
 	if m.environ, err = openEnviron(filepath.Join(s.runtimeDir, "environment")); err != nil {
 		log.Warn("the variables that clients had set are lost", "err", err)

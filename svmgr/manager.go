@@ -35,6 +35,8 @@ type manager struct {
 	spent  spent
 	// environ are the variables that services get.
 	environ *environ
+	// own is what the manager itself goes by.
+	own *own
 	// changingFiles is held while drop-ins are written.
 	changingFiles sync.Mutex
 

@@ -283,7 +283,7 @@ func TestExitCodeAndNothingLeft(t *testing.T) {
 	if _, err := call[ipc.Done](t, c, ipc.VerbShutdown, ipc.ShutdownArgs{Kind: "poweroff"}); kindOf(err) != "NotSupported" {
 		t.Errorf("poweroff of a standalone manager = %v; want NotSupported", err)
 	}
-	if _, err := call[ipc.Done](t, c, ipc.VerbShutdown, ipc.ShutdownArgs{Kind: "exit", ExitCode: 7}); err != nil {
+	if _, err := call[ipc.Done](t, c, ipc.VerbShutdown, ipc.ShutdownArgs{Kind: "exit", ExitCode: new(7)}); err != nil {
 		t.Fatal(err)
 	}
 	<-r.exited

@@ -180,8 +180,8 @@ type ShutdownArgs struct {
 	Argument string `json:"argument,omitempty"`
 	// Force skips the ordered stop of services.
 	Force bool `json:"force,omitempty"`
-	// ExitCode is for kind exit.
-	ExitCode int `json:"exit_code,omitempty"`
+	// ExitCode is for kind exit; without it, it is that of set-manager.
+	ExitCode *int `json:"exit_code,omitempty"`
 }
 
 // Setting is one line of a unit file. Source is where it was read.
@@ -262,4 +262,19 @@ type EnvironmentArgs struct {
 	Unset []string `json:"unset,omitempty"`
 	// Set are NAME=VALUE.
 	Set []string `json:"set,omitempty"`
+}
+
+// ManagerArgs change what the manager itself goes by; what is left out stays.
+type ManagerArgs struct {
+	// LogLevel is the least important level that it logs: emerg, alert, crit, err,
+	// warning, notice, info or debug, or its number; "" is the first one again.
+	LogLevel *string `json:"log_level,omitempty"`
+	// LogTarget is where to: console, console-prefixed, kmsg, journal, journal-or-kmsg,
+	// syslog, syslog-or-kmsg, auto or null; "" is the first one again.
+	LogTarget *string `json:"log_target,omitempty"`
+	// ServiceWatchdogs says whether what WatchdogSec=, FailureAction= and their kind ask
+	// for is done.
+	ServiceWatchdogs *bool `json:"service_watchdogs,omitempty"`
+	// ExitCode is what it ends with when nobody says otherwise.
+	ExitCode *uint8 `json:"exit_code,omitempty"`
 }

@@ -559,6 +559,14 @@ type ProcsRow struct {
 }
 
 // EnvironmentResult are the variables that services get from the manager, as
+// ManagerResult is what the manager itself goes by, in the words of ManagerArgs.
+type ManagerResult struct {
+	LogLevel         string `json:"log_level"`
+	LogTarget        string `json:"log_target"`
+	ServiceWatchdogs bool   `json:"service_watchdogs"`
+	ExitCode         uint8  `json:"exit_code"`
+}
+
 // NAME=VALUE, sorted.
 type EnvironmentResult struct {
 	Environment []string `json:"environment"`

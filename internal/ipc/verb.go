@@ -53,6 +53,8 @@ const (
 	VerbBusName      Verb = "bus-name"
 	VerbEnvironment  Verb = "environment"
 	VerbSetEnviron   Verb = "set-environment"
+	VerbManager      Verb = "manager"
+	VerbSetManager   Verb = "set-manager"
 	VerbDaemonReload Verb = "daemon-reload"
 	VerbRollback     Verb = "rollback"
 	VerbReexec       Verb = "reexec"
@@ -144,6 +146,8 @@ var verbs = withRequired([]verb{
 	{VerbBusName, system, of[BusNameArgs], of[Done], "a bus name got or lost its owner (for the bridge)", nil},
 	{VerbEnvironment, query, of[NoArgs], of[EnvironmentResult], "the variables that services get from the manager", nil},
 	{VerbSetEnviron, system, of[EnvironmentArgs], of[Done], "change the variables that services get from now on", nil},
+	{VerbManager, query, of[NoArgs], of[ManagerResult], "what the manager itself goes by: its log, its exit code, watchdogs", nil},
+	{VerbSetManager, system, of[ManagerArgs], of[Done], "change that until the end of the boot, all that is named or nothing", nil},
 	{VerbDaemonReload, system, of[ReloadArgs], of[ReloadResult], "load the configuration anew, all of it or nothing", nil},
 	{VerbRollback, system, of[RollbackArgs], of[ReloadResult], "return to a former generation of the configuration", nil},
 	{VerbReexec, system, of[NoArgs], of[Done], "replace the manager by its new program; services go on", nil},

@@ -21,6 +21,7 @@ var shutdownKinds = []string{"poweroff", "reboot", "halt", "kexec", "soft-reboot
 
 func shutdownCommand(g *globals) *cobra.Command {
 	var a ipc.ShutdownArgs
+	var code int
 	cmd := &cobra.Command{
 		Use:   "shutdown poweroff|reboot|halt|kexec|soft-reboot|exit",
 		Short: "Stop everything in order and end",
@@ -47,8 +48,11 @@ container or a user (exit).
 			case !slices.Contains(shutdownKinds, word):
 				return fmt.Errorf("there is no shutdown %q; choose %s", word, strings.Join(shutdownKinds, ", "))
 			}
-			if cmd.Flags().Changed("exit-code") && (a.Kind != "exit" || a.ExitCode < 0 || a.ExitCode > 255) {
+			if cmd.Flags().Changed("exit-code") && (a.Kind != "exit" || code < 0 || code > 255) {
 				return errors.New("--exit-code is for exit, and from 0 to 255")
+			}
+			if cmd.Flags().Changed("exit-code") {
+				a.ExitCode = &code
 			}
 			return g.live(cmd, func(s *session) error {
 				if err := s.call(ipc.VerbShutdown, &a, nil); err != nil {
@@ -65,7 +69,7 @@ container or a user (exit).
 	f := cmd.Flags()
 	f.BoolVar(&a.Force, "force", false, "do not stop services in order first")
 	f.StringVar(&a.Argument, "argument", "", "`TEXT` for reboot(2)")
-	f.IntVar(&a.ExitCode, "exit-code", 0, "end with `CODE`; for exit")
+	f.IntVar(&code, "exit-code", 0, "end with `CODE`; for exit")
 	return cmd
 }
 

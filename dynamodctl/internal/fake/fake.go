@@ -265,8 +265,16 @@ func deref(v any) any {
 		return *a
 	case *ipc.NotifyArgs:
 		return *a
-	case *ipc.ShutdownArgs:
-		return *a
+	case *ipc.ShutdownArgs: // with the number, not where it is kept
+		shown := struct {
+			Kind, Argument string
+			Force          bool
+			ExitCode       int
+		}{Kind: a.Kind, Argument: a.Argument, Force: a.Force}
+		if a.ExitCode != nil {
+			shown.ExitCode = *a.ExitCode
+		}
+		return shown
 	case *ipc.KillArgs:
 		return *a
 	case *ipc.UnitArgs:

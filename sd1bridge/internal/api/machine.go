@@ -79,6 +79,8 @@ func architecture() string {
 	return runtime.GOARCH
 }
 
-func (s *Server) virtualization() virt.Found {
-	return virt.Detect(virt.Machine{Root: os.DirFS(s.opts.Root), CPUID: virt.CPUID, Environ: os.Getenv})
+func (s *Server) virtualization() virt.Found { return virt.Detect(s.detected()) }
+
+func (s *Server) detected() virt.Machine {
+	return virt.Machine{Root: os.DirFS(s.opts.Root), CPUID: virt.CPUID, Environ: os.Getenv}
 }

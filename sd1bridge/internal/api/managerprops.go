@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dynamod/internal/ipc"
+	"dynamod/internal/sys/virt"
 	"dynamod/internal/unit"
 	"dynamod/sd1bridge/internal/translate"
 )
@@ -88,6 +89,7 @@ type managerObject struct {
 
 	mu     sync.Mutex
 	course *ipc.BootResult
+	itself *ipc.ManagerResult
 	// born is when the kernel began, on the wall clock. That follows from the manager's
 	// own start, so that the same moment is always the same number.
 	born int64
@@ -156,10 +158,11 @@ func byDefault(section, property string) func(*Server) (any, error) {
 var failedUnits = count(ipc.ListArgs{States: []string{"failed", "abandoned"}})
 
 var managerProperties = map[string]func(*Server) (any, error){
-	"Version":        func(s *Server) (any, error) { return "257 (dynamod " + s.opts.Version + ")", nil },
-	"Features":       fixed("+SECCOMP +CGROUP2 -SELINUX -APPARMOR -SYSVINIT default-hierarchy=unified"),
-	"Architecture":   func(*Server) (any, error) { return architecture(), nil },
-	"Virtualization": func(s *Server) (any, error) { return s.virtualization().Innermost(), nil },
+	"Version":                    func(s *Server) (any, error) { return "257 (dynamod " + s.opts.Version + ")", nil },
+	"Features":                   fixed("+SECCOMP +CGROUP2 -SELINUX -APPARMOR -SYSVINIT default-hierarchy=unified"),
+	"Architecture":               func(*Server) (any, error) { return architecture(), nil },
+	"Virtualization":             func(s *Server) (any, error) { return s.virtualization().Innermost(), nil },
+	"ConfidentialVirtualization": func(s *Server) (any, error) { return virt.Confidential(s.detected()), nil },
 	"SystemState": func(s *Server) (any, error) {
 		st := s.ping().State
 		switch st {
@@ -225,10 +228,14 @@ var managerProperties = map[string]func(*Server) (any, error){
 	"ControlGroup":                  func(s *Server) (any, error) { return s.rootGroup(), nil },
 }
 
+// CtrlAltDelBurstAction is what PID 1 does when Ctrl-Alt-Del is pressed again and again
+// (docs/pid1.md, "force"); that cannot be changed.
+const ctrlAltDelBurst = "reboot-force"
+
 // Facts of a manager that has nothing to set them by: no confirmation of starts, no
 // soft reboot, no accounting of cgroup v1.
 func init() {
-	for name, v := range map[string]any{"ConfirmSpawn": false, "SoftRebootsCount": uint32(0), "DefaultBlockIOAccounting": false,
+	for name, v := range map[string]any{"ConfirmSpawn": false, "SoftRebootsCount": uint32(0), "DefaultBlockIOAccounting": false, "CtrlAltDelBurstAction": ctrlAltDelBurst,
 		"DefaultDeviceTimeoutUSec": deviceTimeout} {
 		managerProperties[name] = fixed(v)
 	}
@@ -261,7 +268,3 @@ func (s *Server) rootGroup() string {
 
 // timerSlack is what processes get that set none: 50 µs (prctl(2), PR_SET_TIMERSLACK).
 func timerSlack() uint64 { return uint64(50 * time.Microsecond) }
-
-// setter is what changes a writable property; none can be changed yet, and a property
-// that says it can and does nothing is worse than none.
-func (s *Server) setter(string) func(*busCall, variant) error { return nil }

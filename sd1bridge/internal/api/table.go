@@ -151,6 +151,15 @@ func (s *Server) getter(m member) func(any) (any, error) {
 		if get := bootProperties[m.name]; get != nil {
 			return func(o any) (any, error) { return get(o.(*managerObject)), nil }
 		}
+		if get := ownProperties[m.name]; get != nil {
+			return func(o any) (any, error) {
+				r, err := o.(*managerObject).own()
+				if err != nil {
+					return nil, err
+				}
+				return get(r), nil
+			}
+		}
 		if get := managerProperties[m.name]; get != nil {
 			return func(any) (any, error) { return get(s) }
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -420,6 +421,10 @@ func (f *fake) SetEnvironment(unset, set []string) error {
 	return f.refuse
 }
 
+func (f *fake) Own() ipc.ManagerResult { return ipc.ManagerResult{LogLevel: "info", LogTarget: "kmsg"} }
+
+func (f *fake) SetOwn(a ipc.ManagerArgs) error { f.note("own"); return f.refuse }
+
 func (f *fake) Info() Info {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -428,7 +433,11 @@ func (f *fake) Info() Info {
 
 func (f *fake) Reexec() error { f.note("reexec"); return f.refuse }
 func (f *fake) PrepareShutdown(a ipc.ShutdownArgs) (done bool, err error) {
-	f.note("shutdown %+v", a)
+	code := "its own"
+	if a.ExitCode != nil {
+		code = strconv.Itoa(*a.ExitCode)
+	}
+	f.note("shutdown %s force %v exit code %s", a.Kind, a.Force, code)
 	return a.Force && a.Kind != core.Exit.String(), f.refuse
 }
 

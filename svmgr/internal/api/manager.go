@@ -34,6 +34,10 @@ type Manager interface {
 	// SetEnvironment takes variables away, by name or by name and value, and adds
 	// others, for the services that start from now on.
 	SetEnvironment(unset, set []string) error
+	// Own is what the manager itself goes by, but for what the core knows; SetOwn
+	// changes it, all that is named or nothing.
+	Own() ipc.ManagerResult
+	SetOwn(ipc.ManagerArgs) error
 	// Lines reads the log. Lines are oldest first.
 	Lines(LogQuery) LogPage
 }

@@ -189,7 +189,7 @@ func TestSystemVerbs(t *testing.T) {
 	do[any](f, ipc.VerbNotify, &ipc.NotifyArgs{Unit: "web", State: "READY=1"})
 	do[any](f, ipc.VerbReexec, &ipc.NoArgs{})
 	f.refused("InvalidArgs", ipc.VerbShutdown, &ipc.ShutdownArgs{Kind: "explode"})
-	f.refused("InvalidArgs", ipc.VerbShutdown, &ipc.ShutdownArgs{Kind: "poweroff", ExitCode: 1})
+	f.refused("InvalidArgs", ipc.VerbShutdown, &ipc.ShutdownArgs{Kind: "poweroff", ExitCode: new(1)})
 	f.refused("InvalidArgs", ipc.VerbBusName, &ipc.BusNameArgs{})
 	f.refuse = Unsupported("kexec needs a kernel")
 	f.refused("NotSupported", ipc.VerbShutdown, &ipc.ShutdownArgs{Kind: "kexec"})
@@ -199,10 +199,10 @@ func TestSystemVerbs(t *testing.T) {
 	want(t, "debug", strings.HasPrefix(text, "{\n"), true)
 	rest := do[*ipc.DebugResult](f, ipc.VerbDebugState, &ipc.Page{After: "10"}).Text
 	want(t, "its next page", rest == text[10:], true)
-	do[any](f, ipc.VerbShutdown, &ipc.ShutdownArgs{Kind: "exit", ExitCode: 3})
+	do[any](f, ipc.VerbShutdown, &ipc.ShutdownArgs{Kind: "exit", ExitCode: new(3)})
 	want(t, "down", ping(), "dynamod-svmgr container 42 7 stopping")
 	f.refused("ShuttingDown", ipc.VerbStart, &ipc.JobArgs{Unit: "web"})
-	want(t, "calls", strings.Join(f.calls, "; "), "notify web.service 500 READY=1; reexec; shutdown {Kind:kexec Argument: Force:false ExitCode:0}; shutdown {Kind:exit Argument: Force:false ExitCode:3}")
+	want(t, "calls", strings.Join(f.calls, "; "), "notify web.service 500 READY=1; reexec; shutdown kexec force false exit code its own; shutdown exit force false exit code 3")
 }
 
 func TestDBusServiceIsReadyByItsName(t *testing.T) {

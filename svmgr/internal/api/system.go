@@ -41,7 +41,7 @@ func (c *call) shutdown(a *ipc.ShutdownArgs) (any, error) {
 		}
 		return nil, ipc.Errorf("InvalidArgs", "unknown shutdown kind: %s", clip(a.Kind)).WithHint("one of %s", strings.Join(words, ", "))
 	}
-	if a.ExitCode < 0 || a.ExitCode > 255 || a.ExitCode != 0 && a.Kind != core.Exit.String() {
+	if a.ExitCode != nil && (*a.ExitCode < 0 || *a.ExitCode > 255 || a.Kind != core.Exit.String()) {
 		return nil, ipc.Errorf("InvalidArgs", "exit_code is 0 to 255, and only for kind exit")
 	}
 	c.log.Warn("shutdown requested", "kind", a.Kind, "uid", c.peer.UID, "pid", c.peer.PID, "force", a.Force)
@@ -120,4 +120,23 @@ func (c *call) environment(*ipc.NoArgs) (any, error) {
 // setEnvironment changes them, all or nothing.
 func (c *call) setEnvironment(a *ipc.EnvironmentArgs) (any, error) {
 	return nil, c.m.SetEnvironment(a.Unset, a.Set)
+}
+
+// manager tells what the manager itself goes by.
+func (c *call) manager(*ipc.NoArgs) (any, error) {
+	res := c.m.Own()
+	err := c.query(func(v core.View) { res.ServiceWatchdogs = v.ServiceWatchdogs() })
+	return &res, err
+}
+
+// setManager changes that. The core's part comes last: it cannot be refused.
+func (c *call) setManager(a *ipc.ManagerArgs) (any, error) {
+	if err := c.m.SetOwn(*a); err != nil {
+		return nil, err
+	}
+	c.log.Info("what the manager goes by was changed", "uid", c.peer.UID, "pid", c.peer.PID)
+	if a.ServiceWatchdogs != nil && !c.m.Post(core.WatchdogsSet{Off: !*a.ServiceWatchdogs}) {
+		return nil, ipc.Errorf("ShuttingDown", "the manager has ended")
+	}
+	return nil, nil
 }

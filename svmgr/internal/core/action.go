@@ -198,7 +198,8 @@ type (
 	Emergency struct {
 		Unit, Action string
 		Cause        Cause
-		// Argument is for reboot(2), Status what the manager exits with.
+		// Argument is for reboot(2), Status what the manager exits with, -1 for its
+		// own exit code.
 		Argument string
 		Status   int32
 	}

@@ -55,6 +55,8 @@ type Core struct {
 	wakeStale bool
 	busNames  map[string]graph.Index
 	bootAsked bool
+	// watchdogsOff is WatchdogsSet.
+	watchdogsOff bool
 }
 
 // run is what the core knows of one live RunID.

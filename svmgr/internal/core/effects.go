@@ -277,16 +277,30 @@ func (c *Core) startFailureActions(i graph.Index, cause Cause) {
 		}
 	}
 	if a := unit.FailureAction.Of(u); a != "" && a != "none" {
-		c.emit(Emergency{Unit: c.g.Name(i), Action: a, Cause: cause, Argument: unit.RebootArgument.Of(u),
+		c.emergency(Emergency{Unit: c.g.Name(i), Action: a, Cause: cause, Argument: unit.RebootArgument.Of(u),
 			Status: exitStatus(u, unit.FailureActionExitStatus, cause)})
 	}
 }
 
+// emergency asks for what a unit wants done when it fails, unless that is switched off
+// (systemctl(1), service-watchdogs).
+func (c *Core) emergency(e Emergency) {
+	if c.watchdogsOff {
+		c.emit(Log{Level: LevelWarning, Unit: e.Unit, Cause: e.Cause, Note: "watchdogs are switched off: the action " + e.Action + " is not taken"})
+		return
+	}
+	c.emit(e)
+}
+
 // exitStatus is what the manager exits with when a unit makes it (systemd.unit(5),
-// FailureActionExitStatus=): what the unit says, or the exit status of its main process.
+// FailureActionExitStatus=): what the unit says, or the exit status of its main process; -1
+// for a unit that runs no program, which leaves the manager its own exit code.
 func exitStatus(u *unit.Unit, key unit.Key[int64], cause Cause) int32 {
 	if key.IsSet(u) {
 		return int32(key.Of(u))
+	}
+	if len(unit.ExecStart.Of(u)) == 0 {
+		return -1
 	}
 	return cause.Code & 255
 }

@@ -229,6 +229,10 @@ type (
 		Now     bool
 	}
 
+	// WatchdogsSet says whether watchdogs of services and what units ask for in an
+	// emergency are obeyed (systemctl(1), service-watchdogs).
+	WatchdogsSet struct{ Off bool }
+
 	// Tick says that the Deadline has come; it carries nothing.
 	Tick struct{}
 )
@@ -261,6 +265,7 @@ func (ClockJump) event()          {}
 func (ManagerRestored) event()    {}
 func (Request) event()            {}
 func (ShutdownRequested) event()  {}
+func (WatchdogsSet) event()       {}
 func (Tick) event()               {}
 
 // Notification is the parsed content of an sd_notify datagram (sd_notify(3)).

@@ -71,6 +71,8 @@ func (c *Core) handle(ev Event) {
 		}
 	case ProbeResult:
 		c.probed(e)
+	case WatchdogsSet:
+		c.watchdogsOff = e.Off
 	case ClockJump:
 		c.clockJumped(&e)
 	case ManagerRestored:

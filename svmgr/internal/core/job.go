@@ -445,7 +445,7 @@ func (c *Core) jobExpired(i graph.Index) {
 	c.finish(j, JobTimeout, Cause{Kind: StartTimeout})
 	if u != nil {
 		if a := unit.JobTimeoutAction.Of(u); a != "" && a != "none" && c.shutdown == nil {
-			c.emit(Emergency{Unit: j.Name, Action: a, Cause: Cause{Kind: StartTimeout}, Argument: unit.JobTimeoutRebootArgument.Of(u)})
+			c.emergency(Emergency{Unit: j.Name, Action: a, Cause: Cause{Kind: StartTimeout}, Argument: unit.JobTimeoutRebootArgument.Of(u), Status: -1})
 		}
 	}
 }

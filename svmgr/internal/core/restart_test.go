@@ -1,6 +1,7 @@
 package core
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -389,5 +390,34 @@ func TestDescriptorStorePreserve(t *testing.T) {
 		h.exit("a.service", 0)
 		h.start("a.service")
 		want(h, row.preserve+" after a stop", h.view("a.service").Stored, row.stop)
+	}
+}
+
+// systemctl(1), service-watchdogs: a missed watchdog and an action for an emergency are
+// said and nothing else while they are switched off, also by the next manager.
+func TestWatchdogsSwitchedOff(t *testing.T) {
+	h := load(t, "a.service || Type=notify; WatchdogSec=10", "b.service | FailureAction=reboot |")
+	h.start("a.service")
+	h.ready("a.service")
+	h.tell(WatchdogsSet{Off: true})
+	var im struct{ WatchdogsOff bool }
+	if err := json.Unmarshal(h.c.Snapshot(), &im); err != nil || !im.WatchdogsOff {
+		t.Errorf("the snapshot does not say so (%v)", err)
+	}
+	h.advance(30 * time.Second)
+	h.is("a.service", "active")
+	h.start("b.service")
+	h.crash("b.service", 1, time.Second)
+	if len(find[Emergency](h, 0)) != 0 {
+		t.Error("the action is taken")
+	}
+	h.tell(WatchdogsSet{})
+	h.notify("a.service", Notification{Watchdog: true})
+	h.advance(10 * time.Second)
+	h.is("a.service", "stopping/stop-watchdog")
+	h.start("b.service")
+	h.crash("b.service", 1, time.Second)
+	if len(find[Emergency](h, 0)) != 1 {
+		t.Error("the action is not taken")
 	}
 }

@@ -125,7 +125,7 @@ func (c *Core) launch(j *job) {
 		cause := Cause{Kind: StartLimitHit}
 		c.refuse(i, JobFailed, Failed, cause)
 		if a := unit.StartLimitAction.Of(u); a != "" && a != "none" {
-			c.emit(Emergency{Unit: j.Name, Action: a, Cause: cause, Argument: unit.RebootArgument.Of(u)})
+			c.emergency(Emergency{Unit: j.Name, Action: a, Cause: cause, Argument: unit.RebootArgument.Of(u), Status: -1})
 		}
 		return
 	}

@@ -52,6 +52,10 @@ func (c *Core) serviceAct(i graph.Index, a Act, m msg) {
 	case ActReadyTimer:
 		c.svcReadyTimer(i)
 	case ActWatchdog:
+		if c.watchdogsOff {
+			c.emit(Log{Level: LevelWarning, Unit: c.g.Name(i), Cause: Cause{Kind: WatchdogTimeout}, Note: "it missed its watchdog; watchdogs are switched off"})
+			return
+		}
 		c.svcFail(i, Cause{Kind: WatchdogTimeout}, SubStopWatchdog)
 	case ActRuntimeMax:
 		c.svcFail(i, Cause{Kind: RuntimeMax}, SubStopSigterm)

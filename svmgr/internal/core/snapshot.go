@@ -31,11 +31,13 @@ type image struct {
 	Booted   bool             `json:",omitempty"`
 	Asked    bool             `json:",omitempty"`
 	Degraded bool             `json:",omitempty"`
-	Shutdown *shutdown
-	Deadline time.Duration `json:",omitempty"`
-	Retire   time.Duration `json:",omitempty"`
-	Deadlock time.Duration `json:",omitempty"`
-	Knotted  bool          `json:",omitempty"`
+	// WatchdogsOff is WatchdogsSet.
+	WatchdogsOff bool `json:",omitempty"`
+	Shutdown     *shutdown
+	Deadline     time.Duration `json:",omitempty"`
+	Retire       time.Duration `json:",omitempty"`
+	Deadlock     time.Duration `json:",omitempty"`
+	Knotted      bool          `json:",omitempty"`
 	// Made are the units that no generation has: loaded on demand, transient, or
 	// with settings of their own.
 	Made     []*unit.Unit `json:",omitempty"`
@@ -122,7 +124,7 @@ func (c *Core) names(is []graph.Index) []string {
 // core that, after a ManagerRestored event, goes on from there.
 func (c *Core) Snapshot() []byte {
 	im := image{Version: snapshotVersion, Now: c.now, NextJob: c.nextJob, Failed: c.failures, NextRun: c.nextRun, Rng: c.rng, Startup: c.cfg.Startup, Stamps: c.cfg.Stamps,
-		Booted: c.booted, Asked: c.bootAsked, Degraded: c.degraded, Shutdown: c.shutdown,
+		Booted: c.booted, Asked: c.bootAsked, Degraded: c.degraded, WatchdogsOff: c.watchdogsOff, Shutdown: c.shutdown,
 		Deadline: c.shutdownDL, Retire: c.retireDL, Deadlock: c.deadlockDL, Knotted: c.knotted, Ended: c.ended,
 		Timers: c.names(c.timers), Idle: c.names(c.idle)}
 	for k := range c.recs {
@@ -229,7 +231,7 @@ func Restore(set *unit.Set, g *graph.Graph, cfg Config, data []byte) (*Core, err
 	c.now, c.nextJob, c.failures, c.nextRun, c.rng = im.Now, im.NextJob, im.Failed, im.NextRun, im.Rng
 	c.booted, c.bootAsked, c.degraded, c.shutdown = im.Booted, im.Asked, im.Degraded, im.Shutdown
 	c.shutdownDL, c.retireDL, c.deadlockDL = im.Deadline, im.Retire, im.Deadlock
-	c.knotted = im.Knotted
+	c.knotted, c.watchdogsOff = im.Knotted, im.WatchdogsOff
 	c.timers, c.idle = findAll(im.Timers), findAll(im.Idle)
 	for k := range im.Units {
 		if err := c.restoreUnit(&im.Units[k], find); err != nil {

@@ -323,7 +323,7 @@ func (c *Core) exhausted(i graph.Index, u *unit.Unit, cause Cause, dec Decision)
 	case "reboot":
 		dec.Verdict = VerdictReboot
 		c.decided(i, dec)
-		c.emit(Emergency{Unit: name, Action: "reboot", Cause: out})
+		c.emergency(Emergency{Unit: name, Action: "reboot", Cause: out})
 	}
 	if policy != "reboot" {
 		dec.Verdict = VerdictGiveUp

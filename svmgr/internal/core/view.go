@@ -315,6 +315,9 @@ func (v View) BootAsked() bool { return v.c.bootAsked }
 // Booted says whether the boot transaction has ended.
 func (v View) Booted() bool { return v.c.booted }
 
+// ServiceWatchdogs says whether WatchdogsSet has not switched them off.
+func (v View) ServiceWatchdogs() bool { return !v.c.watchdogsOff }
+
 // ShuttingDown says whether a shutdown is under way.
 func (v View) ShuttingDown() bool { return v.c.shutdown != nil }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dynamod/internal/sandbox"
+	"dynamod/internal/sys/virt"
 )
 
 // architectures are uname(2)'s machines under systemd's names.
@@ -192,7 +193,7 @@ func (m *machine) security(arg string) (bool, error) {
 		// What systemd-stub(7) leaves behind: the register that it measured the kernel into.
 		return m.exists("/sys/firmware/efi/efivars/StubPcrKernelImage-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"), nil
 	case "cvm":
-		return false, fmt.Errorf("dynamod cannot tell")
+		return virt.Confidential(virt.Machine{Root: m.root, CPUID: m.cpuid}) != "", nil
 	}
 	return false, nil
 }

@@ -198,7 +198,7 @@ func TestConditions(t *testing.T) {
 		{"Security", "audit", yes},
 		{"Security", "uefi-secureboot", yes},
 		{"Security", "tpm2", no},
-		{"Security", "cvm", none},
+		{"Security", "cvm", no},
 		{"Security", "unknown", no},
 		{"Capability", "CAP_MKNOD", yes},
 		{"Capability", "CAP_SYS_ADMIN", no},

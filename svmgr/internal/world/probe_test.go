@@ -34,7 +34,7 @@ func health(t *testing.T, text string) *unit.Unit {
 
 func TestProbeConditions(t *testing.T) {
 	r := newRig(t)
-	u := service(t, "a.service", "[Unit]", "ConditionPathExists=/", "ConditionPathExists=!/", "ConditionPathExists=/nope", "ConditionSecurity=!cvm", "[Service]", "ExecStart=/bin/true")
+	u := service(t, "a.service", "[Unit]", "ConditionPathExists=/", "ConditionPathExists=!/", "ConditionPathExists=/nope", "ConditionFirmware=!device-tree-compatible(acme", "[Service]", "ExecStart=/bin/true")
 	run := r.probes(u, core.ProbeConditions)
 	e := until[core.ProbeResult](r)
 	if e.Run != run || e.OK || fmt.Sprint(e.Held) != "[true true false true]" || e.Detail != "PathExists=!/" {

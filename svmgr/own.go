@@ -1,0 +1,129 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+
+	"dynamod/internal/ipc"
+)
+
+// own is what the manager itself goes by and clients can change (docs/ipc.md,
+// set-manager). The changes are kept in a file of the runtime directory, so that they
+// outlive the manager's program but not the boot.
+type own struct {
+	path string
+	log  *kernelText
+
+	mu sync.Mutex
+	ownKept
+}
+
+// ownKept is what the file has; empty words are the first ones.
+type ownKept struct {
+	LogLevel  string `json:",omitempty"`
+	LogTarget string `json:",omitempty"`
+	ExitCode  uint8  `json:",omitempty"`
+}
+
+// maxOwn bounds the file, which is this manager's.
+const maxOwn = 4096
+
+// openOwn reads the changes of a former program and puts them into force. What cannot be
+// read is lost, and the rest is good all the same.
+func openOwn(path string, log *kernelText) (*own, error) {
+	o := &own{path: path, log: log}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return o, nil
+	}
+	if err != nil {
+		return o, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxOwn))
+	if err != nil {
+		return o, err
+	}
+	var kept ownKept
+	if err := json.Unmarshal(data, &kept); err != nil {
+		return o, err
+	}
+	if err := kept.valid(); err != nil {
+		return o, err
+	}
+	o.ownKept = kept
+	o.apply()
+	return o, nil
+}
+
+func (k *ownKept) valid() error {
+	if k.LogLevel != "" && !slices.Contains(logLevels, k.LogLevel) {
+		return ipc.Errorf("InvalidArgs", "Invalid log level '%s'", clipped(k.LogLevel))
+	}
+	if k.LogTarget != "" && !slices.Contains(logTargets, k.LogTarget) {
+		return ipc.Errorf("InvalidArgs", "Invalid log target '%s'", clipped(k.LogTarget))
+	}
+	return nil
+}
+
+// apply puts what is kept into force.
+func (o *own) apply() {
+	level := slices.Index(logLevels, o.LogLevel)
+	if level < 0 {
+		level = defaultLogLevel
+	}
+	o.log.level.Store(int32(level))
+	target := o.LogTarget
+	o.log.target.Store(&target)
+}
+
+// Own implements api.Manager.
+func (m *manager) Own() ipc.ManagerResult {
+	m.own.mu.Lock()
+	defer m.own.mu.Unlock()
+	return ipc.ManagerResult{LogLevel: logLevels[m.own.log.level.Load()], LogTarget: m.own.log.targetNow(), ExitCode: m.own.ExitCode}
+}
+
+// SetOwn implements api.Manager.
+func (m *manager) SetOwn(a ipc.ManagerArgs) error {
+	o := m.own
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	next := o.ownKept
+	if a.LogLevel != nil {
+		next.LogLevel = *a.LogLevel
+		if n, err := strconv.Atoi(next.LogLevel); err == nil && n >= 0 && n < len(logLevels) {
+			next.LogLevel = logLevels[n]
+		}
+	}
+	if a.LogTarget != nil {
+		next.LogTarget = *a.LogTarget
+	}
+	if a.ExitCode != nil {
+		next.ExitCode = *a.ExitCode
+	}
+	if err := next.valid(); err != nil {
+		return err
+	}
+	data, err := json.Marshal(next)
+	if err == nil {
+		err = replaceFile(o.path, data)
+	}
+	if err != nil {
+		return ipc.Errorf("Failed", "what the manager goes by cannot be kept: %v", err)
+	}
+	o.ownKept = next
+	o.apply()
+	if a.ExitCode != nil {
+		m.mu.Lock()
+		m.exit = int(next.ExitCode)
+		m.mu.Unlock()
+	}
+	return nil
+}
