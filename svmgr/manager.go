@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -130,7 +132,7 @@ func (m *manager) Commands(name string) []ipc.CommandRun {
 	}
 	var out []ipc.CommandRun
 	for _, r := range m.world.CommandRuns(name) {
-		out = append(out, ipc.CommandRun{Key: r.Key, Index: r.Index, Start: stamp(r.Begun),
+		out = append(out, ipc.CommandRun{Key: r.Key, Index: r.Index, Start: stamp(r.Begun), Handoff: stamp(r.Handoff), Argv: r.Argv,
 			Exit: ipc.Exit{PID: int32(r.PID), Code: r.Code, Signal: r.Signal, Core: r.Core, At: stamp(r.Ended)}})
 	}
 	return out
@@ -270,6 +272,31 @@ func cgroupIO(dir string) (read, written int64) {
 		}
 	}
 	return read, written
+}
+
+// Traffic implements api.World.
+func (m *manager) Traffic(name string) (ipc.Traffic, bool) {
+	t, ok := m.world.Traffic(name)
+	return ipc.Traffic(t), ok
+}
+
+// DynamicUsers implements api.World.
+func (m *manager) DynamicUsers() ([]ipc.DynamicUser, error) {
+	users, err := m.world.DynamicUsers()
+	var out []ipc.DynamicUser
+	for _, uid := range slices.Sorted(maps.Keys(users)) {
+		out = append(out, ipc.DynamicUser{UID: uid, Name: users[uid]})
+	}
+	return out, err
+}
+
+// Stored implements api.World.
+func (m *manager) Stored(name string) []ipc.StoredFD {
+	var out []ipc.StoredFD
+	for _, s := range m.world.Stored(name) {
+		out = append(out, ipc.StoredFD(s))
+	}
+	return out
 }
 
 // Warnings implements api.World.

@@ -38,7 +38,7 @@ func TestOwnOutlivesTheProgram(t *testing.T) {
 	}
 
 	out.Reset()
-	handler, text = newKernelLog(&out)
+	_, text = newKernelLog(&out)
 	if o, err = openOwn(path, text); err != nil {
 		t.Fatal(err)
 	}

@@ -168,11 +168,58 @@ type Exit struct {
 	At     Stamp `json:"at"`
 }
 
+// Traffic is what was counted by IPAccounting=.
+type Traffic struct {
+	InBytes    uint64 `json:"in_bytes"`
+	InPackets  uint64 `json:"in_packets"`
+	OutBytes   uint64 `json:"out_bytes"`
+	OutPackets uint64 `json:"out_packets"`
+}
+
+// DynamicUser is a user that exists while a unit with DynamicUser=yes does.
+type DynamicUser struct {
+	UID  uint32 `json:"uid"`
+	Name string `json:"name"`
+}
+
+// DynamicUsersResult has them by number.
+type DynamicUsersResult struct {
+	Users []DynamicUser `json:"users"`
+	// Omitted is how many did not fit.
+	Omitted int `json:"omitted,omitempty"`
+}
+
+// StoredFD is a descriptor in the store of a unit (sd_notify(3), FDSTORE=1), as fstat(2)
+// and fcntl(2) tell it.
+type StoredFD struct {
+	Name      string `json:"name"`
+	Mode      uint32 `json:"mode"`
+	Major     uint32 `json:"major"`
+	Minor     uint32 `json:"minor"`
+	Inode     uint64 `json:"inode"`
+	RdevMajor uint32 `json:"rdev_major"`
+	RdevMinor uint32 `json:"rdev_minor"`
+	Path      string `json:"path"`
+	Flags     uint32 `json:"flags"`
+}
+
+// StoredResult is what is in the store of a unit.
+type StoredResult struct {
+	Unit   string     `json:"unit"`
+	Stored []StoredFD `json:"stored"`
+	// Omitted is how many did not fit.
+	Omitted int `json:"omitted,omitempty"`
+}
+
 // CommandRun is the newest run of a command line: that of the setting Key at Index.
 type CommandRun struct {
 	Key   string `json:"key"`
 	Index int    `json:"index"`
 	Start Stamp  `json:"start"`
+	// Handoff is when its program was about to be executed.
+	Handoff Stamp `json:"handoff"`
+	// Argv is what was run for ExecMount, ExecUnmount and ExecRemount.
+	Argv []string `json:"argv,omitempty"`
 	// Exit has At 0 while it runs.
 	Exit
 }
@@ -262,6 +309,10 @@ type Facts struct {
 	// Watchdog is the period that the service asked for in WATCHDOG_USEC=, -1 for
 	// none, 0 for that of its settings.
 	Watchdog int64 `json:"watchdog_usec,omitempty"`
+	// Traffic is there if the unit has IPAccounting=.
+	Traffic *Traffic `json:"traffic,omitempty"`
+	// Pinged is when its watchdog last began anew.
+	Pinged Stamp `json:"pinged"`
 }
 
 // Relation is one edge to another unit, in the words of D-Bus: "RequiredBy".

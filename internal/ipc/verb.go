@@ -54,6 +54,8 @@ const (
 	VerbEnvironment  Verb = "environment"
 	VerbSetEnviron   Verb = "set-environment"
 	VerbManager      Verb = "manager"
+	VerbDynamicUsers Verb = "dynamic-users"
+	VerbStored       Verb = "stored"
 	VerbSetManager   Verb = "set-manager"
 	VerbDaemonReload Verb = "daemon-reload"
 	VerbRollback     Verb = "rollback"
@@ -146,6 +148,8 @@ var verbs = withRequired([]verb{
 	{VerbBusName, system, of[BusNameArgs], of[Done], "a bus name got or lost its owner (for the bridge)", nil},
 	{VerbEnvironment, query, of[NoArgs], of[EnvironmentResult], "the variables that services get from the manager", nil},
 	{VerbSetEnviron, system, of[EnvironmentArgs], of[Done], "change the variables that services get from now on", nil},
+	{VerbDynamicUsers, query, of[NoArgs], of[DynamicUsersResult], "the users that exist while a unit with DynamicUser= does", nil},
+	{VerbStored, system, of[UnitArgs], of[StoredResult], "the descriptors that a unit has put into its store", nil},
 	{VerbManager, query, of[NoArgs], of[ManagerResult], "what the manager itself goes by: its log, its exit code, watchdogs", nil},
 	{VerbSetManager, system, of[ManagerArgs], of[Done], "change that until the end of the boot, all that is named or nothing", nil},
 	{VerbDaemonReload, system, of[ReloadArgs], of[ReloadResult], "load the configuration anew, all of it or nothing", nil},

@@ -119,6 +119,11 @@ var facts = map[string]func(*translate.Unit, *Server) any{
 	"Swap.SameProcessGroup": of(func(*translate.Unit) bool { return false }),
 	"Swap.NonBlocking":      of(func(*translate.Unit) bool { return false }),
 
+	// Of mounts that PID 1 has made, or others, there is no command.
+	"Mount.ExecMount":   of(func(u *translate.Unit) []translate.Command { return u.Ran("ExecMount") }),
+	"Mount.ExecUnmount": of(func(u *translate.Unit) []translate.Command { return u.Ran("ExecUnmount") }),
+	"Mount.ExecRemount": of(func(u *translate.Unit) []translate.Command { return u.Ran("ExecRemount") }),
+
 	"Mount.What":    mounted(unit.What, func(e *mountinfo.Entry) string { return e.Source }),
 	"Mount.Type":    mounted(unit.MountType, func(e *mountinfo.Entry) string { return e.Type }),
 	"Mount.Options": mounted(unit.MountOptions, mountOptions),

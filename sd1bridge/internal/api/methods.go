@@ -21,10 +21,7 @@ import (
 	"dynamod/sd1bridge/internal/translate"
 )
 
-type (
-	busCall = bus.Call
-	variant = dbus.Variant
-)
+type variant = dbus.Variant
 
 // polkit's actions (org.freedesktop.systemd1(5), "Security").
 const (
@@ -405,6 +402,9 @@ func (s *Server) method(iface, name string) func(*bus.Call) error {
 			return func(c *bus.Call) error { return f(s, c, c.Object.(*jobObject).job) }
 		}
 	default:
+		if name == "DumpFileDescriptorStore" {
+			return func(c *bus.Call) error { return s.stored(c, c.Object.(*unitObject).name) }
+		}
 		if name == "AttachProcesses" {
 			return s.attachTo
 		}

@@ -1,8 +1,11 @@
 package api
 
 import (
+	"strconv"
+
 	"dynamod/internal/bus"
 	"dynamod/internal/ipc"
+	"dynamod/internal/unit"
 )
 
 // own is what the manager itself goes by (docs/ipc.md, manager); GetAll asks once.
@@ -54,4 +57,89 @@ func (s *Server) setter(name string) func(*bus.Call, variant) error {
 			return s.ask(c, ipc.VerbSetManager, &a, nil)
 		})(c)
 	}
+}
+
+// dynamicUser is (us) of GetDynamicUsers.
+type dynamicUser struct {
+	UID  uint32
+	Name string
+}
+
+func (s *Server) dynamicUsers(c *bus.Call) ([]dynamicUser, error) {
+	var r ipc.DynamicUsersResult
+	err := s.ask(c, ipc.VerbDynamicUsers, &ipc.NoArgs{}, &r)
+	out := []dynamicUser{}
+	for _, u := range r.Users {
+		out = append(out, dynamicUser(u))
+	}
+	return out, err
+}
+
+func (s *Server) lookupDynamicUser(c *bus.Call, is func(dynamicUser) bool, answer func(dynamicUser) any, what string) error {
+	list, err := s.dynamicUsers(c)
+	if err != nil {
+		return err
+	}
+	for _, u := range list {
+		if is(u) {
+			return c.Reply(answer(u))
+		}
+	}
+	return bus.Errorf(prefix+"NoSuchDynamicUser", "Dynamic user %s does not exist.", what)
+}
+
+// storedRow is (suuutuusu) of DumpFileDescriptorStore.
+type storedRow struct {
+	Name                 string
+	Mode, Major, Minor   uint32
+	Inode                uint64
+	RdevMajor, RdevMinor uint32
+	Path                 string
+	Flags                uint32
+}
+
+func (s *Server) stored(c *bus.Call, name string) error {
+	name, err := s.loaded(c, name)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := s.ctx(c)
+	u, err := s.up.Quick(ctx, name)
+	cancel()
+	switch {
+	case err != nil:
+		return named(err)
+	case u.Type != "service":
+		return bus.Errorf(bus.ErrNotSupported, "DumpUnitFileDescriptorStore operation is not supported for unit type '%s'", u.Type)
+	case unit.FileDescriptorStoreMax.Of(u.Model) == 0 && u.StoredFDs == 0:
+		return bus.Errorf(prefix+"FileDescriptorStoreDisabled", "File descriptor store not enabled for %s.", name)
+	}
+	var r ipc.StoredResult
+	if err := s.ask(c, ipc.VerbStored, &ipc.UnitArgs{Unit: name}, &r); err != nil {
+		return err
+	}
+	out := []storedRow{}
+	for _, f := range r.Stored {
+		out = append(out, storedRow(f))
+	}
+	return c.Reply(out)
+}
+
+func init() {
+	managerMethods["GetDynamicUsers"] = func(s *Server, c *bus.Call) error {
+		list, err := s.dynamicUsers(c)
+		if err != nil {
+			return err
+		}
+		return c.Reply(list)
+	}
+	managerMethods["LookupDynamicUserByName"] = func(s *Server, c *bus.Call) error {
+		name := c.Args[0].(string)
+		return s.lookupDynamicUser(c, func(u dynamicUser) bool { return u.Name == name }, func(u dynamicUser) any { return u.UID }, name)
+	}
+	managerMethods["LookupDynamicUserByUID"] = func(s *Server, c *bus.Call) error {
+		uid := c.Args[0].(uint32)
+		return s.lookupDynamicUser(c, func(u dynamicUser) bool { return u.UID == uid }, func(u dynamicUser) any { return u.Name }, "ID "+strconv.FormatUint(uint64(uid), 10))
+	}
+	managerMethods["DumpUnitFileDescriptorStore"] = func(s *Server, c *bus.Call) error { return s.stored(c, c.Args[0].(string)) }
 }

@@ -1,10 +1,17 @@
 package api
 
 import (
+	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+
+	"dynamod/internal/ipc"
+	"dynamod/internal/testkit"
+	"dynamod/sd1bridge/internal/translate"
+	"dynamod/sd1bridge/internal/upstream"
 )
 
 // systemctl log-level, log-target, service-watchdogs and the exit code: they hold, are
@@ -56,4 +63,81 @@ func TestOwnProperties(t *testing.T) {
 		t.Errorf("nobody sets the log level: %v", err)
 	}
 	is("LogLevel", "info")
+}
+
+// Values of a unit that runs: when its program began, its memory, the watchdog that it has
+// pinged, and its store.
+func TestValuesOfARun(t *testing.T) {
+	b := start(t, map[string]string{"default.target": "[Unit]\nDescription=All\n",
+		"web.service": "[Service]\nExecStart=/bin/sleep 1000\nWatchdogSec=1h\nFileDescriptorStoreMax=3\n"})
+	c, err := b.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	manager := c.Object("", "/org/freedesktop/systemd1")
+	o := c.Object("", "/org/freedesktop/systemd1/unit/web_2eservice")
+	get := func(name string) uint64 {
+		t.Helper()
+		v, err := o.GetProperty(prefix + "Service." + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.Value().(uint64)
+	}
+	moments := []string{"ExecMainHandoffTimestamp", "ExecMainHandoffTimestampMonotonic", "WatchdogTimestamp", "WatchdogTimestampMonotonic"}
+	for _, name := range moments {
+		if got := get(name); got != 0 {
+			t.Errorf("%s is %d before it runs", name, got)
+		}
+	}
+	if got := get("MemoryAvailable"); got != never {
+		t.Errorf("MemoryAvailable is %d before it runs", got)
+	}
+	if err := manager.Call(prefix+"Manager.StartUnit", 0, "web.service", "replace").Err; err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "it is up", func() bool { return get("WatchdogTimestamp") != 0 && get("ExecMainHandoffTimestamp") != 0 })
+	if begin, handoff := get("ExecMainStartTimestampMonotonic"), get("ExecMainHandoffTimestampMonotonic"); handoff+20_000 < begin {
+		t.Errorf("the program began at %d, before its process at %d", handoff, begin)
+	}
+	if got := get("MemoryAvailable"); got == 0 || got == never {
+		t.Errorf("MemoryAvailable is %d", got)
+	}
+	if got := get("IPIngressBytes"); got != never {
+		t.Errorf("without IPAccounting= it has received %d bytes", got)
+	}
+	var stored []storedRow
+	if err := manager.Call(prefix+"Manager.DumpUnitFileDescriptorStore", 0, "web.service").Store(&stored); err != nil || len(stored) != 0 {
+		t.Errorf("its store has %v (%v)", stored, err)
+	}
+	for _, x := range []struct {
+		method string
+		arg    any
+		want   string
+	}{
+		{"DumpUnitFileDescriptorStore", "default.target", "org.freedesktop.DBus.Error.NotSupported"},
+		{"DumpUnitFileDescriptorStore", "nowhere.service", prefix + "NoSuchUnit"},
+		{"LookupDynamicUserByName", "foo", prefix + "NoSuchDynamicUser"},
+		{"LookupDynamicUserByUID", uint32(61184), prefix + "NoSuchDynamicUser"},
+	} {
+		err := manager.Call(prefix+"Manager."+x.method, 0, x.arg).Err
+		if e := (dbus.Error{}); !asDBus(err, &e) || e.Name != x.want {
+			t.Errorf("%s %v: %v, want %s", x.method, x.arg, err, x.want)
+		}
+	}
+}
+
+func TestTrafficAndMounts(t *testing.T) {
+	u := translate.NewUnit(ipc.Facts{Status: ipc.Status{Unit: ipc.Unit{Name: "a.mount", Type: "mount", Active: "active", Load: "loaded"}},
+		Traffic: &ipc.Traffic{InBytes: 1, InPackets: 2, OutBytes: 3, OutPackets: 4},
+		Commands: []ipc.CommandRun{{Key: "ExecMount", Argv: []string{"/bin/mount", "tmpfs", "/a"}, Start: ipc.Stamp{Wall: 5, Mono: 6}, Exit: ipc.Exit{PID: 7, Code: 32, At: ipc.Stamp{Wall: 8, Mono: 9}}}}}, nil, nil)
+	s := New(upstream.New("/nowhere", slog.New(slog.DiscardHandler)), Options{Root: "/"}, slog.New(slog.DiscardHandler))
+	for name, want := range map[string]any{"*.IPIngressBytes": uint64(1), "*.IPIngressPackets": uint64(2), "*.IPEgressBytes": uint64(3), "*.IPEgressPackets": uint64(4),
+		"Mount.ExecMount": []translate.Command{{Path: "/bin/mount", Argv: []string{"/bin/mount", "tmpfs", "/a"}, Start: 5, StartMono: 6, Exit: 8, ExitMono: 9,
+			PID: 7, Code: 1, Status: 32}}, "Mount.ExecUnmount": []translate.Command{}} {
+		if got := unitProperties[name](u, s); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
 }

@@ -94,13 +94,17 @@ func init() {
 			_, st := lastOf(u)
 			return st
 		}),
-		"Service.NFileDescriptorStore":            of(func(u *translate.Unit) uint32 { return uint32(u.StoredFDs) }),
-		"Service.ExecMainStartTimestamp":          of(func(u *translate.Unit) uint64 { return translate.Micro(u.MainBegin().Wall) }),
-		"Service.ExecMainStartTimestampMonotonic": of(func(u *translate.Unit) uint64 { return translate.Micro(u.MainBegin().Mono) }),
-		"Service.ExecMainExitTimestamp":           of(func(u *translate.Unit) uint64 { return translate.Micro(lastStamp(u).Wall) }),
-		"Service.ExecMainExitTimestampMonotonic":  of(func(u *translate.Unit) uint64 { return translate.Micro(lastStamp(u).Mono) }),
-		"*.RootHashPath":                          of(pathOf("RootHash")),
-		"*.RootHashSignaturePath":                 of(pathOf("RootHashSignature")),
+		"Service.NFileDescriptorStore":              of(func(u *translate.Unit) uint32 { return uint32(u.StoredFDs) }),
+		"Service.ExecMainStartTimestamp":            of(func(u *translate.Unit) uint64 { return translate.Micro(u.MainBegin().Wall) }),
+		"Service.ExecMainStartTimestampMonotonic":   of(func(u *translate.Unit) uint64 { return translate.Micro(u.MainBegin().Mono) }),
+		"Service.ExecMainExitTimestamp":             of(func(u *translate.Unit) uint64 { return translate.Micro(lastStamp(u).Wall) }),
+		"Service.ExecMainExitTimestampMonotonic":    of(func(u *translate.Unit) uint64 { return translate.Micro(lastStamp(u).Mono) }),
+		"Service.ExecMainHandoffTimestamp":          of(func(u *translate.Unit) uint64 { return translate.Micro(u.Handoff().Wall) }),
+		"Service.ExecMainHandoffTimestampMonotonic": of(func(u *translate.Unit) uint64 { return translate.Micro(u.Handoff().Mono) }),
+		"Service.WatchdogTimestamp":                 of(func(u *translate.Unit) uint64 { return translate.Micro(u.Pinged.Wall) }),
+		"Service.WatchdogTimestampMonotonic":        of(func(u *translate.Unit) uint64 { return translate.Micro(u.Pinged.Mono) }),
+		"*.RootHashPath":                            of(pathOf("RootHash")),
+		"*.RootHashSignaturePath":                   of(pathOf("RootHashSignature")),
 		"*.CPUAffinityFromNUMA": of(func(u *translate.Unit) bool {
 			return slices.Contains(unit.CPUAffinity.Of(u.Model), "numa")
 		}),
@@ -141,6 +145,11 @@ func init() {
 		"*.IOWriteBytes":         groupSum("io.stat", "wbytes"),
 		"*.IOReadOperations":     groupSum("io.stat", "rios"),
 		"*.IOWriteOperations":    groupSum("io.stat", "wios"),
+		"*.MemoryAvailable":      memoryAvailable,
+		"*.IPIngressBytes":       traffic(func(t *ipc.Traffic) uint64 { return t.InBytes }),
+		"*.IPIngressPackets":     traffic(func(t *ipc.Traffic) uint64 { return t.InPackets }),
+		"*.IPEgressBytes":        traffic(func(t *ipc.Traffic) uint64 { return t.OutBytes }),
+		"*.IPEgressPackets":      traffic(func(t *ipc.Traffic) uint64 { return t.OutPackets }),
 		"*.EffectiveMemoryMax":   effective("memory.max"),
 		"*.EffectiveMemoryHigh":  effective("memory.high"),
 		"*.EffectiveTasksMax":    effective("pids.max"),
@@ -361,6 +370,58 @@ func effective(file string) func(*translate.Unit, *Server) any {
 		}
 		return least
 	})
+}
+
+// traffic is what was counted by IPAccounting=, the largest number where it is not.
+func traffic(of func(*ipc.Traffic) uint64) func(*translate.Unit, *Server) any {
+	return func(u *translate.Unit, _ *Server) any {
+		if u.Traffic == nil {
+			return never
+		}
+		return of(u.Traffic)
+	}
+}
+
+// memoryAvailable is the least that a unit that is up, or a slice above it, may still use:
+// of MemoryMax=, MemoryHigh= and what the machine has (org.freedesktop.systemd1(5)).
+func memoryAvailable(u *translate.Unit, _ *Server) any {
+	if u.Active == "inactive" || u.Active == "failed" {
+		return never
+	}
+	least := physical()
+	for dir := groupDir(u); strings.HasPrefix(dir, "/sys/fs/cgroup/"); dir = filepath.Dir(dir) {
+		number := func(file string) (uint64, bool) {
+			data, err := os.ReadFile(filepath.Join(dir, file))
+			if err != nil {
+				return 0, false
+			}
+			n, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
+			return n, err == nil
+		}
+		used, _ := number("memory.current")
+		for _, file := range []string{"memory.max", "memory.high"} {
+			if limit, ok := number(file); ok {
+				least = min(least, limit-min(used, limit))
+			}
+		}
+	}
+	return least
+}
+
+// physical is the memory that the machine can still give (proc_meminfo(5)).
+func physical() uint64 {
+	data, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return never
+	}
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, "MemAvailable:"); ok {
+			if n, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64); err == nil {
+				return n << 10
+			}
+		}
+	}
+	return never
 }
 
 // elapse is a timer's next moment on one of the two clocks: the other one is the

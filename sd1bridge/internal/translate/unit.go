@@ -113,6 +113,32 @@ func (u *Unit) MainBegin() ipc.Stamp {
 	return u.MainStart
 }
 
+// Handoff is when the main process was about to execute its program.
+func (u *Unit) Handoff() ipc.Stamp {
+	if c := u.mainCommand(); c != nil {
+		return c.Handoff
+	}
+	return ipc.Stamp{}
+}
+
+// Ran is the newest run of what changed the table of mounts, as ExecMount and its kind
+// have it.
+func (u *Unit) Ran(key string) []Command {
+	out := []Command{}
+	for k := range u.Facts.Commands {
+		r := &u.Facts.Commands[k]
+		if r.Key != key || len(r.Argv) == 0 {
+			continue
+		}
+		c := Command{Path: r.Argv[0], Argv: r.Argv, PID: uint32(max(r.PID, 0)), Start: Micro(r.Start.Wall), StartMono: Micro(r.Start.Mono)}
+		if c.Exit, c.ExitMono = Micro(r.At.Wall), Micro(r.At.Mono); c.Exit != 0 {
+			c.Code, c.Status = ExitCode(&r.Exit)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
 // mainCommand is the run of the command that is the main process, nil for none.
 func (u *Unit) mainCommand() *ipc.CommandRun {
 	last := len(unit.ExecStart.Of(u.Model)) - 1

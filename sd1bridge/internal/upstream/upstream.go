@@ -75,7 +75,7 @@ func (m *Manager) drop(c *ipc.Client) {
 
 // reads are the verbs that may be asked twice.
 var reads = map[ipc.Verb]bool{ipc.VerbPing: true, ipc.VerbList: true, ipc.VerbStatus: true, ipc.VerbUnit: true, ipc.VerbShow: true,
-	ipc.VerbDeps: true, ipc.VerbJobs: true, ipc.VerbProcs: true, ipc.VerbStats: true, ipc.VerbBoot: true, ipc.VerbEnvironment: true, ipc.VerbManager: true, ipc.VerbLoad: true, ipc.VerbDebugState: true}
+	ipc.VerbDeps: true, ipc.VerbJobs: true, ipc.VerbProcs: true, ipc.VerbStats: true, ipc.VerbBoot: true, ipc.VerbEnvironment: true, ipc.VerbManager: true, ipc.VerbDynamicUsers: true, ipc.VerbStored: true, ipc.VerbLoad: true, ipc.VerbDebugState: true}
 
 // Call asks the manager. What only reads is asked again on a new connection when the
 // old one breaks, as it does when the manager replaces itself.

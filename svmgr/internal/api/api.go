@@ -128,6 +128,8 @@ func init() {
 		ipc.VerbBusName:      with(onManager, (*call).busName),
 		ipc.VerbEnvironment:  with(onManager, (*call).environment),
 		ipc.VerbSetEnviron:   with(onManager, (*call).setEnvironment),
+		ipc.VerbDynamicUsers: with(onManager, (*call).dynamicUsers),
+		ipc.VerbStored:       with(onUnit, (*call).stored),
 		ipc.VerbManager:      with(onManager, (*call).manager),
 		ipc.VerbSetManager:   with(onManager, (*call).setManager),
 		ipc.VerbDaemonReload: with(onManager, (*call).daemonReload),

@@ -83,6 +83,13 @@ type World interface {
 	Usage(unit string) (ipc.Usage, bool)
 	// Spent is what the unit had used in all when it ended the last time.
 	Spent(unit string) (ipc.Usage, bool)
+	// Traffic is what the unit's sockets have sent and received; false if that is not
+	// counted (IPAccounting=).
+	Traffic(unit string) (ipc.Traffic, bool)
+	// DynamicUsers are the users of DynamicUser=yes that there are, by number.
+	DynamicUsers() ([]ipc.DynamicUser, error)
+	// Stored are the descriptors in the unit's store.
+	Stored(unit string) []ipc.StoredFD
 	// Warnings are such as "the old cgroup could not be removed".
 	Warnings(unit string) []string
 	// Hold takes hold of processes that the scope of this name is made of when it

@@ -92,6 +92,14 @@ func (c *call) further(f *ipc.Facts, u *core.UnitView) {
 		f.RestartDelay = math.MaxInt64
 	}
 	f.Connections, f.Accepted, f.Refused = u.Connections, u.Accepted, u.Refused
+	if u.Pinged.Wall != 0 {
+		f.Pinged = stamp(u.Pinged)
+	}
+	if u.Unit != nil && unit.IPAccounting.Of(u.Unit) {
+		if t, ok := c.m.Traffic(c.unit); ok {
+			f.Traffic = &t
+		}
+	}
 	f.Errno, f.BusError, f.VarlinkError, f.ReloadFailed = u.Errno, u.BusError, u.VarlinkError, u.ReloadFailed
 	if f.Watchdog = u.Watchdog.Microseconds(); u.Watchdog < 0 {
 		f.Watchdog = -1

@@ -196,6 +196,7 @@ func (c *Core) armWatchdog(i graph.Index) {
 		c.disarm(i, dlWatchdog)
 		return
 	}
+	p.Pinged = c.now
 	c.armIn(i, dlWatchdog, d)
 }
 

@@ -118,8 +118,9 @@ type proc struct {
 	ReadySeen bool
 	// PhaseStart and PhaseLimit bound EXTEND_TIMEOUT_USEC to four times.
 	PhaseStart, PhaseLimit time.Duration
-	// Watchdog is the period in force, 0 for none.
+	// Watchdog is the period in force, 0 for none; Pinged is when it last began anew.
 	Watchdog time.Duration
+	Pinged   Time
 	// Reload handshake.
 	ReloadSent   time.Duration
 	ReloadSeen   bool

@@ -67,8 +67,10 @@ type UnitView struct {
 	BusError, VarlinkError string
 	// ReloadFailed says that the last reload of this activation failed.
 	ReloadFailed bool
-	// Watchdog is the period in force, 0 for that of the settings.
+	// Watchdog is the period in force, 0 for that of the settings; Pinged is when it
+	// last began anew.
 	Watchdog time.Duration
+	Pinged   Time
 }
 
 // SupervisorView is one node of the supervision tree.
@@ -127,6 +129,9 @@ func (v View) unit(i graph.Index) UnitView {
 		u.Status, u.Stored = r.proc.Status, len(r.proc.FDs)
 		u.Trigger, u.Errno, u.BusError, u.VarlinkError = r.proc.Trigger, r.proc.Errno, r.proc.BusError, r.proc.VarlinkError
 		u.ReloadFailed, u.Watchdog = r.proc.ReloadFail, r.proc.Watchdog
+		if r.dl[dlWatchdog] != 0 {
+			u.Pinged = r.proc.Pinged
+		}
 	}
 	if u.Unit != nil && u.Unit.Type == unitname.Service {
 		streak := uint32(0)

@@ -14,8 +14,11 @@ type CommandRun struct {
 	// Key is the setting that has the command, Index its place there.
 	Key   string
 	Index int
-	// Ended is zero while it runs.
-	Begun, Ended time.Time
+	// Argv is what was run where no setting says it: for what changes the mount table.
+	Argv []string
+	// Handoff is when its program was about to be executed, or could not be. Ended is
+	// zero while it runs.
+	Begun, Handoff, Ended time.Time
 	pidfd.Status
 }
 
@@ -35,6 +38,9 @@ var stageKeys = map[core.Stage]unit.Key[[]unit.Exec]{
 	core.StageStartPost: unit.ExecStartPost, core.StageReload: unit.ExecReload, core.StageStop: unit.ExecStop,
 	core.StageStopPre: unit.ExecStopPre, core.StageStopPost: unit.ExecStopPost,
 }
+
+// tableKeys are the names of org.freedesktop.systemd1(5) for what changes the mount table.
+var tableKeys = map[core.Stage]string{core.StageMount: "ExecMount", core.StageUnmount: "ExecUnmount", core.StageRemount: "ExecRemount"}
 
 // begins takes note of a command that runs as p, and of the unit's beginning anew if it
 // is the first of an activation. reg.mu is held, as for ends.
@@ -65,6 +71,10 @@ func (c *commandRuns) begins(p *process, a *core.Spawn, now time.Time) {
 			list = put(list, *p.command)
 		}
 	}
+	if key := tableKeys[a.Stage]; key != "" {
+		p.command = &CommandRun{Key: key, Argv: a.Exec.Argv, Begun: now, Status: pidfd.Status{PID: p.pid}}
+		list = put(list, *p.command)
+	}
 	if !known {
 		if len(c.order) >= maxEnds {
 			delete(c.by, c.order[0])
@@ -80,6 +90,21 @@ func (w *World) commandBegins(p *process, a *core.Spawn) {
 	w.reg.mu.Lock()
 	defer w.reg.mu.Unlock()
 	w.commands.begins(p, a, time.Now())
+}
+
+// executes takes note of when the program took the helper's place.
+func (c *commandRuns) executes(p *process, now time.Time) {
+	if list, known := c.by[p.group.unit]; p.command != nil && known {
+		p.command.Handoff = now
+		c.by[p.group.unit] = put(list, *p.command)
+	}
+}
+
+// commandExecuted is the same for who does not hold reg.mu.
+func (w *World) commandExecuted(p *process) {
+	w.reg.mu.Lock()
+	defer w.reg.mu.Unlock()
+	w.commands.executes(p, time.Now())
 }
 
 // ends takes note of how it ended.
@@ -105,6 +130,9 @@ var setupCodes = map[string]int32{"working-directory": 200, "nice": 201, "descri
 // set-up, as an end with the code that systemd's helper ends with; EXIT_EXCEPTION where
 // there is none.
 func (w *World) commandFailed(p *process, stage string) {
+	if stage == "exec" {
+		w.commandExecuted(p)
+	}
 	st := pidfd.Status{PID: p.pid, Code: 255}
 	if code, ok := setupCodes[stage]; ok {
 		st.Code = code

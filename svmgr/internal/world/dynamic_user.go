@@ -224,3 +224,24 @@ func settlePrivate(base, name string, private, could bool) error {
 	}
 	return nil
 }
+
+// DynamicUsers are the names of those that there are, by number.
+func (w *World) DynamicUsers() (map[uint32]string, error) {
+	w.dynamic.mu.Lock()
+	defer w.dynamic.mu.Unlock()
+	out := map[uint32]string{}
+	entries, err := os.ReadDir(w.dynamicDir())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		n, err := strconv.ParseUint(e.Name(), 10, 32)
+		if err != nil {
+			continue
+		}
+		if name, err := os.ReadFile(filepath.Join(w.dynamicDir(), e.Name())); err == nil {
+			out[uint32(n)] = string(name)
+		}
+	}
+	return out, nil
+}

@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -221,4 +222,37 @@ func (s *fdStore) closeAll() {
 		}
 	}
 	s.init()
+}
+
+// StoredFD is a descriptor in the store, as fstat(2) and fcntl(2) tell it.
+type StoredFD struct {
+	Name                 string
+	Mode, Major, Minor   uint32
+	Inode                uint64
+	RdevMajor, RdevMinor uint32
+	Path                 string
+	Flags                uint32
+}
+
+// Stored are the descriptors in the store of a unit.
+func (w *World) Stored(unit string) []StoredFD {
+	s := &w.senses.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []StoredFD
+	for _, k := range s.kept[unit] {
+		d := StoredFD{Name: k.name}
+		var st unix.Stat_t
+		if unix.Fstat(k.fd, &st) == nil {
+			d.Mode, d.Inode = st.Mode, st.Ino
+			d.Major, d.Minor = unix.Major(st.Dev), unix.Minor(st.Dev)
+			d.RdevMajor, d.RdevMinor = unix.Major(st.Rdev), unix.Minor(st.Rdev)
+		}
+		d.Path, _ = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", k.fd))
+		if flags, err := unix.FcntlInt(uintptr(k.fd), unix.F_GETFL, 0); err == nil {
+			d.Flags = uint32(flags)
+		}
+		out = append(out, d)
+	}
+	return out
 }

@@ -68,6 +68,7 @@ func (w *World) settle(p *process) {
 		w.post(core.SpawnFailed{Run: p.run, Stage: failure.Stage, Errno: failure.Errno})
 	case executed:
 		p.told = true
+		w.commandExecuted(p)
 		w.post(core.SpawnDone{Run: p.run})
 	}
 	// Neither: it was killed in between, which its exit status tells.
