@@ -125,6 +125,9 @@ func (r *runner) send() {
 			if !ok {
 				return
 			}
+			if r.msg.Kind == ipc.WatchdogIs {
+				r.tellWatchdog(&r.msg)
+			}
 			b, err := ipc.Append(r.outBuf[:0], &r.msg)
 			if err != nil {
 				continue // a message of ours that does not fit: a test holds that there is none

@@ -48,7 +48,11 @@ func goDown(r *runner, end *pid1.End) int {
 		softReboot(r)
 	}
 	kind := endKinds[end.Kind]
-	if err := r.dog.leave(kind == endgame.Halt || kind == endgame.Kexec, r.opts.rebootWatchdog); err != nil {
+	last := r.opts.rebootWatchdog
+	if kind == endgame.Kexec {
+		last = r.dog.kexec
+	}
+	if err := r.dog.leave(kind == endgame.Halt, last); err != nil {
 		r.log.say(4, "prepare the watchdog for the end: "+err.Error())
 	}
 	args := []string{endMagicName, endWord + strconv.Itoa(int(kind)), endArgument + argument, endWatchdog + strconv.Itoa(r.dog.fd)}

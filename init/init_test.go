@@ -116,6 +116,17 @@ func TestExitsWaitForAManager(t *testing.T) {
 	c.wantNotes("exited code 7", "lost 0")
 }
 
+// What the manager sets of the watchdog holds, and each question has its answer.
+func TestWatchdogIsAskedFor(t *testing.T) {
+	c := boot(t, "watchdog")
+	c.ends(0)
+	c.wantNotes(`4: {Runtime:0 Pre:0 Reboot:5000000 Kexec:0 Pinged:0} "" "" errno 0`,
+		`5: {Runtime:0 Pre:0 Reboot:5000000 Kexec:6000000 Pinged:0} "" "" errno 0`,
+		`2: {Runtime:0 Pre:7000000 Reboot:5000000 Kexec:6000000 Pinged:0} "" "" errno 0`,
+		`3: {Runtime:0 Pre:7000000 Reboot:5000000 Kexec:6000000 Pinged:0} "" "" errno 9`, // there is no device
+		`0: {Runtime:0 Pre:7000000 Reboot:5000000 Kexec:6000000 Pinged:0} "" "" errno 0`)
+}
+
 func TestKilledManagerLeavesItsDescriptors(t *testing.T) {
 	c := boot(t, "deposit", "--restart-delay", "10ms")
 	c.ends(0)

@@ -197,6 +197,19 @@ var fakeManagers = map[string]func(*fakeManager){
 		m.note("session leader %v", sid == os.Getpid())
 		m.end(ipc.Poweroff, "")
 	},
+	// watchdog changes what can be changed without hardware, and asks what holds.
+	"watchdog": func(m *fakeManager) {
+		m.hello()
+		m.await(ipc.HelloDone)
+		for _, w := range []ipc.Message{{Setting: ipc.RebootWatchdog, Usec: 5_000_000}, {Setting: ipc.KexecWatchdog, Usec: 6_000_000},
+			{Setting: ipc.PreTimeout, Usec: 7_000_000}, {Setting: ipc.Governor, Text: []byte("panic")}, {}} {
+			w.Kind, w.ID = ipc.Watchdog, 100+uint64(w.Setting)
+			m.send(w)
+			a := m.await(ipc.WatchdogIs)
+			m.note("%d: %+v %q %q errno %d", a.InReplyTo-100, a.Dog, a.Name, a.Text, a.Count)
+		}
+		m.end(ipc.Poweroff, "")
+	},
 	// orphans lets a grandchild end and waits for PID 1 to tell of it.
 	"orphans": func(m *fakeManager) {
 		m.hello()

@@ -280,6 +280,8 @@ func (r *runner) do(o *pid1.Order) {
 		}
 	case pid1.Feed:
 		r.feed()
+	case pid1.SetWatchdog:
+		r.setWatchdog(ipc.Setting(o.Level), o.Usec, o.Text)
 	case pid1.Finish:
 		r.over = true
 	}

@@ -7,26 +7,57 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dynamod/init/internal/pid1"
+	"dynamod/init/internal/raw"
+	ipc "dynamod/internal/ipc/pid1"
 )
 
 // watchdog is hardware that resets the machine when nobody feeds it
 // (Documentation/watchdog/watchdog-api.rst of the kernel).
-type watchdog struct{ fd int }
+type watchdog struct {
+	fd int
+	// pre is how long before its end the kernel warns, kexec its time while another
+	// kernel takes over, 0 for disarmed.
+	pre, kexec pid1.Time
+	governor   [ipc.MaxGovernor]byte
+	governorN  int
+	// pinged is when it was fed last, by CLOCK_BOOTTIME.
+	pinged int64
+}
 
-const wdiocSetTimeout = 0xC0045706 // WDIOC_SETTIMEOUT, linux/watchdog.h
+const (
+	wdiocSetTimeout    = 0xC0045706 // WDIOC_SETTIMEOUT, linux/watchdog.h
+	wdiocSetPretimeout = 0xC0045708 // WDIOC_SETPRETIMEOUT
+)
 
 // openWatchdog arms the watchdog, if the command line gives it a time.
 func (r *runner) openWatchdog() {
+	if r.opts.watchdog > 0 {
+		r.armWatchdog()
+	}
+}
+
+// armWatchdog gives the watchdog the time of the options, and opens it if need be. That
+// fails with a line in the log: the time is tried again when it is set again.
+func (r *runner) armWatchdog() {
 	o := &r.opts
 	if o.watchdog == 0 {
+		if r.dog.fd >= 0 {
+			unix.Write(r.dog.fd, []byte{'V'}) // the magic close: it is disarmed
+			unix.Close(r.dog.fd)
+			r.dog.fd = -1
+			r.log.say(5, "the watchdog is disarmed")
+		}
+		o.cfg.Feed = 0
 		return
 	}
-	fd, err := unix.Open(o.watchdogDevice, unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		r.log.say(3, "open the watchdog "+o.watchdogDevice+": "+err.Error())
-		return
+	if r.dog.fd < 0 {
+		fd, err := unix.Open(o.watchdogDevice, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			r.log.say(3, "open the watchdog "+o.watchdogDevice+": "+err.Error())
+			return
+		}
+		r.dog.fd = fd
 	}
-	r.dog.fd = fd
 	got, err := r.dog.setTimeout(o.watchdog)
 	if err != nil {
 		// It keeps the time that it has; feeding it often enough is all there is.
@@ -34,7 +65,71 @@ func (r *runner) openWatchdog() {
 	} else {
 		r.log.say(5, "the watchdog resets the machine after "+seconds(got)+" without a sign of life")
 	}
-	r.opts.cfg.Feed = feedEvery(min(o.watchdog, max(got, pid1.Second)))
+	o.cfg.Feed = feedEvery(min(o.watchdog, max(got, pid1.Second)))
+}
+
+// setWatchdog does what the manager asks for.
+func (r *runner) setWatchdog(what ipc.Setting, usec uint64, text []byte) {
+	t := pid1.Time(min(usec, 1<<40) * 1000)
+	var errno unix.Errno
+	switch what {
+	case ipc.RuntimeWatchdog:
+		r.opts.watchdog = t
+		r.armWatchdog()
+	case ipc.RebootWatchdog:
+		r.opts.rebootWatchdog = t
+	case ipc.KexecWatchdog:
+		r.dog.kexec = t
+	case ipc.PreTimeout:
+		if errno = r.dog.setPretimeout(t); errno == 0 {
+			r.dog.pre = t
+		}
+	case ipc.Governor:
+		if errno = r.dog.setGovernor(text); errno == 0 {
+			r.dog.governorN = copy(r.dog.governor[:], text)
+		}
+	}
+	r.m.WatchdogSet(r.now(), uint32(errno), r.opts.cfg.Feed)
+}
+
+// tellWatchdog fills in an answer.
+func (r *runner) tellWatchdog(msg *ipc.Message) {
+	usec := func(t pid1.Time) uint64 { return uint64(t) / 1000 }
+	msg.Dog = ipc.Dog{Runtime: usec(r.opts.watchdog), Pre: usec(r.dog.pre), Reboot: usec(r.opts.rebootWatchdog), Kexec: usec(r.dog.kexec),
+		Pinged: uint64(r.dog.pinged) / 1000}
+	if r.dog.fd >= 0 && len(r.opts.watchdogDevice) <= ipc.MaxName {
+		msg.Name = []byte(r.opts.watchdogDevice)
+	}
+	msg.Text = r.dog.governor[:r.dog.governorN]
+}
+
+// setPretimeout sets it in whole seconds; without hardware it is only remembered.
+func (w *watchdog) setPretimeout(t pid1.Time) unix.Errno {
+	if w.fd < 0 {
+		return 0
+	}
+	n := int32(min(t/pid1.Second, 1<<20))
+	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(w.fd), wdiocSetPretimeout, uintptr(unsafe.Pointer(&n)))
+	return e
+}
+
+// setGovernor writes the governor of what comes before the reset
+// (Documentation/ABI/testing/sysfs-class-watchdog of the kernel).
+func (w *watchdog) setGovernor(name []byte) unix.Errno {
+	var st unix.Stat_t
+	if err := unix.Fstat(w.fd, &st); err != nil {
+		return unix.EBADF
+	}
+	dev := strconv.Itoa(int(unix.Major(st.Rdev))) + ":" + strconv.Itoa(int(unix.Minor(st.Rdev)))
+	fd, err := unix.Open("/sys/dev/char/"+dev+"/pretimeout_governor", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		_, err = unix.Write(fd, name)
+		unix.Close(fd)
+	}
+	if e, ok := err.(unix.Errno); ok {
+		return e
+	}
+	return 0
 }
 
 func seconds(t pid1.Time) string { return strconv.Itoa(int(t/pid1.Second)) + " s" }
@@ -52,6 +147,7 @@ func (w *watchdog) setTimeout(t pid1.Time) (got pid1.Time, err error) {
 func (r *runner) feed() {
 	if r.dog.fd >= 0 {
 		unix.Write(r.dog.fd, []byte{0})
+		r.dog.pinged = raw.Now(unix.CLOCK_BOOTTIME)
 	}
 }
 

@@ -9,8 +9,11 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"dynamod/internal/ipc"
+	"dynamod/internal/ipc/pid1"
+	"dynamod/svmgr/internal/api"
 )
 
 // own is what the manager itself goes by and clients can change (docs/ipc.md,
@@ -84,10 +87,52 @@ func (o *own) apply() {
 }
 
 // Own implements api.Manager.
-func (m *manager) Own() ipc.ManagerResult {
+func (m *manager) Own() (ipc.ManagerResult, error) {
 	m.own.mu.Lock()
-	defer m.own.mu.Unlock()
-	return ipc.ManagerResult{LogLevel: logLevels[m.own.log.level.Load()], LogTarget: m.own.log.targetNow(), ExitCode: m.own.ExitCode}
+	r := ipc.ManagerResult{LogLevel: logLevels[m.own.log.level.Load()], LogTarget: m.own.log.targetNow(), ExitCode: m.own.ExitCode}
+	m.own.mu.Unlock()
+	if m.link == nil || m.link.init == nil {
+		return r, nil
+	}
+	dog, err := m.link.init.Watchdog(pid1.AskWatchdog, 0, "")
+	if err != nil {
+		return r, ipc.Errorf("Failed", "init cannot be asked for the watchdog: %v", err)
+	}
+	r.Watchdog = &ipc.Watchdog{Device: dog.Device, Runtime: dog.Runtime, Pre: dog.Pre, Governor: dog.Governor, Reboot: dog.Reboot, Kexec: dog.Kexec}
+	if dog.Pinged > 0 {
+		now := m.Now()
+		r.Watchdog.Pinged.Mono = int64(dog.Pinged)
+		r.Watchdog.Pinged.Wall = now.Wall/1000 - (int64(now.Mono/time.Microsecond) - int64(dog.Pinged))
+	}
+	return r, nil
+}
+
+// setWatchdog hands what concerns the hardware watchdog over to PID 1, which remembers it.
+func (m *manager) setWatchdog(a *ipc.ManagerArgs) error {
+	for _, s := range []struct {
+		what pid1.Setting
+		usec *uint64
+	}{{pid1.RuntimeWatchdog, a.RuntimeWatchdog}, {pid1.PreTimeout, a.WatchdogPre}, {pid1.RebootWatchdog, a.RebootWatchdog}, {pid1.KexecWatchdog, a.KexecWatchdog}} {
+		if s.usec != nil {
+			if err := m.tellWatchdog(s.what, *s.usec, ""); err != nil {
+				return err
+			}
+		}
+	}
+	if a.WatchdogGovernor != nil {
+		return m.tellWatchdog(pid1.Governor, 0, *a.WatchdogGovernor)
+	}
+	return nil
+}
+
+func (m *manager) tellWatchdog(what pid1.Setting, usec uint64, governor string) error {
+	if m.link == nil || m.link.init == nil {
+		return api.Unsupported("the hardware watchdog: dynamod-init has it, and is not above this manager")
+	}
+	if _, err := m.link.init.Watchdog(what, usec, governor); err != nil {
+		return ipc.Errorf("Failed", "the hardware watchdog: %v", err)
+	}
+	return nil
 }
 
 // SetOwn implements api.Manager.
@@ -109,6 +154,9 @@ func (m *manager) SetOwn(a ipc.ManagerArgs) error {
 		next.ExitCode = *a.ExitCode
 	}
 	if err := next.valid(); err != nil {
+		return err
+	}
+	if err := m.setWatchdog(&a); err != nil {
 		return err
 	}
 	data, err := json.Marshal(next)

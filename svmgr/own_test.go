@@ -33,7 +33,7 @@ func TestOwnOutlivesTheProgram(t *testing.T) {
 	if err := m.SetOwn(ipc.ManagerArgs{LogLevel: new("err"), LogTarget: new("nowhere")}); err == nil {
 		t.Error("a target that is none is taken")
 	}
-	if got := m.Own(); got.LogLevel != "debug" || m.exit != 3 {
+	if got, _ := m.Own(); got.LogLevel != "debug" || m.exit != 3 {
 		t.Errorf("a refused change counts: %+v, exit code %d", got, m.exit)
 	}
 
@@ -42,8 +42,11 @@ func TestOwnOutlivesTheProgram(t *testing.T) {
 	if o, err = openOwn(path, text); err != nil {
 		t.Fatal(err)
 	}
-	if got := (&manager{own: o}).Own(); got != (ipc.ManagerResult{LogLevel: "debug", LogTarget: "console-prefixed", ExitCode: 3}) {
+	if got, _ := (&manager{own: o}).Own(); got != (ipc.ManagerResult{LogLevel: "debug", LogTarget: "console-prefixed", ExitCode: 3}) {
 		t.Errorf("the next program has %+v", got)
+	}
+	if err := m.SetOwn(ipc.ManagerArgs{RuntimeWatchdog: new(uint64(1))}); err == nil || !strings.Contains(err.Error(), "hardware watchdog") {
+		t.Errorf("a watchdog that is not there: %v", err)
 	}
 	for _, bad := range []string{"{", `{"LogLevel":"x"}`} {
 		if err := replaceFile(path, []byte(bad)); err != nil {

@@ -277,4 +277,12 @@ type ManagerArgs struct {
 	ServiceWatchdogs *bool `json:"service_watchdogs,omitempty"`
 	// ExitCode is what it ends with when nobody says otherwise.
 	ExitCode *uint8 `json:"exit_code,omitempty"`
+	// RuntimeWatchdog is the hardware watchdog's time, 0 for none; WatchdogPre is how
+	// long before that the kernel warns, as WatchdogGovernor says; RebootWatchdog and
+	// KexecWatchdog are its times for the end of the machine.
+	RuntimeWatchdog  *uint64 `json:"runtime_watchdog_usec,omitempty"`
+	WatchdogPre      *uint64 `json:"watchdog_pre_usec,omitempty"`
+	WatchdogGovernor *string `json:"watchdog_governor,omitempty"`
+	RebootWatchdog   *uint64 `json:"reboot_watchdog_usec,omitempty"`
+	KexecWatchdog    *uint64 `json:"kexec_watchdog_usec,omitempty"`
 }

@@ -616,6 +616,23 @@ type ManagerResult struct {
 	LogTarget        string `json:"log_target"`
 	ServiceWatchdogs bool   `json:"service_watchdogs"`
 	ExitCode         uint8  `json:"exit_code"`
+	// Watchdog is the hardware's, nil for a manager without dynamod-init above it.
+	Watchdog *Watchdog `json:"watchdog,omitempty"`
+}
+
+// Watchdog is the hardware watchdog, which PID 1 has.
+type Watchdog struct {
+	// Device is empty while none is open.
+	Device string `json:"device,omitempty"`
+	// Runtime is its time, Pre how long before that the kernel warns, as Governor
+	// says; Reboot and Kexec are its times for the end of the machine.
+	Runtime  uint64 `json:"runtime_usec"`
+	Pre      uint64 `json:"pre_usec"`
+	Governor string `json:"governor,omitempty"`
+	Reboot   uint64 `json:"reboot_usec"`
+	Kexec    uint64 `json:"kexec_usec"`
+	// Pinged is when it was fed last.
+	Pinged Stamp `json:"pinged"`
 }
 
 // NAME=VALUE, sorted.

@@ -508,6 +508,48 @@ func TestWatchdogWantsAHealthyMachine(t *testing.T) {
 	}
 }
 
+// The time of the watchdog can be changed while the machine runs, and each change is
+// answered.
+func TestWatchdogIsSet(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.BootDeadline = 0 })
+	fed := func() bool {
+		w.log = nil
+		w.live(10 * Second)
+		return strings.Contains(strings.Join(w.log, ";"), "feed")
+	}
+	w.begin()
+	w.hello()
+	if fed() {
+		t.Error("fed though there is none")
+	}
+	w.message(ipc.Message{Kind: ipc.Watchdog, ID: 7, Setting: ipc.RuntimeWatchdog, Usec: 20_000_000})
+	w.m.WatchdogSet(w.now, 0, 5*Second)
+	if !fed() {
+		t.Error("not fed after it was armed")
+	}
+	w.message(ipc.Message{Kind: ipc.Watchdog, ID: 8, Setting: ipc.Governor})
+	w.m.WatchdogSet(w.now, 9, 0)
+	if fed() {
+		t.Error("fed after it was disarmed")
+	}
+	m := w.m
+	m.out.answer(answer{id: 1, dog: true})
+	m.WatchdogSet(w.now, 22, 0)
+	var msg ipc.Message
+	var fds [ipc.MaxFDs]int32
+	for {
+		if _, ok := m.Next(w.now, &msg, &fds); !ok {
+			t.Fatal("no answer")
+		}
+		if msg.Kind == ipc.WatchdogIs && msg.InReplyTo == 1 {
+			break
+		}
+	}
+	if msg.Count != 22 {
+		t.Errorf("the answer has the error %d", msg.Count)
+	}
+}
+
 func TestDescriptorsReachTheNextManager(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.BootDeadline = 0 })
 	w.begin()

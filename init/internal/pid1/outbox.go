@@ -27,6 +27,8 @@ type answer struct {
 	id     uint64
 	result ipc.Result
 	free   uint32
+	// dog says that it answers a Watchdog; free is the errno then.
+	dog bool
 }
 
 func (o *outbox) signal(s int) { o.signals |= 1 << (s - 1) }
@@ -38,6 +40,9 @@ func (o *outbox) answer(a answer) {
 	o.answers[(o.first+o.n)%maxAnswers] = a
 	o.n++
 }
+
+// newest is the answer that was made last.
+func (o *outbox) newest() *answer { return &o.answers[(o.first+o.n+maxAnswers-1)%maxAnswers] }
 
 // Full asks the shell not to read from the manager before it has sent something.
 func (m *Machine) Full() bool { return m.out.n >= maxAnswers-1 || m.out.acks >= maxAnswers }
@@ -57,6 +62,10 @@ func (m *Machine) Next(now Time, msg *ipc.Message, fds *[ipc.MaxFDs]int32) (n in
 	case o.n > 0:
 		a := o.answers[o.first]
 		o.first, o.n = (o.first+1)%maxAnswers, o.n-1
+		if a.dog { // the shell knows the rest
+			*msg = ipc.Message{Kind: ipc.WatchdogIs, InReplyTo: a.id, ID: a.id, Count: a.free}
+			return 0, true
+		}
 		*msg = ipc.Message{Kind: ipc.Deposited, InReplyTo: a.id, ID: a.id, Result: a.result, Count: a.free}
 		return 0, true
 	}

@@ -184,6 +184,7 @@ func TestNothingAllocates(t *testing.T) {
 	frames := [][]byte{}
 	for _, msg := range []ipc.Message{
 		{Kind: ipc.Hello, Count: 1}, {Kind: ipc.Heartbeat}, {Kind: ipc.BootDone}, {Kind: ipc.Gate, Flag: true},
+		{Kind: ipc.Watchdog, ID: 7, Setting: ipc.RuntimeWatchdog, Usec: 1},
 		{Kind: ipc.Deposit, Unit: []byte("a.service"), Name: []byte("x"), Count: 2},
 		{Kind: ipc.LogToKmsg, Level: 3, Text: []byte("a line")},
 		{Kind: ipc.Withdraw, Unit: []byte("a.service"), Name: []byte("x")},

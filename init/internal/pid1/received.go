@@ -31,6 +31,10 @@ func (m *Machine) received(now Time, e *Event) {
 		m.bootDone(now, msg.Flag)
 	case ipc.Gate:
 		m.gate = msg.Flag
+	case ipc.Watchdog:
+		// The shell says with WatchdogSet what came of it, before the answer goes out.
+		m.out.answer(answer{id: msg.ID, dog: true})
+		m.order(Order{Kind: SetWatchdog, Level: uint8(msg.Setting), Usec: msg.Usec, Text: msg.Text})
 	default:
 		// Ours alone to send.
 		m.junk++
@@ -93,4 +97,19 @@ func (m *Machine) bootDone(now Time, degraded bool) {
 		m.say(BootIsOK, took)
 	}
 	m.order(Order{Kind: ShowBoot, Boot: m.boot})
+}
+
+// WatchdogSet says what came of the newest SetWatchdog: an errno(3), 0 if it holds, and
+// how often the watchdog is to be fed from now on.
+func (m *Machine) WatchdogSet(now Time, errno uint32, feed Time) {
+	m.out.newest().free = errno
+	if feed == m.cfg.Feed {
+		return
+	}
+	m.cfg.Feed = feed
+	if feed > 0 {
+		m.set(slotFeed, now)
+	} else {
+		m.set(slotFeed, never)
+	}
 }

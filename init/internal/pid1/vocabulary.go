@@ -164,6 +164,9 @@ const (
 	ShowBoot
 	// Feed feeds the hardware watchdog.
 	Feed
+	// SetWatchdog sets of it what Level, an ipc.Setting, says: to Usec or Text. It is
+	// answered with WatchdogSet.
+	SetWatchdog
 	// Finish is the last order: go down as Ending says.
 	Finish
 )
@@ -177,6 +180,7 @@ type Order struct {
 	Notice Notice
 	Number int64
 	Boot   Boot
+	Usec   uint64
 	Text   []byte
 }
 

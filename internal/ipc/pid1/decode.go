@@ -104,6 +104,26 @@ func decodeField(r *frame.Reader, m *Message, i int) {
 		}
 	case BootDone, Gate:
 		m.Flag = r.Bool()
+	case Watchdog:
+		switch i {
+		case 0:
+			m.Setting = Setting(r.Uint(uint64(KexecWatchdog)))
+		case 1:
+			m.Usec = r.Uint(math.MaxUint64)
+		case 2:
+			m.Text = r.Str(MaxGovernor)
+		}
+	case WatchdogIs:
+		switch i {
+		case 5:
+			m.Name = r.Str(MaxName)
+		case 6:
+			m.Text = r.Str(MaxGovernor)
+		case 7:
+			m.Count = uint32(r.Uint(math.MaxUint32))
+		default:
+			*m.Dog.at(i) = r.Uint(math.MaxUint64)
+		}
 	}
 }
 

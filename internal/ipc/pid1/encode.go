@@ -4,7 +4,7 @@ import "dynamod/internal/ipc/frame"
 
 // room is what a frame needs besides its texts: envelope, variant, field names
 // and numbers of the widest message (a test measures it).
-const room = 160
+const room = 208
 
 // Append appends m as a frame to dst, which must have room for it: MaxFrame is
 // always enough. When it fails dst is as it was.
@@ -92,7 +92,42 @@ func appendField(out []byte, m *Message, i int) ([]byte, bool) {
 		}
 		return frame.AppendUint(out, uint64(m.Count)), true
 	}
+	if m.Kind == Watchdog {
+		switch i {
+		case 0:
+			return frame.AppendUint(out, uint64(m.Setting)), m.Setting <= KexecWatchdog
+		case 1:
+			return frame.AppendUint(out, m.Usec), true
+		}
+		return frame.AppendStr(out, m.Text), true
+	}
+	if m.Kind == WatchdogIs {
+		switch i {
+		case 5:
+			return frame.AppendStr(out, m.Name), true
+		case 6:
+			return frame.AppendStr(out, m.Text), true
+		case 7:
+			return frame.AppendUint(out, uint64(m.Count)), true
+		}
+		return frame.AppendUint(out, *m.Dog.at(i)), true
+	}
 	return appendBool(out, m.Flag), true // BootDone, Gate
+}
+
+// at is a number of the state by the place of its field.
+func (d *Dog) at(i int) *uint64 {
+	switch i {
+	case 0:
+		return &d.Runtime
+	case 1:
+		return &d.Pre
+	case 2:
+		return &d.Reboot
+	case 3:
+		return &d.Kexec
+	}
+	return &d.Pinged
 }
 
 func appendExit(out []byte, e *Exit, i int) []byte {
@@ -126,6 +161,8 @@ func textLimit(k Kind) int {
 		return MaxArgument
 	case ShutdownSignal:
 		return MaxSignal
+	case Watchdog, WatchdogIs:
+		return MaxGovernor
 	}
 	return 0
 }

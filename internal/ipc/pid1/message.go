@@ -62,6 +62,12 @@ const (
 	// Gate, s→i: Flag says whether the services that gate the hardware
 	// watchdog live; while it is false init does not feed it.
 	Gate
+	// Watchdog, s→i: set the hardware watchdog's time named by Setting to Usec, or
+	// its governor to Text; with AskWatchdog only ask. Each is answered by WatchdogIs.
+	Watchdog
+	// WatchdogIs, i→s, answers: Dog, Name (its device, "" for none that is open), Text
+	// (its governor), and Count, the errno(3) of the setting, 0 if it holds.
+	WatchdogIs
 	numKinds
 )
 
@@ -116,6 +122,29 @@ func word(words []string, i int) string {
 	return "?"
 }
 
+// Setting is what a Watchdog sets.
+type Setting uint8
+
+const (
+	AskWatchdog Setting = iota
+	// RuntimeWatchdog is the time without a sign of life after which the hardware
+	// resets the machine, 0 for never; PreTimeout is how long before that the kernel
+	// warns, as Governor says. RebootWatchdog and KexecWatchdog are its times for the
+	// end of the machine.
+	RuntimeWatchdog
+	PreTimeout
+	Governor
+	RebootWatchdog
+	KexecWatchdog
+)
+
+// Dog is the state of the hardware watchdog, in microseconds. Pinged is when it was fed
+// last, by CLOCK_BOOTTIME, 0 for never.
+type Dog struct{ Runtime, Pre, Reboot, Kexec, Pinged uint64 }
+
+// MaxGovernor bounds the name of a governor: those of the kernel are short.
+const MaxGovernor = 20
+
 // Exit is the end of a process that PID 1 reaped.
 type Exit struct {
 	PID int32
@@ -146,6 +175,9 @@ type Message struct {
 	Urgency          Urgency
 	Result           Result
 	Exit             Exit
+	Setting          Setting
+	Usec             uint64
+	Dog              Dog
 }
 
 // shape is how a message looks on the wire: its variant's name, its envelope's
@@ -172,6 +204,8 @@ var shapes = [numKinds]shape{
 	Withdraw:        {"Withdraw", frame.Request, 2, []string{"unit", "name"}},
 	BootDone:        {"BootDone", frame.Request, 1, []string{"degraded"}},
 	Gate:            {"Gate", frame.Request, 1, []string{"open"}},
+	Watchdog:        {"Watchdog", frame.Request, 3, []string{"setting", "usec", "governor"}},
+	WatchdogIs:      {"WatchdogIs", frame.Response, 8, []string{"runtime", "pre", "reboot", "kexec", "pinged", "device", "governor", "errno"}},
 }
 
 func (k Kind) String() string {

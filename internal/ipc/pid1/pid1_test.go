@@ -69,6 +69,9 @@ func every() []Message {
 		{Kind: Withdraw, Unit: long, Name: long},
 		{Kind: BootDone, Flag: true},
 		{Kind: Gate, Flag: true},
+		{Kind: Watchdog, Setting: KexecWatchdog, Usec: math.MaxUint64, Text: bytes.Repeat([]byte("g"), MaxGovernor)},
+		{Kind: WatchdogIs, Name: long, Text: bytes.Repeat([]byte("g"), MaxGovernor), Count: math.MaxUint32,
+			Dog: Dog{math.MaxUint64, math.MaxUint64, math.MaxUint64, math.MaxUint64, math.MaxUint64}},
 	}
 	for i := range all {
 		m := &all[i]

@@ -6,6 +6,7 @@ import (
 	"dynamod/internal/bus"
 	"dynamod/internal/ipc"
 	"dynamod/internal/unit"
+	"dynamod/sd1bridge/internal/translate"
 )
 
 // own is what the manager itself goes by (docs/ipc.md, manager); GetAll asks once.
@@ -30,11 +31,47 @@ var ownProperties = map[string]func(*ipc.ManagerResult) any{
 	"ExitCode":         func(r *ipc.ManagerResult) any { return r.ExitCode },
 }
 
+func init() {
+	// A manager that has no PID 1 of ours above it has no watchdog.
+	dog := func(of func(*ipc.Watchdog) any) func(*ipc.ManagerResult) any {
+		return func(r *ipc.ManagerResult) any {
+			if r.Watchdog == nil {
+				return of(&ipc.Watchdog{})
+			}
+			return of(r.Watchdog)
+		}
+	}
+	pinged := func(n int64) any {
+		if n == 0 {
+			return never
+		}
+		return translate.Micro(n)
+	}
+	for name, of := range map[string]func(*ipc.Watchdog) any{
+		"RuntimeWatchdogUSec":                func(w *ipc.Watchdog) any { return w.Runtime },
+		"RuntimeWatchdogPreUSec":             func(w *ipc.Watchdog) any { return w.Pre },
+		"RuntimeWatchdogPreGovernor":         func(w *ipc.Watchdog) any { return w.Governor },
+		"RebootWatchdogUSec":                 func(w *ipc.Watchdog) any { return w.Reboot },
+		"KExecWatchdogUSec":                  func(w *ipc.Watchdog) any { return w.Kexec },
+		"WatchdogDevice":                     func(w *ipc.Watchdog) any { return w.Device },
+		"WatchdogLastPingTimestamp":          func(w *ipc.Watchdog) any { return pinged(w.Pinged.Wall) },
+		"WatchdogLastPingTimestampMonotonic": func(w *ipc.Watchdog) any { return pinged(w.Pinged.Mono) },
+	} {
+		ownProperties[name] = dog(of)
+	}
+}
+
 // ownSetters are those that can be set, by root: D-Bus has no action for them.
 var ownSetters = map[string]func(*ipc.ManagerArgs, any){
 	"LogLevel":         func(a *ipc.ManagerArgs, v any) { a.LogLevel = new(v.(string)) },
 	"LogTarget":        func(a *ipc.ManagerArgs, v any) { a.LogTarget = new(v.(string)) },
 	"ServiceWatchdogs": func(a *ipc.ManagerArgs, v any) { a.ServiceWatchdogs = new(v.(bool)) },
+
+	"RuntimeWatchdogUSec":        func(a *ipc.ManagerArgs, v any) { a.RuntimeWatchdog = new(v.(uint64)) },
+	"RuntimeWatchdogPreUSec":     func(a *ipc.ManagerArgs, v any) { a.WatchdogPre = new(v.(uint64)) },
+	"RuntimeWatchdogPreGovernor": func(a *ipc.ManagerArgs, v any) { a.WatchdogGovernor = new(v.(string)) },
+	"RebootWatchdogUSec":         func(a *ipc.ManagerArgs, v any) { a.RebootWatchdog = new(v.(uint64)) },
+	"KExecWatchdogUSec":          func(a *ipc.ManagerArgs, v any) { a.KexecWatchdog = new(v.(uint64)) },
 }
 
 func init() {

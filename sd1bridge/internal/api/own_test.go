@@ -130,7 +130,7 @@ func TestValuesOfARun(t *testing.T) {
 
 func TestTrafficAndMounts(t *testing.T) {
 	u := translate.NewUnit(ipc.Facts{Status: ipc.Status{Unit: ipc.Unit{Name: "a.mount", Type: "mount", Active: "active", Load: "loaded"}},
-		Traffic: &ipc.Traffic{InBytes: 1, InPackets: 2, OutBytes: 3, OutPackets: 4},
+		Traffic:  &ipc.Traffic{InBytes: 1, InPackets: 2, OutBytes: 3, OutPackets: 4},
 		Commands: []ipc.CommandRun{{Key: "ExecMount", Argv: []string{"/bin/mount", "tmpfs", "/a"}, Start: ipc.Stamp{Wall: 5, Mono: 6}, Exit: ipc.Exit{PID: 7, Code: 32, At: ipc.Stamp{Wall: 8, Mono: 9}}}}}, nil, nil)
 	s := New(upstream.New("/nowhere", slog.New(slog.DiscardHandler)), Options{Root: "/"}, slog.New(slog.DiscardHandler))
 	for name, want := range map[string]any{"*.IPIngressBytes": uint64(1), "*.IPIngressPackets": uint64(2), "*.IPEgressBytes": uint64(3), "*.IPEgressPackets": uint64(4),

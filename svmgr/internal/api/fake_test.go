@@ -424,7 +424,9 @@ func (f *fake) SetEnvironment(unset, set []string) error {
 	return f.refuse
 }
 
-func (f *fake) Own() ipc.ManagerResult { return ipc.ManagerResult{LogLevel: "info", LogTarget: "kmsg"} }
+func (f *fake) Own() (ipc.ManagerResult, error) {
+	return ipc.ManagerResult{LogLevel: "info", LogTarget: "kmsg"}, nil
+}
 
 func (f *fake) SetOwn(a ipc.ManagerArgs) error { f.note("own"); return f.refuse }
 

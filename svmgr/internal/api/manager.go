@@ -36,7 +36,7 @@ type Manager interface {
 	SetEnvironment(unset, set []string) error
 	// Own is what the manager itself goes by, but for what the core knows; SetOwn
 	// changes it, all that is named or nothing.
-	Own() ipc.ManagerResult
+	Own() (ipc.ManagerResult, error)
 	SetOwn(ipc.ManagerArgs) error
 	// Lines reads the log. Lines are oldest first.
 	Lines(LogQuery) LogPage

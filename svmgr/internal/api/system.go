@@ -124,8 +124,11 @@ func (c *call) setEnvironment(a *ipc.EnvironmentArgs) (any, error) {
 
 // manager tells what the manager itself goes by.
 func (c *call) manager(*ipc.NoArgs) (any, error) {
-	res := c.m.Own()
-	err := c.query(func(v core.View) { res.ServiceWatchdogs = v.ServiceWatchdogs() })
+	res, err := c.m.Own()
+	if err != nil {
+		return nil, err
+	}
+	err = c.query(func(v core.View) { res.ServiceWatchdogs = v.ServiceWatchdogs() })
 	return &res, err
 }
 

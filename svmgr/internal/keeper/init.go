@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -39,6 +40,8 @@ type Init struct {
 	id    uint64
 	// asked are the deposits that are not answered, by id.
 	asked map[uint64]deposit
+	// dogs are the questions about the watchdog that are not answered, by id.
+	dogs map[uint64]chan pid1.Message
 	// beating says that a heartbeat waits in the queue: one is enough.
 	beating bool
 	ended   bool
@@ -108,7 +111,7 @@ func Dial(fd int) (*Init, *Left, error) {
 		f.Close()
 		return nil, nil, fmt.Errorf("talk to init: %w", err)
 	}
-	k := &Init{file: f, conn: conn, asked: map[uint64]deposit{}, kick: make(chan struct{}, 1)}
+	k := &Init{file: f, conn: conn, asked: map[uint64]deposit{}, dogs: map[uint64]chan pid1.Message{}, kick: make(chan struct{}, 1)}
 	left, err := k.hello()
 	if err != nil {
 		left.Close()
@@ -174,6 +177,10 @@ func (k *Init) end() {
 			closeAll(o.fds)
 		}
 		k.queue = nil
+		for _, answer := range k.dogs {
+			close(answer)
+		}
+		k.dogs = nil
 		k.file.Close()
 		if !k.leaving {
 			close(k.kick)
@@ -220,6 +227,42 @@ func (k *Init) BootDone(degraded bool) error {
 // Gate says whether the services live that gate the hardware watchdog.
 func (k *Init) Gate(open bool) error { return k.send(&pid1.Message{Kind: pid1.Gate, Flag: open}, nil) }
 
+// Dog is what init says of the hardware watchdog.
+type Dog struct {
+	pid1.Dog
+	Device, Governor string
+}
+
+// Watchdog sets something of the hardware watchdog, or with AskWatchdog nothing, and
+// returns how it stands then. An errno(3) says why that does not hold.
+func (k *Init) Watchdog(what pid1.Setting, usec uint64, governor string) (Dog, error) {
+	if len(governor) > pid1.MaxGovernor {
+		return Dog{}, unix.EINVAL
+	}
+	answer := make(chan pid1.Message, 1)
+	m := pid1.Message{Kind: pid1.Watchdog, Setting: what, Usec: usec, Text: []byte(governor)}
+	if err := k.sendFor(&m, nil, answer); err != nil {
+		return Dog{}, err
+	}
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case a, ok := <-answer:
+		switch {
+		case !ok:
+			return Dog{}, ErrClosed
+		case a.Count != 0:
+			return Dog{}, unix.Errno(a.Count)
+		}
+		return Dog{a.Dog, string(a.Name), string(a.Text)}, nil
+	case <-late.C:
+		k.mu.Lock()
+		delete(k.dogs, m.ID)
+		k.mu.Unlock()
+		return Dog{}, errors.New("init does not answer")
+	}
+}
+
 // Log writes a line into the kernel log; a longer one than it takes is cut.
 func (k *Init) Log(level uint8, line string) error {
 	if len(line) > pid1.MaxText {
@@ -230,7 +273,11 @@ func (k *Init) Log(level uint8, line string) error {
 
 // send sends a frame at once, or queues what the socket does not take. A frame that
 // was sent is safe even if this process dies now: it lies in init's buffer.
-func (k *Init) send(m *pid1.Message, fds []int) error {
+func (k *Init) send(m *pid1.Message, fds []int) error { return k.sendFor(m, fds, nil) }
+
+// sendFor is send for a question: answer is where its answer goes. It is closed if none
+// will come.
+func (k *Init) sendFor(m *pid1.Message, fds []int, answer chan pid1.Message) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.ended || k.leaving {
@@ -239,7 +286,7 @@ func (k *Init) send(m *pid1.Message, fds []int) error {
 	if m.Kind == pid1.Heartbeat && k.beating {
 		return nil
 	}
-	if len(k.queue) >= maxQueue || m.Kind == pid1.Deposit && len(k.asked) >= maxAsked {
+	if len(k.queue) >= maxQueue || m.Kind == pid1.Deposit && len(k.asked) >= maxAsked || answer != nil && len(k.dogs) >= maxQueue {
 		return ErrQueue
 	}
 	k.id++
@@ -257,6 +304,9 @@ func (k *Init) send(m *pid1.Message, fds []int) error {
 	if m.Kind == pid1.Deposit {
 		k.asked[m.ID] = deposit{string(m.Unit), string(m.Name)}
 	}
+	if answer != nil {
+		k.dogs[m.ID] = answer
+	}
 	if n == len(data) {
 		return nil
 	}
@@ -264,6 +314,7 @@ func (k *Init) send(m *pid1.Message, fds []int) error {
 	if n == 0 { // descriptors go with the first byte
 		if o.fds, err = copies(fds); err != nil {
 			delete(k.asked, m.ID)
+			delete(k.dogs, m.ID)
 			return fmt.Errorf("send %v: %w", m.Kind, err)
 		}
 	}
@@ -378,6 +429,16 @@ func (k *Init) hear(m *pid1.Message) {
 		k.mu.Unlock()
 		if ok && m.Result != pid1.OK && k.told.Refused != nil {
 			k.told.Refused(d.unit, d.name, m.Result)
+		}
+	case pid1.WatchdogIs:
+		k.mu.Lock()
+		answer := k.dogs[m.InReplyTo]
+		delete(k.dogs, m.InReplyTo)
+		k.mu.Unlock()
+		if answer != nil {
+			copied := *m // its texts lie in the buffer
+			copied.Name, copied.Text = slices.Clone(m.Name), slices.Clone(m.Text)
+			answer <- copied
 		}
 	}
 }

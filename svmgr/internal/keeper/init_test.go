@@ -313,3 +313,32 @@ func TestDescriptorsStayFlat(t *testing.T) {
 		t.Error("descriptors came unasked")
 	}
 }
+
+// A question about the watchdog has its answer, also an error, and none once init is gone.
+func TestWatchdogIsAskedFor(t *testing.T) {
+	p, fd := pair(t)
+	k, _ := dial(t, p, fd, nil)
+	k.Run(Told{})
+	go func() { // ends with the third question
+		for _, a := range []pid1.Message{{Name: []byte("/dev/watchdog"), Text: []byte("noop"), Dog: pid1.Dog{Runtime: 5}}, {Count: uint32(unix.EBADF)}} {
+			m, _ := p.hear()
+			a.Kind, a.ID, a.InReplyTo = pid1.WatchdogIs, m.ID, m.ID
+			p.say(a)
+		}
+		p.hear()
+		p.close()
+	}()
+	dog, err := k.Watchdog(pid1.RuntimeWatchdog, 5, "")
+	if want := (Dog{pid1.Dog{Runtime: 5}, "/dev/watchdog", "noop"}); dog != want || err != nil {
+		t.Errorf("%+v, %v; want %+v", dog, err, want)
+	}
+	if _, err := k.Watchdog(pid1.Governor, 0, "x"); err != unix.EBADF {
+		t.Errorf("a refusal is %v", err)
+	}
+	if _, err := k.Watchdog(pid1.AskWatchdog, 0, ""); err != ErrClosed {
+		t.Errorf("the answer of an init that is gone is %v", err)
+	}
+	if _, err := k.Watchdog(pid1.Governor, 0, "a governor with much too long a name"); err != unix.EINVAL {
+		t.Errorf("a name that is too long: %v", err)
+	}
+}
