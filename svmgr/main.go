@@ -80,7 +80,12 @@ func run(s settings) (int, error) {
 	}
 	defer link.close()
 	kernel.to.Store(link.init)
-	own, err := openOwn(filepath.Join(s.runtimeDir, "manager.json"), kernel)
+	var status *statusLines
+	if s.mode == system {
+		cmdline, _ := os.ReadFile("/proc/cmdline") // none: it asks for nothing
+		status = newStatusLines(firstShowMode(string(cmdline)), toConsole)
+	}
+	own, err := openOwn(filepath.Join(s.runtimeDir, "manager.json"), kernel, status)
 	if err != nil {
 		log.Warn("what clients had set of the manager is lost", "err", err)
 	}
@@ -190,7 +195,7 @@ func run(s settings) (int, error) {
 	published := make(chan core.Action, publishedQueue)
 	notices := newNotices(m, boardPath(s), g.Len())
 	m.Loop = loop.New(loop.Options{Alarm: alarm, Core: c, Actor: m.world, Record: record, Log: log, HandedOver: m.handedOver,
-		Listener: speaker{log, handler, published, newRest(log, notices.anew), notices}})
+		Listener: speaker{log, handler, published, newRest(log, notices.anew), notices, status}})
 	asked := c.View().BootAsked() // the loop owns the core from here
 	if c.View().Booted() {
 		// The former manager may have died before it told init.
@@ -218,6 +223,10 @@ func run(s settings) (int, error) {
 	reload := func() { reload(m, handler, log) }
 	go obey(ctx, m, stop, reload)         // ends with ctx
 	go m.watchBoot(ctx, published, later) // ends with ctx
+	if status != nil {
+		status.booted.Store(takesOver) // a boot that it did not begin is told by its units
+		go status.run(ctx.Done(), m.statusOf)
+	}
 	written := make(chan struct{})
 	go func() { // ends with running
 		defer close(written)
@@ -334,6 +343,7 @@ type speaker struct {
 	published chan<- core.Action
 	rest      *rest
 	notices   *notices
+	status    *statusLines // nil without a console
 }
 
 // publishedQueue bounds what waits for watchBoot. It looks at everything with each,
@@ -346,6 +356,9 @@ func (s speaker) Published(now core.Time, a core.Action) {
 	s.publish(a)
 	if p, ok := a.(core.Publish); ok {
 		s.notices.changed(p)
+		if s.status != nil {
+			s.status.published(p)
+		}
 		if p.What == core.UnitChanged {
 			s.rest.changed()
 		}

@@ -63,6 +63,15 @@ type manager struct {
 	argument string // for reboot(2)
 }
 
+// statusOf finds a unit for the console.
+func (m *manager) statusOf(name string) (u core.UnitView, ending bool) {
+	m.Query(func(c *core.Core) {
+		u, _ = c.View().Unit(name)
+		ending = c.View().ShuttingDown()
+	})
+	return u, ending
+}
+
 // Post implements api.Loop.
 func (m *manager) Post(ev core.Event) bool { return m.Take(ev) }
 

@@ -22,6 +22,8 @@ import (
 type own struct {
 	path string
 	log  *kernelText
+	// status is nil for a manager that has no console.
+	status *statusLines
 
 	mu sync.Mutex
 	ownKept
@@ -32,6 +34,8 @@ type ownKept struct {
 	LogLevel  string `json:",omitempty"`
 	LogTarget string `json:",omitempty"`
 	ExitCode  uint8  `json:",omitempty"`
+	// ShowStatus is "" for the first one as well.
+	ShowStatus string `json:",omitempty"`
 }
 
 // maxOwn bounds the file, which is this manager's.
@@ -39,8 +43,8 @@ const maxOwn = 4096
 
 // openOwn reads the changes of a former program and puts them into force. What cannot be
 // read is lost, and the rest is good all the same.
-func openOwn(path string, log *kernelText) (*own, error) {
-	o := &own{path: path, log: log}
+func openOwn(path string, log *kernelText, status *statusLines) (*own, error) {
+	o := &own{path: path, log: log, status: status}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return o, nil
@@ -72,6 +76,9 @@ func (k *ownKept) valid() error {
 	if k.LogTarget != "" && !slices.Contains(logTargets, k.LogTarget) {
 		return ipc.Errorf("InvalidArgs", "Invalid log target '%s'", clipped(k.LogTarget))
 	}
+	if k.ShowStatus != "" && !slices.Contains(showModes, k.ShowStatus) {
+		return ipc.Errorf("InvalidArgs", "Invalid show status '%s'", clipped(k.ShowStatus))
+	}
 	return nil
 }
 
@@ -84,6 +91,9 @@ func (o *own) apply() {
 	o.log.level.Store(int32(level))
 	target := o.LogTarget
 	o.log.target.Store(&target)
+	if o.status != nil {
+		o.status.set(o.ShowStatus)
+	}
 }
 
 // Own implements api.Manager.
@@ -91,6 +101,9 @@ func (m *manager) Own() (ipc.ManagerResult, error) {
 	m.own.mu.Lock()
 	r := ipc.ManagerResult{LogLevel: logLevels[m.own.log.level.Load()], LogTarget: m.own.log.targetNow(), ExitCode: m.own.ExitCode}
 	m.own.mu.Unlock()
+	if m.own.status != nil {
+		r.ShowStatus = *m.own.status.mode.Load()
+	}
 	if m.link == nil || m.link.init == nil {
 		return r, nil
 	}
@@ -152,6 +165,15 @@ func (m *manager) SetOwn(a ipc.ManagerArgs) error {
 	}
 	if a.ExitCode != nil {
 		next.ExitCode = *a.ExitCode
+	}
+	if a.ShowStatus != nil {
+		if o.status == nil {
+			return api.Unsupported("status lines: this manager has no console")
+		}
+		next.ShowStatus = *a.ShowStatus
+		if mode, ok := showMode(next.ShowStatus); ok {
+			next.ShowStatus = mode
+		}
 	}
 	if err := next.valid(); err != nil {
 		return err

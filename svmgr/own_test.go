@@ -17,7 +17,7 @@ func TestOwnOutlivesTheProgram(t *testing.T) {
 	var out bytes.Buffer
 	handler, text := newKernelLog(&out)
 	log := slog.New(handler)
-	o, err := openOwn(path, text)
+	o, err := openOwn(path, text, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestOwnOutlivesTheProgram(t *testing.T) {
 
 	out.Reset()
 	_, text = newKernelLog(&out)
-	if o, err = openOwn(path, text); err != nil {
+	if o, err = openOwn(path, text, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := (&manager{own: o}).Own(); got != (ipc.ManagerResult{LogLevel: "debug", LogTarget: "console-prefixed", ExitCode: 3}) {
@@ -52,7 +52,7 @@ func TestOwnOutlivesTheProgram(t *testing.T) {
 		if err := replaceFile(path, []byte(bad)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := openOwn(path, text); err == nil {
+		if _, err := openOwn(path, text, nil); err == nil {
 			t.Errorf("%s is taken", bad)
 		}
 	}

@@ -277,6 +277,9 @@ type ManagerArgs struct {
 	ServiceWatchdogs *bool `json:"service_watchdogs,omitempty"`
 	// ExitCode is what it ends with when nobody says otherwise.
 	ExitCode *uint8 `json:"exit_code,omitempty"`
+	// ShowStatus is what the console shows of a boot and its end: yes, no, auto or
+	// error; "" is what the kernel command line says.
+	ShowStatus *string `json:"show_status,omitempty"`
 	// RuntimeWatchdog is the hardware watchdog's time, 0 for none; WatchdogPre is how
 	// long before that the kernel warns, as WatchdogGovernor says; RebootWatchdog and
 	// KexecWatchdog are its times for the end of the machine.

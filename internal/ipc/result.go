@@ -616,6 +616,8 @@ type ManagerResult struct {
 	LogTarget        string `json:"log_target"`
 	ServiceWatchdogs bool   `json:"service_watchdogs"`
 	ExitCode         uint8  `json:"exit_code"`
+	// ShowStatus is "" for a manager that has no console.
+	ShowStatus string `json:"show_status,omitempty"`
 	// Watchdog is the hardware's, nil for a manager without dynamod-init above it.
 	Watchdog *Watchdog `json:"watchdog,omitempty"`
 }

@@ -28,6 +28,7 @@ var ownProperties = map[string]func(*ipc.ManagerResult) any{
 	"LogLevel":         func(r *ipc.ManagerResult) any { return r.LogLevel },
 	"LogTarget":        func(r *ipc.ManagerResult) any { return r.LogTarget },
 	"ServiceWatchdogs": func(r *ipc.ManagerResult) any { return r.ServiceWatchdogs },
+	"ShowStatus":       func(r *ipc.ManagerResult) any { return r.ShowStatus == "yes" },
 	"ExitCode":         func(r *ipc.ManagerResult) any { return r.ExitCode },
 }
 
@@ -75,7 +76,10 @@ var ownSetters = map[string]func(*ipc.ManagerArgs, any){
 }
 
 func init() {
-	rights["SetExitCode"] = onlyRoot
+	rights["SetExitCode"], rights["SetShowStatus"] = onlyRoot, onlyRoot
+	managerMethods["SetShowStatus"] = func(s *Server, c *bus.Call) error {
+		return s.ask(c, ipc.VerbSetManager, &ipc.ManagerArgs{ShowStatus: new(c.Args[0].(string))}, nil)
+	}
 	managerMethods["SetExitCode"] = func(s *Server, c *bus.Call) error {
 		return s.ask(c, ipc.VerbSetManager, &ipc.ManagerArgs{ExitCode: new(c.Args[0].(uint8))}, nil)
 	}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dynamod/internal/unit"
+	"dynamod/internal/unitname"
+	"dynamod/svmgr/internal/core"
+)
+
+// statusLines say on the console what starts, stops and fails while the machine boots and
+// while it goes down (systemd(1), systemd.show_status=). They are for whoever looks at a
+// machine that does not come up: a line that the console does not take is dropped.
+type statusLines struct {
+	// first is the mode of the kernel command line, mode what is in force.
+	first  string
+	mode   atomic.Pointer[string]
+	queue  chan core.Publish
+	booted atomic.Bool
+	began  time.Time
+	// write puts a line on the console.
+	write func(line string)
+}
+
+// showModes are the words of systemd.show_status=, beside those of booleans.
+var showModes = []string{"yes", "no", "auto", "error"}
+
+// showMode reads a mode; false for what is none.
+func showMode(text string) (string, bool) {
+	switch strings.ToLower(text) {
+	case "yes", "y", "true", "t", "on", "1":
+		return "yes", true
+	case "no", "n", "false", "f", "off", "0":
+		return "no", true
+	}
+	return text, slices.Contains(showModes, text)
+}
+
+// firstShowMode is what the kernel command line asks for: with "quiet" failures only.
+func firstShowMode(cmdline string) string {
+	mode := "yes"
+	for w := range strings.FieldsSeq(cmdline) {
+		if w == "quiet" {
+			mode = "error"
+		}
+	}
+	for w := range strings.FieldsSeq(cmdline) {
+		v, valued := strings.CutPrefix(w, "systemd.show_status=")
+		if m, ok := showMode(v); valued && ok {
+			mode = m
+		} else if w == "systemd.show_status" {
+			mode = "yes"
+		}
+	}
+	return mode
+}
+
+// statusQueue bounds the lines that wait for a slow console.
+const statusQueue = 64
+
+// statusPatience is how long a boot may take before "auto" shows what it waits for.
+const statusPatience = 25 * time.Second
+
+func newStatusLines(first string, write func(line string)) *statusLines {
+	s := &statusLines{first: first, queue: make(chan core.Publish, statusQueue), began: time.Now(), write: write}
+	s.set("")
+	return s
+}
+
+// set changes the mode; "" is the first one.
+func (s *statusLines) set(mode string) {
+	if mode == "" {
+		mode = s.first
+	}
+	s.mode.Store(&mode)
+}
+
+// published is called on the loop's goroutine.
+func (s *statusLines) published(p core.Publish) {
+	if p.What == core.StartupFinished {
+		s.booted.Store(true)
+	}
+	mode := *s.mode.Load()
+	failed := p.To == core.Failed && p.From != core.Failed
+	switch {
+	case p.What != core.UnitChanged, mode == "no", mode == "error" && !failed,
+		mode == "auto" && !failed && time.Since(s.began) < statusPatience:
+		return
+	}
+	select {
+	case s.queue <- p:
+	default:
+	}
+}
+
+// run writes lines until stop is closed; look finds a unit, and says whether everything
+// is being stopped.
+func (s *statusLines) run(stop <-chan struct{}, look func(name string) (u core.UnitView, ending bool)) {
+	for {
+		select {
+		case <-stop:
+			return
+		case p := <-s.queue:
+			u, ending := look(p.Unit)
+			if line := statusLine(p, &u); line != "" && (ending || !s.booted.Load()) {
+				s.write(line)
+			}
+		}
+	}
+}
+
+// upWords and downWords say what has become of a unit of a type.
+var (
+	upWords = map[unitname.Type]string{unitname.Service: "Started", unitname.Target: "Reached target", unitname.Socket: "Listening on",
+		unitname.Mount: "Mounted", unitname.Swap: "Activated swap", unitname.Automount: "Set up automount", unitname.Slice: "Created slice",
+		unitname.Timer: "Started", unitname.Path: "Started", unitname.Scope: "Started"}
+	downWords = map[unitname.Type]string{unitname.Service: "Stopped", unitname.Target: "Stopped target", unitname.Socket: "Closed",
+		unitname.Mount: "Unmounted", unitname.Swap: "Deactivated swap", unitname.Automount: "Unset automount", unitname.Slice: "Removed slice",
+		unitname.Timer: "Stopped", unitname.Path: "Stopped", unitname.Scope: "Stopped"}
+)
+
+// statusLine is the line about a change, "" for one that says nothing to people.
+func statusLine(p core.Publish, u *core.UnitView) string {
+	n, err := unitname.Parse(p.Unit)
+	if err != nil {
+		return ""
+	}
+	what := p.Unit
+	if u.Defined != nil {
+		if d := unit.Description.Of(u.Defined); d != "" && d != p.Unit {
+			what += " - " + strings.Map(printable, d)
+		}
+	}
+	word := ""
+	switch {
+	case p.To == core.Failed && p.From == core.Starting:
+		return "[FAILED] Failed to start " + what + ".\nSee 'systemctl status " + p.Unit + "' for details."
+	case p.To == core.Failed && p.From != core.Failed:
+		return "[FAILED] " + what + " failed.\nSee 'systemctl status " + p.Unit + "' for details."
+	case p.To == core.Active && p.From != core.Reloading:
+		word = upWords[n.Type]
+	case p.To == core.Completed:
+		word = "Finished"
+	case p.To == core.Inactive && p.From == core.Stopping:
+		word = downWords[n.Type]
+	}
+	if word == "" {
+		return ""
+	}
+	return "[  OK  ] " + word + " " + what + "."
+}
+
+// printable leaves out what a terminal would obey.
+func printable(r rune) rune {
+	if r < ' ' || r >= 0x7f && r < 0xa0 {
+		return -1
+	}
+	return r
+}
+
+// toConsole writes a line to the console, unless that would have to wait.
+func toConsole(line string) {
+	fd, err := unix.Open("/dev/console", unix.O_WRONLY|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return
+	}
+	f := os.NewFile(uintptr(fd), "/dev/console")
+	defer f.Close()
+	_ = f.SetWriteDeadline(time.Now().Add(time.Second))
+	fmt.Fprintf(f, "%s\r\n", strings.ReplaceAll(line, "\n", "\r\n"))
+}
