@@ -43,10 +43,10 @@ var facts = map[string]func(*translate.Unit, *Server) any{
 		v, _ := translate.Setting(u.Model, unit.JobRunningTimeoutSec.Setting(), "t", s.machine)
 		return v
 	},
-	// dynamod never mounts into a running unit, starts none with debug output, and
-	// takes no marks (SetUnitProperties refuses them).
+	// dynamod starts no unit with debug output, and takes no marks (SetUnitProperties
+	// refuses them).
 	"Unit.CanClean":           of(cleanable),
-	"Unit.CanLiveMount":       of(func(*translate.Unit) bool { return false }),
+	"Unit.CanLiveMount":       func(u *translate.Unit, s *Server) any { return s.ownMounts(u) },
 	"Unit.DebugInvocation":    of(func(*translate.Unit) bool { return false }),
 	"Unit.Markers":            of(func(*translate.Unit) []string { return []string{} }),
 	"Service.LiveMountResult": of(func(*translate.Unit) string { return "success" }),
@@ -143,6 +143,26 @@ const deviceTimeout = uint64(90_000_000)
 var manuals = map[string]string{"-.slice": "man:systemd.special(7)", "system.slice": "man:systemd.special(7)", "init.scope": "man:systemd(1)"}
 
 func clamp(n uint64) uint32 { return uint32(min(n, math.MaxUint32)) }
+
+// ownMounts says whether a service runs with a table of mounts of its own.
+func (s *Server) ownMounts(u *translate.Unit) bool {
+	if u.Type != "service" || u.PID <= 0 {
+		return false
+	}
+	s.mu.Lock()
+	manager := s.info.PID
+	s.mu.Unlock()
+	if manager == 0 {
+		manager = s.ping().PID
+	}
+	namespace := func(pid int32) (st unix.Stat_t, ok bool) {
+		err := unix.Stat("/proc/"+strconv.Itoa(int(pid))+"/ns/mnt", &st)
+		return st, err == nil
+	}
+	its, ok := namespace(u.PID)
+	ours, known := namespace(manager)
+	return ok && known && (its.Dev != ours.Dev || its.Ino != ours.Ino)
+}
 
 // startable says whether units of a type can be started by hand at all: devices come
 // and go, scopes are made of processes, and automounts need the kernel's autofs.
