@@ -167,6 +167,7 @@ func (s *Server) stored(c *bus.Call, name string) error {
 }
 
 func init() {
+	rights["DumpUnitFileDescriptorStore"], rights["DumpFileDescriptorStore"] = onlyRoot, onlyRoot
 	managerMethods["GetDynamicUsers"] = func(s *Server, c *bus.Call) error {
 		list, err := s.dynamicUsers(c)
 		if err != nil {

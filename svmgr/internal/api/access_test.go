@@ -45,7 +45,7 @@ func argsOn(v ipc.Verb, name string) any {
 		return &ipc.AddArgs{Unit: name, Start: true}
 	case ipc.VerbAttach:
 		return &ipc.AttachArgs{Unit: name, PIDs: []int32{1234}}
-	case ipc.VerbAbandon:
+	case ipc.VerbAbandon, ipc.VerbStored:
 		return &ipc.UnitArgs{Unit: name}
 	case ipc.VerbClean:
 		return &ipc.CleanArgs{Unit: name}
