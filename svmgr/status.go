@@ -6,9 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"dynamod/internal/unit"
 	"dynamod/internal/unitname"
@@ -167,7 +166,7 @@ func printable(r rune) rune {
 
 // toConsole writes a line to the console, unless that would have to wait.
 func toConsole(line string) {
-	fd, err := unix.Open("/dev/console", unix.O_WRONLY|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	fd, err := syscall.Open("/dev/console", syscall.O_WRONLY|syscall.O_NOCTTY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return
 	}

@@ -121,6 +121,8 @@ type JobArgs struct {
 	NoCascade bool `json:"no_cascade,omitempty"`
 	// DryRun answers what would be done and does nothing.
 	DryRun bool `json:"dry_run,omitempty"`
+	// Jobs answers with all jobs that were made for it.
+	Jobs bool `json:"jobs,omitempty"`
 }
 
 // ManyArgs are for start-all, stop-all and delete-all. Empty Units means all that
@@ -139,6 +141,16 @@ type KillArgs struct {
 	Signal string `json:"signal,omitempty"`
 	// Whom is "all" (when ""), "main" or "control".
 	Whom string `json:"whom,omitempty"`
+	// Value comes with a signal of real time (sigqueue(3)).
+	Value *int32 `json:"value,omitempty"`
+}
+
+// MarkArgs set and take away what is to be done with a unit later.
+type MarkArgs struct {
+	Unit string `json:"unit"`
+	// Add and Drop have needs-reload and needs-restart; what is in neither stays.
+	Add  []string `json:"add,omitempty"`
+	Drop []string `json:"drop,omitempty"`
 }
 
 // CancelArgs cancel jobs: one by id, or those of a unit.

@@ -309,6 +309,8 @@ type Facts struct {
 	// Watchdog is the period that the service asked for in WATCHDOG_USEC=, -1 for
 	// none, 0 for that of its settings.
 	Watchdog int64 `json:"watchdog_usec,omitempty"`
+	// Marks are needs-reload and needs-restart.
+	Marks []string `json:"marks,omitempty"`
 	// Traffic is there if the unit has IPAccounting=.
 	Traffic *Traffic `json:"traffic,omitempty"`
 	// Pinged is when its watchdog last began anew.
@@ -415,6 +417,8 @@ type JobResult struct {
 	Result string `json:"result,omitempty"`
 	// Unit is the state after a wait.
 	Unit *Unit `json:"unit,omitempty"`
+	// Jobs are those that were made for it, with the one of the unit itself.
+	Jobs []Job `json:"jobs,omitempty"`
 	// Plan is what a dry run would do, in order.
 	Plan []Planned `json:"plan,omitempty"`
 	// Omitted is how many rows of Plan and Warnings did not fit.

@@ -37,6 +37,8 @@ const (
 	VerbThaw          Verb = "thaw"
 	VerbRef           Verb = "ref"
 	VerbUnref         Verb = "unref"
+	VerbMark          Verb = "mark"
+	VerbVerifyActive  Verb = "verify-active"
 	VerbIsolate       Verb = "isolate"
 	VerbStartAll      Verb = "start-all"
 	VerbStopAll       Verb = "stop-all"
@@ -132,6 +134,8 @@ var verbs = withRequired([]verb{
 	{VerbThaw, start, of[UnitArgs], of[Done], "let them go on", nil},
 	{VerbRef, system, of[UnitArgs], of[Done], "keep a transient unit that has ended until somebody has looked (for the bridge)", nil},
 	{VerbUnref, system, of[UnitArgs], of[Done], "let go of it", nil},
+	{VerbMark, system, of[MarkArgs], of[Done], "remember of a unit that it needs a restart or a reload (for the bridge)", nil},
+	{VerbVerifyActive, start, of[JobArgs], of[JobResult], "fail unless a unit is up or on its way there", nil},
 	{VerbIsolate, system, of[JobArgs], of[JobResult], "start a unit and stop everything that it does not need", nil},
 	{VerbStartAll, start, of[ManyArgs], of[ManyResult], "start many units", nil},
 	{VerbStopAll, stop, of[ManyArgs], of[ManyResult], "stop many units, none that is protected", nil},

@@ -60,6 +60,32 @@ func Wait(fd int) error {
 	}
 }
 
+// Queue sends a signal with a value, as sigqueue(3) does.
+func Queue(fd int, sig, value int32) error {
+	var info [128]byte // siginfo_t of sigaction(2): number, errno, code, then pid, uid and value, aligned as a pointer is
+	put := func(at uintptr, n int32) { *(*int32)(unsafe.Pointer(&info[at])) = n }
+	const siQueue = -1 // SI_QUEUE, asm-generic/siginfo.h
+	rest := 3 * unsafe.Sizeof(sig)
+	if unsafe.Sizeof(uintptr(0)) == 8 {
+		rest = 16
+	}
+	put(0, sig)
+	put(8, siQueue)
+	put(rest, int32(unix.Getpid()))
+	put(rest+4, int32(unix.Getuid()))
+	put(rest+8, value)
+	for {
+		err := unix.PidfdSendSignal(fd, unix.Signal(sig), (*unix.Siginfo)(unsafe.Pointer(&info)), 0)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("pidfd_send_signal %d: %w", fd, err)
+		}
+		return nil
+	}
+}
+
 // siginfo is what waitid(2) fills in, in the kernel's layout for 64-bit
 // machines and for 32-bit ones, which differ in the padding only.
 type siginfo struct {

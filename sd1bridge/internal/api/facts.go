@@ -43,12 +43,11 @@ var facts = map[string]func(*translate.Unit, *Server) any{
 		v, _ := translate.Setting(u.Model, unit.JobRunningTimeoutSec.Setting(), "t", s.machine)
 		return v
 	},
-	// dynamod starts no unit with debug output, and takes no marks (SetUnitProperties
-	// refuses them).
+	// dynamod starts no unit with debug output.
 	"Unit.CanClean":           of(cleanable),
 	"Unit.CanLiveMount":       func(u *translate.Unit, s *Server) any { return s.ownMounts(u) },
 	"Unit.DebugInvocation":    of(func(*translate.Unit) bool { return false }),
-	"Unit.Markers":            of(func(*translate.Unit) []string { return []string{} }),
+	"Unit.Markers":            of(func(u *translate.Unit) []string { return append([]string{}, u.Marks...) }),
 	"Service.LiveMountResult": of(func(*translate.Unit) string { return "success" }),
 
 	// Clean answers when it is done, and says itself what went wrong.

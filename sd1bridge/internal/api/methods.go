@@ -481,6 +481,11 @@ func refuses(u *translate.Unit, name string) bool {
 }
 
 func (s *Server) kill(c *bus.Call, name, whom string, signal int32) error {
+	return s.killWith(c, name, whom, signal, nil)
+}
+
+// killWith is kill with a value for the signal, nil for none.
+func (s *Server) killWith(c *bus.Call, name, whom string, signal int32, value *int32) error {
 	if err := validName(name); err != nil {
 		return err
 	}
@@ -492,7 +497,7 @@ func (s *Server) kill(c *bus.Call, name, whom string, signal int32) error {
 	if signal <= 0 || signal > 64 {
 		return bus.Errorf(bus.ErrInvalidArgs, "Signal number out of range.")
 	}
-	err := s.ask(c, ipc.VerbKill, &ipc.KillArgs{Unit: name, Signal: strconv.Itoa(int(signal)), Whom: w}, nil)
+	err := s.ask(c, ipc.VerbKill, &ipc.KillArgs{Unit: name, Signal: strconv.Itoa(int(signal)), Whom: w, Value: value}, nil)
 	if k := bus.NameOf(err); k == "org.freedesktop.DBus.Error.UnixProcessIdUnknown" {
 		if strings.HasSuffix(whom, "-fail") || w != "all" {
 			return bus.Errorf(prefix+"NoSuchProcess", "No process to kill")

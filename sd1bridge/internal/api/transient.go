@@ -262,6 +262,12 @@ func (s *Server) setProperties(c *bus.Call, name string, runtime bool, propertie
 	var list []translate.Assignment
 	for _, p := range properties {
 		v := p[1].(dbus.Variant)
+		if words, ok := v.Value().([]string); ok && p[0].(string) == "Markers" {
+			if err := s.mark(c, name, words); err != nil {
+				return err
+			}
+			continue
+		}
 		list = append(list, translate.Assignment{Name: p[0].(string), Signature: v.Signature().String(), Value: v.Value()})
 	}
 	lines, err := translate.Lines(own(n), list)

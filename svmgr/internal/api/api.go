@@ -109,6 +109,8 @@ func init() {
 		ipc.VerbIsolate:       with(onUnit, (*call).isolate),
 		ipc.VerbCancel:        with(onJob, (*call).cancel),
 		ipc.VerbKill:          with(onUnit, (*call).kill),
+		ipc.VerbMark:          with(onUnit, (*call).mark),
+		ipc.VerbVerifyActive:  with(onUnit, (*call).job),
 		ipc.VerbFreeze:        with(onUnit, (*call).freeze),
 		ipc.VerbThaw:          with(onUnit, (*call).freeze),
 		ipc.VerbRef:           with(onUnit, (*call).ref),

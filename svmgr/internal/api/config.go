@@ -225,7 +225,7 @@ func (c *call) remove(a *ipc.JobArgs) (any, error) {
 	if !u.State.Up() && u.Job == 0 {
 		return &ipc.JobResult{}, c.forget(c.ctx, c.unit)
 	}
-	r, err := c.begin(mode, a.Wait, a.Force)
+	r, err := c.begin(mode, a.Wait, a.Force, false)
 	if wait, ok := r.(later); ok && err == nil {
 		return later(func(ctx context.Context) (any, error) {
 			r, err := wait(ctx)

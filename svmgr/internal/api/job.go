@@ -20,13 +20,14 @@ var coreVerbs = map[ipc.Verb]core.Verb{
 	ipc.VerbReset: core.VerbReset, ipc.VerbIsolate: core.VerbStart, ipc.VerbRemove: core.VerbStop,
 	ipc.VerbAdd: core.VerbStart, ipc.VerbStartAll: core.VerbStart, ipc.VerbStopAll: core.VerbStop, ipc.VerbDeleteAll: core.VerbStop,
 	ipc.VerbKill: core.VerbKill, ipc.VerbFreeze: core.VerbFreeze, ipc.VerbThaw: core.VerbThaw,
-	ipc.VerbRef: core.VerbRef, ipc.VerbUnref: core.VerbUnref,
+	ipc.VerbVerifyActive: core.VerbVerifyActive,
+	ipc.VerbRef:          core.VerbRef, ipc.VerbUnref: core.VerbUnref,
 }
 
 // jobTypes are what they become in a plan.
 var jobTypes = map[core.Verb]graph.JobType{
 	core.VerbStart: graph.Start, core.VerbStop: graph.Stop, core.VerbRestart: graph.Restart, core.VerbTryRestart: graph.TryRestart,
-	core.VerbReload: graph.Reload, core.VerbReloadOrStart: graph.ReloadOrStart, core.VerbReset: graph.Reset,
+	core.VerbReload: graph.Reload, core.VerbReloadOrStart: graph.ReloadOrStart, core.VerbReset: graph.Reset, core.VerbVerifyActive: graph.VerifyActive,
 }
 
 // modeOf reads the mode of a request and checks that the caller may use it: modes
@@ -72,11 +73,11 @@ func (c *call) job(a *ipc.JobArgs) (any, error) {
 	if a.DryRun {
 		return c.dryRun(mode, a.Force)
 	}
-	return c.begin(mode, a.Wait, a.Force)
+	return c.begin(mode, a.Wait, a.Force, a.Jobs)
 }
 
 // begin puts the request to the core.
-func (c *call) begin(mode graph.Mode, wait, force bool) (any, error) {
+func (c *call) begin(mode graph.Mode, wait, force, jobs bool) (any, error) {
 	verb := coreVerbs[c.verb]
 	await := c.ask(func(id core.RequestID) core.Event {
 		return core.Request{ID: id, Verb: verb, Unit: c.unit, Mode: mode, Source: core.SourceOperator, Wait: wait, Force: force}
@@ -88,6 +89,11 @@ func (c *call) begin(mode graph.Mode, wait, force bool) (any, error) {
 			return nil, c.improve(err)
 		}
 		res := &ipc.JobResult{Job: uint32(reply.Job)}
+		if jobs && reply.Job != 0 {
+			if res.Jobs, res.Omitted, err = c.madeFor(reply); err != nil {
+				return nil, err
+			}
+		}
 		if wait {
 			res.Result = reply.Result.String()
 			res.Unit = c.after(name)
@@ -99,6 +105,32 @@ func (c *call) begin(mode graph.Mode, wait, force bool) (any, error) {
 		return later(finish), nil
 	}
 	return finish(c.ctx)
+}
+
+// madeFor are the jobs that were made for a request, and that of the unit if it was there
+// already.
+func (c *call) madeFor(r core.Reply) (list []ipc.Job, omitted int, err error) {
+	err = c.query(func(v core.View) {
+		add := func(id core.JobID) {
+			j, ok := v.Job(id)
+			switch {
+			case !ok || !c.sees(j.Unit):
+			case len(list) == maxShort:
+				omitted++
+			default:
+				w := c.wireJob(&j)
+				w.WaitsFor = nil // who asks for one job asks for that
+				list = append(list, w)
+			}
+		}
+		if r.Job < r.First || r.Job > r.Last {
+			add(r.Job)
+		}
+		for id := r.First; id <= r.Last; id++ {
+			add(id)
+		}
+	})
+	return list, omitted, err
 }
 
 // after is the state of a unit when its job has ended, nil if it is forgotten.
@@ -298,7 +330,7 @@ func (c *call) isolate(a *ipc.JobArgs) (any, error) {
 				WithHint("--force stops it nevertheless; --dry-run shows everything that would be stopped"))
 		}
 	}
-	return c.begin(graph.Isolate, a.Wait, a.Force)
+	return c.begin(graph.Isolate, a.Wait, a.Force, false)
 }
 
 // protectedStop is a protected unit that a start in this mode would stop.

@@ -32,7 +32,43 @@ func (c *call) kill(a *ipc.KillArgs) (any, error) {
 	default:
 		return nil, ipc.Errorf("InvalidArgs", "whom is all, main or control, not %q", clip(a.Whom))
 	}
-	return nil, c.simple(core.Request{Verb: core.VerbKill, Signal: sig, Whom: whom})
+	r := core.Request{Verb: core.VerbKill, Signal: sig, Whom: whom}
+	if a.Value != nil {
+		if sig < 34 {
+			return nil, ipc.Errorf("InvalidArgs", "a value comes with signals of real time only, from 34 to 64")
+		}
+		r.Queue, r.Value = true, *a.Value
+	}
+	return nil, c.simple(r)
+}
+
+// marks are the words of what is to be done later.
+var marks = []struct {
+	word string
+	mark core.Mark
+}{{"needs-reload", core.NeedsReload}, {"needs-restart", core.NeedsRestart}}
+
+// mark sets marks of a unit and takes others away.
+func (c *call) mark(a *ipc.MarkArgs) (any, error) {
+	r := core.Request{Verb: core.VerbMark}
+	for _, list := range []struct {
+		words []string
+		to    *core.Mark
+	}{{a.Add, &r.Add}, {a.Drop, &r.Drop}} {
+		for _, w := range list.words {
+			bit := core.Mark(0)
+			for _, m := range marks {
+				if m.word == w {
+					bit = m.mark
+				}
+			}
+			if bit == 0 {
+				return nil, ipc.Errorf("InvalidArgs", "Unknown marker %q.", clip(w))
+			}
+			*list.to |= bit
+		}
+	}
+	return nil, c.simple(r)
 }
 
 // freeze is freeze and thaw.

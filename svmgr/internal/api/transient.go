@@ -64,7 +64,7 @@ func (c *call) add(a *ipc.AddArgs) (any, error) {
 			return nil, err
 		}
 	}
-	r, err := c.begin(mode, a.Wait, false)
+	r, err := c.begin(mode, a.Wait, false, false)
 	if wait, ok := r.(later); ok && err == nil {
 		return later(func(ctx context.Context) (any, error) {
 			r, err := wait(ctx)

@@ -365,8 +365,15 @@ func TestKillAndFreeze(t *testing.T) {
 	for name, n := range map[string]string{"": "15", "HUP": "1", "SIGUSR1": "10", "9": "9", "RTMIN+3": "37"} {
 		f.acts = nil
 		do[any](f, ipc.VerbKill, &ipc.KillArgs{Unit: "web", Signal: name, Whom: "main"})
-		want(t, name, strings.Contains(fmt.Sprintf("%+v", f.acts[0]), "Signal:"+n+"}"), true)
+		want(t, name, strings.Contains(fmt.Sprintf("%+v", f.acts[0]), "Signal:"+n+" Queue:false "), true)
 	}
+	f.acts = nil
+	do[any](f, ipc.VerbKill, &ipc.KillArgs{Unit: "web", Signal: "RTMIN+3", Value: new(int32(-4))})
+	want(t, "a value", strings.Contains(fmt.Sprintf("%+v", f.acts[0]), "Signal:37 Queue:true Value:-4}"), true)
+	f.refused("InvalidArgs", ipc.VerbKill, &ipc.KillArgs{Unit: "web", Signal: "HUP", Value: new(int32(1))})
+	do[any](f, ipc.VerbMark, &ipc.MarkArgs{Unit: "web", Add: []string{"needs-restart"}})
+	want(t, "marked", strings.Join(do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "web"}).Facts.Marks, " "), "needs-restart")
+	f.refused("InvalidArgs", ipc.VerbMark, &ipc.MarkArgs{Unit: "web", Add: []string{"needs-nothing"}})
 }
 
 // Who holds on to a unit and dies has let go, unless somebody else holds on to it.

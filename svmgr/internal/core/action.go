@@ -79,7 +79,9 @@ type (
 		Incarnation RunID
 		Run         RunID
 		Signal      int32
-		// Mixed: main gets Signal, the others none.
+		// Queue: Value comes with it (sigqueue(3)).
+		Queue bool
+		Value int32
 	}
 
 	// KillCgroup writes cgroup.kill. Deadline is when it is given up.
@@ -168,7 +170,9 @@ type (
 		ID     RequestID
 		Job    JobID
 		Result JobResult // meaningful with Wait
-		Err    *RequestError
+		// First and Last are the jobs that were made for it, none if First is larger.
+		First, Last JobID
+		Err         *RequestError
 	}
 
 	// Log is one line for the manager's log; Text() renders it.

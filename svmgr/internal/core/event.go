@@ -212,9 +212,13 @@ type (
 		Source Source
 		// Job is for Cancel.
 		Job JobID
-		// Signal and Whom are for Kill.
+		// Signal and Whom are for Kill; with Queue, Value comes along.
 		Signal int32
 		Whom   Whom
+		Queue  bool
+		Value  int32
+		// Add and Drop are for Mark.
+		Add, Drop Mark
 		// Wait defers the Reply until the job has ended.
 		Wait bool
 		// Force allows stopping a protected unit.
@@ -321,10 +325,20 @@ const (
 	// VerbUnref.
 	VerbRef
 	VerbUnref
+	// VerbMark sets and takes away what a client wants to be done with the unit later.
+	VerbMark
+)
+
+// Mark is what is to be done with a unit later (org.freedesktop.systemd1(5), Markers).
+type Mark uint8
+
+const (
+	NeedsReload Mark = 1 << iota
+	NeedsRestart
 )
 
 var verbNames = [...]string{"start", "stop", "restart", "try-restart", "reload",
-	"reload-or-start", "verify-active", "reset", "cancel", "kill", "freeze", "thaw", "abandon", "ref", "unref"}
+	"reload-or-start", "verify-active", "reset", "cancel", "kill", "freeze", "thaw", "abandon", "ref", "unref", "mark"}
 
 func (v Verb) String() string { return verbNames[v] }
 

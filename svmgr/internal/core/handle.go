@@ -221,6 +221,10 @@ func (c *Core) request(e *Request) {
 		}
 		c.emit(Reply{ID: e.ID})
 		return
+	case VerbMark:
+		c.mark(i, e)
+		c.emit(Reply{ID: e.ID})
+		return
 	case VerbFreeze, VerbThaw:
 		c.freeze(i, refuse, e)
 		return
@@ -240,6 +244,7 @@ func (c *Core) request(e *Request) {
 	if e.Source == SourceOperator || e.Source == SourceDBus {
 		c.rec(i).auto = rateLimiter{}
 	}
+	first := c.nextJob + 1
 	j, err := c.ask(wish{unit: i, typ: verbJobs[e.Verb], mode: e.Mode, source: e.Source,
 		manual: e.Source == SourceOperator || e.Source == SourceDBus})
 	switch {
@@ -250,13 +255,29 @@ func (c *Core) request(e *Request) {
 	case e.Wait:
 		j.Requests = append(j.Requests, e.ID)
 	default:
-		c.emit(Reply{ID: e.ID, Job: j.ID})
+		c.emit(Reply{ID: e.ID, Job: j.ID, First: first, Last: c.nextJob})
 	}
 }
 
 var verbJobs = [...]graph.JobType{VerbStart: graph.Start, VerbStop: graph.Stop, VerbRestart: graph.Restart,
 	VerbTryRestart: graph.TryRestart, VerbReload: graph.Reload, VerbReloadOrStart: graph.ReloadOrStart,
 	VerbVerifyActive: graph.VerifyActive}
+
+func (c *Core) mark(i graph.Index, e *Request) {
+	r := c.rec(i)
+	r.needsReload = r.needsReload && e.Drop&NeedsReload == 0 || e.Add&NeedsReload != 0
+	r.needsRestart = r.needsRestart && e.Drop&NeedsRestart == 0 || e.Add&NeedsRestart != 0
+}
+
+// unmark takes away the marks that a change of state makes good.
+func (c *Core) unmark(r *record, to State) {
+	switch to {
+	case Reloading:
+		r.needsReload = false
+	case Starting, Stopping, Inactive, Failed:
+		r.needsReload, r.needsRestart = false, false
+	}
+}
 
 // reset forgets failures and counters; a busy unit refuses.
 func (c *Core) reset(i graph.Index, refuse func(kind, text string), e *Request) {
@@ -300,7 +321,7 @@ func (c *Core) kill(i graph.Index, refuse func(kind, text string), e *Request) {
 		refuse("InvalidArgs", "signals go from 1 to 64")
 		return
 	}
-	s := Signal{Unit: c.g.Name(i), Incarnation: p.Inc, Signal: e.Signal}
+	s := Signal{Unit: c.g.Name(i), Incarnation: p.Inc, Signal: e.Signal, Queue: e.Queue, Value: e.Value}
 	switch e.Whom {
 	case WhomMain:
 		s.Run = p.Main

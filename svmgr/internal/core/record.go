@@ -59,6 +59,8 @@ type record struct {
 	holds int32
 	// refd: a client will still ask about it.
 	refd bool
+	// needsReload and needsRestart are its marks: what a client wants to be done later.
+	needsReload, needsRestart bool
 	// passing: the unit is at rest only to show itself before a restart.
 	passing bool
 	// gone says that the file of a running unit vanished in a reload.
@@ -302,6 +304,7 @@ func (c *Core) enter(i graph.Index, to State, sub Sub, cause Cause) {
 	}
 	if from != to {
 		r.since = c.now
+		c.unmark(r, to)
 	}
 	switch {
 	case wasActive != graph.Active && r.activeState() == graph.Active && !wasUp:

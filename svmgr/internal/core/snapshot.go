@@ -102,7 +102,7 @@ type supImage struct {
 
 // flags are the marks of a record, by bit, in the order of flagsOf.
 func flagsOf(r *record) []*bool {
-	return []*bool{&r.kernel, &r.stable, &r.stopped, &r.held, &r.waiting, &r.gone, &r.frozen, &r.condOK, &r.ephemeral, &r.refd, &r.demand}
+	return []*bool{&r.kernel, &r.stable, &r.stopped, &r.held, &r.waiting, &r.gone, &r.frozen, &r.condOK, &r.ephemeral, &r.refd, &r.demand, &r.needsReload, &r.needsRestart}
 }
 
 func (c *Core) name(i graph.Index) string {

@@ -55,6 +55,8 @@ type UnitView struct {
 	Supervisor string
 	// Trigger is the unit that caused the present activation, "" for none.
 	Trigger string
+	// Marks are what clients want to be done with it later.
+	Marks Mark
 	// NextDelay is what an automatic restart would wait for now.
 	NextDelay time.Duration
 	// Connections are those that instances of a socket with Accept=yes serve,
@@ -123,6 +125,12 @@ func (v View) unit(i graph.Index) UnitView {
 		ActiveEnter: r.activeEnter, ActiveExit: r.activeExit, InactiveEnter: r.inactiveEnter, InactiveExit: r.inactiveExit}
 	if r.job != nil {
 		u.Job = r.job.ID
+	}
+	if r.needsReload {
+		u.Marks |= NeedsReload
+	}
+	if r.needsRestart {
+		u.Marks |= NeedsRestart
 	}
 	if r.proc != nil {
 		u.Main, u.Control, u.Incarnation = r.proc.Main, r.proc.Control, r.proc.Inc

@@ -22,22 +22,37 @@ func (w *World) groupOf(name string, inc core.RunID) *group {
 // What is sent goes through the unit's strand, behind the spawns that the core
 // asked for before: a signal cannot overtake its process.
 
+// sent is a signal on its way, perhaps with a value (sigqueue(3)).
+type sent struct {
+	number int32
+	queue  bool
+	value  int32
+}
+
+// to sends it to the process of a pidfd.
+func (s sent) to(fd int) error {
+	if s.queue {
+		return pidfd.Queue(fd, s.number, s.value)
+	}
+	return pidfd.Signal(fd, s.number)
+}
+
 func (w *World) performSignal(a core.Signal) {
 	w.pool.do(a.Unit, func() {
 		if a.Run == 0 {
 			if g := w.groupOf(a.Unit, a.Incarnation); g != nil {
-				w.signalAll(g, a.Signal)
+				w.signalAll(g, sent{a.Signal, a.Queue, a.Value})
 			}
 			return
 		}
-		if err := w.signalRun(a.Run, a.Signal); err != nil {
+		if err := w.signalRun(a.Run, sent{a.Signal, a.Queue, a.Value}); err != nil {
 			w.log.Warn("cannot signal", "unit", a.Unit, "run", a.Run, "signal", a.Signal, "err", err)
 		}
 	})
 }
 
 // signalRun signals the process of a run. One that is gone already is no error.
-func (w *World) signalRun(run core.RunID, sig int32) error {
+func (w *World) signalRun(run core.RunID, sig sent) error {
 	// The descriptor must not be closed, and its number reused, meanwhile.
 	w.reg.mu.Lock()
 	defer w.reg.mu.Unlock()
@@ -45,7 +60,7 @@ func (w *World) signalRun(run core.RunID, sig int32) error {
 	if p == nil || p.pidfd < 0 {
 		return nil
 	}
-	err := pidfd.Signal(p.pidfd, sig)
+	err := sig.to(p.pidfd)
 	if errors.Is(err, unix.ESRCH) {
 		return nil
 	}
@@ -57,8 +72,8 @@ func (w *World) signalRun(run core.RunID, sig int32) error {
 const signalRounds = 10
 
 // signalAll signals every process of the incarnation, once each.
-func (w *World) signalAll(g *group, sig int32) {
-	if sig == int32(unix.SIGKILL) && w.killGroup(g) {
+func (w *World) signalAll(g *group, sig sent) {
+	if sig.number == int32(unix.SIGKILL) && w.killGroup(g) {
 		return
 	}
 	seen := map[int]bool{}
@@ -79,7 +94,7 @@ func (w *World) signalAll(g *group, sig int32) {
 
 // signalMember signals a process by handle, after making sure that the number
 // still means a member: it may have been reused since the list was read.
-func (w *World) signalMember(g *group, pid int, sig int32) {
+func (w *World) signalMember(g *group, pid int, sig sent) {
 	fd, err := pidfd.Open(pid)
 	if err != nil {
 		return // gone
@@ -88,8 +103,8 @@ func (w *World) signalMember(g *group, pid int, sig int32) {
 	if !w.isMember(g, pid) {
 		return
 	}
-	if err := pidfd.Signal(fd, sig); err != nil && !errors.Is(err, unix.ESRCH) {
-		w.log.Warn("cannot signal", "unit", g.unit, "pid", pid, "signal", sig, "err", err)
+	if err := sig.to(fd); err != nil && !errors.Is(err, unix.ESRCH) {
+		w.log.Warn("cannot signal", "unit", g.unit, "pid", pid, "signal", sig.number, "err", err)
 	}
 }
 
@@ -123,7 +138,7 @@ func (w *World) performKill(a core.KillCgroup) {
 		w.reg.mu.Lock()
 		g.killed = true
 		w.reg.mu.Unlock()
-		w.signalAll(g, int32(unix.SIGKILL))
+		w.signalAll(g, sent{number: int32(unix.SIGKILL)})
 		w.checkEmpty(g)
 	})
 }
@@ -146,7 +161,7 @@ func (w *World) performFreeze(name string, on bool) {
 		if on {
 			sig = unix.SIGSTOP
 		}
-		w.signalAll(g, int32(sig))
+		w.signalAll(g, sent{number: int32(sig)})
 	})
 }
 
