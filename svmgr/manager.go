@@ -283,6 +283,28 @@ func cgroupIO(dir string) (read, written int64) {
 	return read, written
 }
 
+// LiveMount implements api.World.
+func (m *manager) LiveMount(run core.RunID, a ipc.MountArgs) error {
+	err := syscall.EXDEV
+	if run != 0 {
+		var ok bool
+		got := m.world.LiveMount(a.Unit, run, a.Source, a.Target, a.ReadOnly, a.Make)
+		if got == nil {
+			return nil
+		}
+		if err, ok = got.(syscall.Errno); !ok {
+			return ipc.Errorf("Failed", "mount into %s: %v", a.Unit, got).WithUnit(a.Unit)
+		}
+	}
+	if err == syscall.EXDEV || err == syscall.ESRCH {
+		return ipc.Errorf("InvalidArgs", "Unit '%s' not running in private mount namespace, cannot live mount.", a.Unit).WithUnit(a.Unit)
+	}
+	return ipc.Errorf("Failed", "mount into %s: %v", a.Unit, err).WithUnit(a.Unit)
+}
+
+// MountFailed implements api.World.
+func (m *manager) MountFailed(name string) bool { return m.world.MountFailed(name) }
+
 // Traffic implements api.World.
 func (m *manager) Traffic(name string) (ipc.Traffic, bool) {
 	t, ok := m.world.Traffic(name)

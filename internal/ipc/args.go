@@ -145,6 +145,17 @@ type KillArgs struct {
 	Value *int32 `json:"value,omitempty"`
 }
 
+// MountArgs mount a file or directory into a service that runs with mounts of its own.
+type MountArgs struct {
+	Unit   string `json:"unit"`
+	Source string `json:"source"`
+	// Target is Source when "".
+	Target   string `json:"target,omitempty"`
+	ReadOnly bool   `json:"read_only,omitempty"`
+	// Make makes Target if it is not there.
+	Make bool `json:"make,omitempty"`
+}
+
 // MarkArgs set and take away what is to be done with a unit later.
 type MarkArgs struct {
 	Unit string `json:"unit"`

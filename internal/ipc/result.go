@@ -309,6 +309,8 @@ type Facts struct {
 	// Watchdog is the period that the service asked for in WATCHDOG_USEC=, -1 for
 	// none, 0 for that of its settings.
 	Watchdog int64 `json:"watchdog_usec,omitempty"`
+	// MountFailed says that the last mount into it failed.
+	MountFailed bool `json:"mount_failed,omitempty"`
 	// Marks are needs-reload and needs-restart.
 	Marks []string `json:"marks,omitempty"`
 	// Traffic is there if the unit has IPAccounting=.

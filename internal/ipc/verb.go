@@ -38,6 +38,7 @@ const (
 	VerbRef           Verb = "ref"
 	VerbUnref         Verb = "unref"
 	VerbMark          Verb = "mark"
+	VerbMount         Verb = "mount"
 	VerbVerifyActive  Verb = "verify-active"
 	VerbIsolate       Verb = "isolate"
 	VerbStartAll      Verb = "start-all"
@@ -134,6 +135,7 @@ var verbs = withRequired([]verb{
 	{VerbThaw, start, of[UnitArgs], of[Done], "let them go on", nil},
 	{VerbRef, system, of[UnitArgs], of[Done], "keep a transient unit that has ended until somebody has looked (for the bridge)", nil},
 	{VerbUnref, system, of[UnitArgs], of[Done], "let go of it", nil},
+	{VerbMount, system, of[MountArgs], of[Done], "mount a file or directory into a service that runs with mounts of its own", nil},
 	{VerbMark, system, of[MarkArgs], of[Done], "remember of a unit that it needs a restart or a reload (for the bridge)", nil},
 	{VerbVerifyActive, start, of[JobArgs], of[JobResult], "fail unless a unit is up or on its way there", nil},
 	{VerbIsolate, system, of[JobArgs], of[JobResult], "start a unit and stop everything that it does not need", nil},

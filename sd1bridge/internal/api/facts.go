@@ -44,11 +44,16 @@ var facts = map[string]func(*translate.Unit, *Server) any{
 		return v
 	},
 	// dynamod starts no unit with debug output.
-	"Unit.CanClean":           of(cleanable),
-	"Unit.CanLiveMount":       func(u *translate.Unit, s *Server) any { return s.ownMounts(u) },
-	"Unit.DebugInvocation":    of(func(*translate.Unit) bool { return false }),
-	"Unit.Markers":            of(func(u *translate.Unit) []string { return append([]string{}, u.Marks...) }),
-	"Service.LiveMountResult": of(func(*translate.Unit) string { return "success" }),
+	"Unit.CanClean":        of(cleanable),
+	"Unit.CanLiveMount":    func(u *translate.Unit, s *Server) any { return s.ownMounts(u) },
+	"Unit.DebugInvocation": of(func(*translate.Unit) bool { return false }),
+	"Unit.Markers":         of(func(u *translate.Unit) []string { return append([]string{}, u.Marks...) }),
+	"Service.LiveMountResult": of(func(u *translate.Unit) string {
+		if u.MountFailed {
+			return "exit-code"
+		}
+		return "success"
+	}),
 
 	// Clean answers when it is done, and says itself what went wrong.
 	"Service.CleanResult": of(func(*translate.Unit) string { return "success" }),

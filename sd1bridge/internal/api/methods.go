@@ -402,8 +402,8 @@ func (s *Server) method(iface, name string) func(*bus.Call) error {
 			return func(c *bus.Call) error { return f(s, c, c.Object.(*jobObject).job) }
 		}
 	default:
-		if name == "DumpFileDescriptorStore" {
-			return func(c *bus.Call) error { return s.stored(c, c.Object.(*unitObject).name) }
+		if f := serviceMethods[name]; f != nil {
+			return func(c *bus.Call) error { return f(s, c, c.Object.(*unitObject).name) }
 		}
 		if name == "AttachProcesses" {
 			return s.attachTo

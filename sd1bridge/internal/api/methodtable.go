@@ -212,6 +212,9 @@ var unitMethods = map[string]func(*Server, *bus.Call, string) error{
 	"Clean":       func(s *Server, c *bus.Call, name string) error { return s.clean(c, name, c.Args[0].([]string)) },
 }
 
+// serviceMethods are those of services alone.
+var serviceMethods = map[string]func(*Server, *bus.Call, string) error{}
+
 var jobMethods = map[string]func(*Server, *bus.Call, ipc.Job) error{
 	"Cancel":    func(s *Server, c *bus.Call, j ipc.Job) error { return s.cancel(c, j.ID) },
 	"GetAfter":  func(s *Server, c *bus.Call, j ipc.Job) error { return s.neighbours(c, j.ID, false) },

@@ -319,7 +319,49 @@ func (s *Server) softReboot(c *bus.Call, root string) error {
 	return shutdown("soft-reboot")(s, c)
 }
 
+// bindMount mounts into a service that runs. What goes wrong is in the manager's log.
+func (s *Server) bindMount(c *bus.Call, method, name, source, target string, readOnly, mkdir bool) error {
+	name, err := s.loaded(c, name)
+	if err != nil {
+		return err
+	}
+	if !strings.HasSuffix(name, ".service") {
+		return bus.Errorf(bus.ErrNotSupported, "%s operation is not supported for unit type '%s'", method, name[strings.LastIndexByte(name, '.')+1:])
+	}
+	err = s.ask(c, ipc.VerbMount, &ipc.MountArgs{Unit: name, Source: source, Target: target, ReadOnly: readOnly, Make: mkdir}, nil)
+	if err != nil && bus.NameOf(err) == prefix+"Failed" {
+		return bus.Errorf(bus.ErrFailed, "method '%s' for unit '%s' failed", method, name)
+	}
+	return err
+}
+
+// mountImage refuses: nothing here opens an image for a unit that runs already.
+func (s *Server) mountImage(c *bus.Call, name, source string) error {
+	name, err := s.loaded(c, name)
+	switch {
+	case err != nil:
+		return err
+	case !strings.HasSuffix(name, ".service"):
+		return bus.Errorf(bus.ErrNotSupported, "MountImageUnit operation is not supported for unit type '%s'", name[strings.LastIndexByte(name, '.')+1:])
+	case !strings.HasPrefix(source, "/") || filepath.Clean(source) != source:
+		return bus.Errorf(bus.ErrInvalidArgs, "Source path must be absolute and normalized")
+	}
+	return bus.Errorf(bus.ErrNotSupported, "dynamod mounts files and directories into a unit that runs, but no images: mount '%s' and use BindMount.", source)
+}
+
 func init() {
+	for _, m := range []string{"BindMountUnit", "MountImageUnit", "BindMount", "MountImage"} {
+		rights[m] = manageUnits
+	}
+	managerMethods["BindMountUnit"] = func(s *Server, c *bus.Call) error {
+		return s.bindMount(c, c.Member, c.Args[0].(string), c.Args[1].(string), c.Args[2].(string), c.Args[3].(bool), c.Args[4].(bool))
+	}
+	managerMethods["MountImageUnit"] = func(s *Server, c *bus.Call) error { return s.mountImage(c, c.Args[0].(string), c.Args[1].(string)) }
+	serviceMethods["BindMount"] = func(s *Server, c *bus.Call, name string) error {
+		return s.bindMount(c, "BindMountUnit", name, c.Args[0].(string), c.Args[1].(string), c.Args[2].(bool), c.Args[3].(bool))
+	}
+	serviceMethods["MountImage"] = func(s *Server, c *bus.Call, name string) error { return s.mountImage(c, name, c.Args[0].(string)) }
+	serviceMethods["DumpFileDescriptorStore"] = func(s *Server, c *bus.Call, name string) error { return s.stored(c, name) }
 	for name, f := range map[string]func(*Server, *bus.Call) error{
 		"EnqueueUnitJob": func(s *Server, c *bus.Call) error {
 			return s.enqueueJob(c, c.Args[0].(string), c.Args[1].(string), c.Args[2].(string))

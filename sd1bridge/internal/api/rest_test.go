@@ -1,10 +1,13 @@
 package api
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
@@ -206,4 +209,65 @@ func TestOtherRoots(t *testing.T) {
 	r.refused("org.freedesktop.DBus.Error.InvalidArgs", "not absolute", "SoftReboot", "rel")
 	r.refused("org.freedesktop.DBus.Error.NotSupported", "/srv", "SoftReboot", "/srv")
 	r.refused("org.freedesktop.DBus.Error.NotSupported", "standalone", "SoftReboot", "") // this manager has no machine
+}
+
+// A directory comes into a unit that runs with mounts of its own, and nowhere else.
+func TestBindMount(t *testing.T) {
+	source := t.TempDir()
+	if err := os.WriteFile(filepath.Join(source, "here"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := newRare(t, map[string]string{"default.target": "[Unit]\nDescription=All\n",
+		"own.service": "[Service]\nExecStart=/bin/sleep 1000\nPrivateTmp=yes\n", "common.service": "[Service]\nExecStart=/bin/sleep 1000\n"})
+	for _, u := range []string{"own", "common"} {
+		r.must("StartUnit", u+".service", "replace")
+		testkit.Eventually(t, u+" is up", func() bool { return r.property(u+"_2eservice", "Service.ExecMainHandoffTimestamp") != uint64(0) })
+	}
+	if r.property("own_2eservice", "Unit.CanLiveMount") != true || r.property("common_2eservice", "Unit.CanLiveMount") != false {
+		t.Error("CanLiveMount is wrong")
+	}
+	pid := r.property("own_2eservice", "Service.MainPID").(uint32)
+	inside := func(p string) string { return filepath.Join("/proc", strconv.Itoa(int(pid)), "root", p) }
+	const target = "/tmp/live-mount/a/b"
+	result := func(want string) {
+		t.Helper()
+		if got := r.property("own_2eservice", "Service.LiveMountResult"); got != want {
+			t.Errorf("LiveMountResult is %v, want %s", got, want)
+		}
+	}
+	r.refused("org.freedesktop.DBus.Error.Failed", "method 'BindMountUnit' for unit 'own.service' failed", "BindMountUnit", "own.service", source, target, true, false)
+	result("exit-code")
+	r.must("BindMountUnit", "own.service", source, target, true, true)
+	result("success")
+	if _, err := os.Stat(inside(target + "/here")); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(target); err == nil {
+		t.Error("it is there for everybody")
+	}
+	if err := os.WriteFile(inside(target+"/more"), nil, 0o644); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("a read-only mount takes a file: %v", err)
+	}
+	// Once more, over it, and a file, by the object.
+	r.must("BindMountUnit", "own.service", source, target, false, false)
+	if err := os.WriteFile(inside(target+"/more"), nil, 0o644); err != nil {
+		t.Error(err)
+	}
+	o := r.conn.Object("", "/org/freedesktop/systemd1/unit/own_2eservice")
+	if err := o.Call(prefix+"Service.BindMount", 0, filepath.Join(source, "here"), "/tmp/file", false, true).Err; err != nil {
+		t.Error(err)
+	}
+	if st, err := os.Stat(inside("/tmp/file")); err != nil || !st.Mode().IsRegular() {
+		t.Errorf("%v, %v", st, err)
+	}
+	if data, _ := os.ReadFile("/proc/self/mountinfo"); strings.Contains(string(data), target) {
+		t.Error("the mount is in the test's own table")
+	}
+	const invalid = "org.freedesktop.DBus.Error.InvalidArgs"
+	r.refused(invalid, "not running in private mount namespace", "BindMountUnit", "common.service", source, target, false, true)
+	r.refused(invalid, "Source path must be absolute and normalized", "BindMountUnit", "own.service", "rel", target, false, true)
+	r.refused(invalid, "Destination path must be absolute and normalized", "BindMountUnit", "own.service", source, "/a/../b", false, true)
+	r.refused(prefix+"NoSuchUnit", "not loaded", "BindMountUnit", "nowhere.service", source, target, false, true)
+	r.refused("org.freedesktop.DBus.Error.NotSupported", "unit type 'target'", "BindMountUnit", "default.target", source, target, false, true)
+	r.refused("org.freedesktop.DBus.Error.NotSupported", "no images", "MountImageUnit", "own.service", "/x.raw", target, false, true, []struct{ Key, Value string }{})
 }

@@ -119,6 +119,8 @@ func (c *call) nameIn(args any) (string, error) {
 		name = a.Unit
 	case *ipc.KillArgs:
 		name = a.Unit
+	case *ipc.MountArgs:
+		name = a.Unit
 	case *ipc.MarkArgs:
 		name = a.Unit
 	case *ipc.AddArgs:

@@ -39,6 +39,8 @@ func argsOn(v ipc.Verb, name string) any {
 		return &ipc.ManyArgs{Units: []string{name}}
 	case ipc.VerbCancel:
 		return &ipc.CancelArgs{Unit: name}
+	case ipc.VerbMount:
+		return &ipc.MountArgs{Unit: name, Source: "/usr"}
 	case ipc.VerbMark:
 		return &ipc.MarkArgs{Unit: name}
 	case ipc.VerbKill:

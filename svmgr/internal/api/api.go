@@ -109,6 +109,7 @@ func init() {
 		ipc.VerbIsolate:       with(onUnit, (*call).isolate),
 		ipc.VerbCancel:        with(onJob, (*call).cancel),
 		ipc.VerbKill:          with(onUnit, (*call).kill),
+		ipc.VerbMount:         with(onUnit, (*call).mount),
 		ipc.VerbMark:          with(onUnit, (*call).mark),
 		ipc.VerbVerifyActive:  with(onUnit, (*call).job),
 		ipc.VerbFreeze:        with(onUnit, (*call).freeze),

@@ -300,9 +300,14 @@ func (f *fake) Processes(name string) (out []ipc.Process) {
 	return append(out, ipc.Process{PID: 9, Command: "child of " + name})
 }
 
-func (f *fake) Commands(string) []ipc.CommandRun         { return nil }
-func (f *fake) Spent(name string) (ipc.Usage, bool)      { return ipc.Usage{}, false }
-func (f *fake) Usage(name string) (ipc.Usage, bool)      { return ipc.Usage{Memory: int64(len(name))}, true }
+func (f *fake) Commands(string) []ipc.CommandRun    { return nil }
+func (f *fake) Spent(name string) (ipc.Usage, bool) { return ipc.Usage{}, false }
+func (f *fake) Usage(name string) (ipc.Usage, bool) { return ipc.Usage{Memory: int64(len(name))}, true }
+func (f *fake) LiveMount(run core.RunID, a ipc.MountArgs) error {
+	f.note("mount %s on %s", a.Source, a.Target)
+	return f.refuse
+}
+func (f *fake) MountFailed(string) bool                  { return false }
 func (f *fake) Traffic(string) (ipc.Traffic, bool)       { return ipc.Traffic{}, false }
 func (f *fake) DynamicUsers() ([]ipc.DynamicUser, error) { return nil, f.refuse }
 func (f *fake) Stored(string) []ipc.StoredFD             { return nil }

@@ -83,6 +83,10 @@ type World interface {
 	Usage(unit string) (ipc.Usage, bool)
 	// Spent is what the unit had used in all when it ended the last time.
 	Spent(unit string) (ipc.Usage, bool)
+	// LiveMount mounts into a run that has mounts of its own; EXDEV says that it has
+	// none. MountFailed says that the last one into the unit failed.
+	LiveMount(run core.RunID, a ipc.MountArgs) error
+	MountFailed(unit string) bool
 	// Traffic is what the unit's sockets have sent and received; false if that is not
 	// counted (IPAccounting=).
 	Traffic(unit string) (ipc.Traffic, bool)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"path"
 	"slices"
 	"strings"
 
@@ -40,6 +41,27 @@ func (c *call) kill(a *ipc.KillArgs) (any, error) {
 		r.Queue, r.Value = true, *a.Value
 	}
 	return nil, c.simple(r)
+}
+
+// mount puts a file or directory into the mounts of a service that runs.
+func (c *call) mount(a *ipc.MountArgs) (any, error) {
+	m := *a
+	if m.Target == "" {
+		m.Target = m.Source
+	}
+	for what, p := range map[string]string{"Source": m.Source, "Destination": m.Target} {
+		if !strings.HasPrefix(p, "/") || path.Clean(p) != p || strings.ContainsRune(p, 0) {
+			return nil, ipc.Errorf("InvalidArgs", "%s path must be absolute and normalized", what)
+		}
+	}
+	var run core.RunID
+	if err := c.look(func(_ core.View, u core.UnitView) { run, m.Unit = u.Main, u.Name }); err != nil {
+		return nil, err
+	}
+	if !strings.HasSuffix(m.Unit, ".service") {
+		return nil, ipc.Errorf("NotSupported", "mount: %s is no service", m.Unit).WithUnit(m.Unit)
+	}
+	return nil, c.m.LiveMount(run, m)
 }
 
 // marks are the words of what is to be done later.

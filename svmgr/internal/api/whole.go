@@ -92,6 +92,7 @@ func (c *call) further(f *ipc.Facts, u *core.UnitView) {
 		f.RestartDelay = math.MaxInt64
 	}
 	f.Connections, f.Accepted, f.Refused = u.Connections, u.Accepted, u.Refused
+	f.MountFailed = c.m.MountFailed(c.unit)
 	for _, m := range marks {
 		if u.Marks&m.mark != 0 {
 			f.Marks = append(f.Marks, m.word)

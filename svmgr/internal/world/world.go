@@ -150,7 +150,8 @@ type World struct {
 	tookOver bool
 	errands  errands
 
-	senses senses
+	senses     senses
+	liveMounts liveMounts
 
 	spaces  spaces
 	dynamic dynamicUsers
