@@ -27,8 +27,16 @@ var facts = map[string]func(*translate.Unit, *Server) any{
 		}
 		return []translate.Pair{{A: "trigger_unit", B: u.Trigger}}
 	}),
-	"Unit.RequiresMountsFor": of(func(u *translate.Unit) []string { return u.Related("RequiresMountsFor") }),
-	"Unit.WantsMountsFor":    of(func(u *translate.Unit) []string { return u.Related("WantsMountsFor") }),
+	// What a mount mounts is one of the paths, also where it is a device: mounts for that
+	// are those of /, which is there.
+	"Unit.RequiresMountsFor": of(func(u *translate.Unit) []string {
+		paths := u.Related("RequiresMountsFor")
+		if what := unit.What.Of(u.Model); u.Type == "mount" && u.Fragment() != "" && strings.HasPrefix(what, "/") && !slices.Contains(paths, what) {
+			paths = append(paths, what)
+		}
+		return paths
+	}),
+	"Unit.WantsMountsFor": of(func(u *translate.Unit) []string { return u.Related("WantsMountsFor") }),
 	"Unit.Documentation": of(func(u *translate.Unit) []string {
 		if d := unit.Documentation.Of(u.Model); len(d) > 0 || manuals[u.Name] == "" {
 			return append([]string{}, d...)
@@ -148,10 +156,13 @@ var manuals = map[string]string{"-.slice": "man:systemd.special(7)", "system.sli
 
 func clamp(n uint64) uint32 { return uint32(min(n, math.MaxUint32)) }
 
-// ownMounts says whether a service runs with a table of mounts of its own.
+// ownMounts says whether a service runs, or would run, with a table of mounts of its own.
 func (s *Server) ownMounts(u *translate.Unit) bool {
-	if u.Type != "service" || u.PID <= 0 {
+	switch {
+	case u.Type != "service":
 		return false
+	case u.PID <= 0: // what it would have
+		return u.Load == "loaded" && u.OwnMounts()
 	}
 	s.mu.Lock()
 	manager := s.info.PID

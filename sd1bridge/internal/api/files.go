@@ -86,7 +86,7 @@ func (s *Server) defaultTarget(c *bus.Call) error {
 // presetting says what the vendor wants with a unit: enabled, disabled or ignored, and
 // nothing for what is no file that could be enabled.
 func (s *Server) presetting(u *translate.Unit) string {
-	if u.Fragment() == "" || u.Load != "loaded" || u.Transient() || u.Enabled == "generated" {
+	if u.Fragment() == "" || u.Load != "loaded" || u.Transient() {
 		return ""
 	}
 	p, err := s.presets.Of(u.Name)

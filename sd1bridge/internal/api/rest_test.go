@@ -271,3 +271,12 @@ func TestBindMount(t *testing.T) {
 	r.refused("org.freedesktop.DBus.Error.NotSupported", "unit type 'target'", "BindMountUnit", "default.target", source, target, false, true)
 	r.refused("org.freedesktop.DBus.Error.NotSupported", "no images", "MountImageUnit", "own.service", "/x.raw", target, false, true, []struct{ Key, Value string }{})
 }
+
+// At rest it is what the settings ask for.
+func TestCanLiveMountAtRest(t *testing.T) {
+	r := newRare(t, map[string]string{"default.target": "[Unit]\nDescription=All\n",
+		"own.service": "[Service]\nExecStart=/bin/true\nPrivateTmp=yes\n", "common.service": "[Service]\nExecStart=/bin/true\n"})
+	if r.property("own_2eservice", "Unit.CanLiveMount") != true || r.property("common_2eservice", "Unit.CanLiveMount") != false {
+		t.Error("CanLiveMount is wrong")
+	}
+}

@@ -72,9 +72,11 @@ func init() {
 		"Unit.CanFreeze": of(func(u *translate.Unit) bool {
 			return slices.Contains([]string{"service", "scope", "slice"}, u.Type) && !u.Perpetual
 		}),
-		"Unit.LoadError":       of(loadError),
-		"Unit.ConditionResult": of(func(u *translate.Unit) bool { return tried(u) && u.Why.Kind != "condition" }),
-		"Unit.AssertResult":    of(func(u *translate.Unit) bool { return tried(u) && u.Why.Kind != "assert" }),
+		"Unit.LoadError": of(loadError),
+		"Unit.ConditionResult": of(func(u *translate.Unit) bool {
+			return tried(u) && (u.Why.Kind != "condition" || u.Type == "automount" && !startable(u))
+		}),
+		"Unit.AssertResult": of(func(u *translate.Unit) bool { return tried(u) && u.Why.Kind != "assert" }),
 		"Unit.Job": func(u *translate.Unit, _ *Server) any {
 			if u.Job == 0 {
 				return jobRef{0, "/"}

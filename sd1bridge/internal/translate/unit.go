@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"dynamod/internal/ipc"
+	"dynamod/internal/sandbox"
 	"dynamod/internal/unit"
 )
 
@@ -111,6 +112,12 @@ func (u *Unit) MainBegin() ipc.Stamp {
 		return c.Start
 	}
 	return u.MainStart
+}
+
+// OwnMounts says whether the settings ask for a table of mounts of its own.
+func (u *Unit) OwnMounts() bool {
+	p := sandbox.Of(u.Model)
+	return p.MountSpace
 }
 
 // Handoff is when the main process was about to execute its program.
