@@ -267,6 +267,8 @@ type UnitResult struct {
 	Unit string `json:"unit"`
 	// Facts are on the first page only.
 	Facts *Facts `json:"facts,omitempty"`
+	// Steps count what has happened in the manager.
+	Steps uint64 `json:"steps,omitempty"`
 	// Settings are those that differ from the defaults of unit files, in the words
 	// of unit files whatever the unit was written in.
 	Settings  []SettingRow `json:"settings"`

@@ -180,6 +180,9 @@ func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit,
 	name := args.Unit
 	known := m.models.of(name)
 	args.Known = cmp.Or(known.tag, "none")
+	if args.Bare && known.tag != "" {
+		args.Steps = known.steps
+	}
 	var facts ipc.Facts
 	var settings []ipc.SettingRow
 	var relations []ipc.Relation
@@ -188,10 +191,21 @@ func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit,
 		if err := m.Call(ctx, ipc.VerbUnit, &args, &r); err != nil {
 			return nil, err
 		}
+		if r.Facts == nil && r.Tag == known.tag && known.tag != "" {
+			return known.unit, nil
+		}
 		if r.Facts != nil {
 			facts = *r.Facts
 			if r.Tag == known.tag {
-				return &translate.Unit{Facts: facts, Model: known.unit.Model, Relations: known.unit.Relations}, nil
+				u := &translate.Unit{Facts: facts, Model: known.unit.Model, Relations: known.unit.Relations}
+				if args.Bare {
+					m.models.keep(name, model{known.tag, r.Steps, u})
+				}
+				return u, nil
+			}
+			known.steps = 0
+			if args.Bare {
+				known.steps = r.Steps
 			}
 			if r.Next == "" { // pages are of different moments
 				known.tag = r.Tag
@@ -211,15 +225,17 @@ func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit,
 	}
 	u := translate.NewUnit(facts, ipc.JoinSettings(settings), relations)
 	if known.tag != "" {
-		m.models.keep(name, model{known.tag, u})
+		m.models.keep(name, model{known.tag, known.steps, u})
 	}
 	return u, nil
 }
 
-// model is a unit whose settings and relations have a tag. They are never changed.
+// model is a unit whose settings and relations have a tag. They are never changed. As long
+// as the manager has taken so many steps, if they are not 0, the facts hold as well.
 type model struct {
-	tag  string
-	unit *translate.Unit
+	tag   string
+	steps uint64
+	unit  *translate.Unit
 }
 
 // models are those of the units that were asked for lately: to build one takes longer

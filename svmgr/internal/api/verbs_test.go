@@ -91,6 +91,15 @@ func TestKnown(t *testing.T) {
 	if (up.Tag == model.Tag) != (len(up.Settings) == 0) {
 		t.Errorf("tags %q and %q with %d settings", up.Tag, model.Tag, len(up.Settings))
 	}
+	bare := func(known string, steps uint64) *ipc.UnitResult {
+		return do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "web.service", Bare: true, Known: known, Steps: steps})
+	}
+	now := bare(up.Tag, 0)
+	idle := bare(now.Tag, now.Steps)
+	want(t, "nothing has happened", line(now.Facts != nil, idle.Facts == nil, idle.Tag == now.Tag, bare("none", now.Steps).Facts != nil), "true true true true")
+	f.exit("web.service", 0)
+	gone := bare(now.Tag, now.Steps)
+	want(t, "something has", line(gone.Facts != nil && gone.Facts.Active == "inactive"), "true")
 	if unasked := do[*ipc.ListResult](f, ipc.VerbList, &ipc.ListArgs{All: true}); unasked.Tag != "" {
 		t.Errorf("a tag %q that nobody asked for", unasked.Tag)
 	}

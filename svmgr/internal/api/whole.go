@@ -35,14 +35,20 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 	case err != nil:
 		return nil, err
 	}
+	known, still := c.still(c.unit)
+	if still = still && err == nil && a.Known == known.tag; still && a.Bare && a.Steps == c.steps && a.Steps != 0 {
+		res.Tag, res.Steps = known.tag, c.steps
+		return res, nil
+	}
+	res.Steps = c.steps
 	if a.After == "" {
 		res.Facts = &ipc.Facts{Status: s, Perpetual: u.Unit != nil && u.Unit.Perpetual}
 		res.Facts.Group, res.Facts.Invocation, res.Facts.MainStart = c.m.RunOf(c.unit)
 		res.Facts.Commands = c.m.Commands(c.unit)
 		c.further(res.Facts, &u)
 	}
-	if t, ok := c.still(c.unit); ok && err == nil && a.Known == t.tag {
-		res.Tag = t.tag
+	if still {
+		res.Tag = known.tag
 		return res, nil
 	}
 	written := ipc.SplitSettings(directives(u.Unit))
