@@ -22,8 +22,8 @@
 //
 //	unshare -p -f -m -U -r build/dynamod-init --run /tmp/x --svmgr build/dynamod-svmgr -- ARGS-OF-SVMGR
 //
-// It then logs to standard error. The manager gets DYNAMOD_INIT_FD=3, PATH, HOME and
-// TERM, and in a container DYNAMOD_CONTAINER=1 and, if set, container.
+// It then logs to standard error. The manager gets DYNAMOD_INIT_FD=3, PATH, HOME,
+// TERM and GODEBUG=disablethp=1, and in a container DYNAMOD_CONTAINER=1 and, if set, container.
 //
 // # Flags
 //

@@ -12,9 +12,14 @@ import (
 // managerFD is where the manager finds its end of the channel.
 const managerFD = 3
 
+// frugalHeap keeps huge pages away from a Go program's heap (package runtime, "Environment
+// Variables"): where the kernel gives them unasked, as Debian's does, what is freed comes
+// back (transhuge, max_ptes_none).
+const frugalHeap = "GODEBUG=disablethp=1"
+
 // managerEnviron is the whole environment of the manager.
 func managerEnviron(container bool) []string {
-	env := []string{"DYNAMOD_INIT_FD=" + strconv.Itoa(managerFD), "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", "TERM=linux"}
+	env := []string{"DYNAMOD_INIT_FD=" + strconv.Itoa(managerFD), "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", "TERM=linux", frugalHeap}
 	if container {
 		env = append(env, "DYNAMOD_CONTAINER=1")
 		if name := os.Getenv("container"); name != "" {
