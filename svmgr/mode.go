@@ -135,10 +135,14 @@ func childProgram() (string, error) {
 
 // passedOn are the variables that services get from the manager's own environment.
 // A user's services live in the user's session and get what it was given (HOME, LANG,
-// XDG_RUNTIME_DIR, …), but for what is about this process alone; others get none:
-// what a service needs, its unit says (PassEnvironment=).
+// XDG_RUNTIME_DIR, …), but for what is about this process alone; a machine's get its
+// language, and others none: what a service needs, its unit says (PassEnvironment=).
 func passedOn(s settings, own []string) []string {
-	if s.mode != user {
+	switch s.mode {
+	case system:
+		return machineLocale()
+	case user:
+	default:
 		return nil
 	}
 	var out []string

@@ -52,7 +52,7 @@ func TestPassedOn(t *testing.T) {
 	if got := passedOn(settings{mode: user}, own); strings.Join(got, " ") != "HOME=/h LANG=C" {
 		t.Errorf("a user's services get %q", got)
 	}
-	for _, m := range []mode{system, container, standalone} {
+	for _, m := range []mode{container, standalone} {
 		if got := passedOn(settings{mode: m}, own); len(got) != 0 {
 			t.Errorf("services of a %s manager get %q", m, got)
 		}

@@ -16,7 +16,18 @@ import (
 )
 
 // DefaultPath is where programs are looked for, and $PATH.
-const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+var DefaultPath = searchPath("/")
+
+// searchPath leaves out /sbin and /bin where they are links into /usr, as systemd does.
+func searchPath(root string) string {
+	dirs := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+	for _, dir := range []string{"sbin", "bin"} {
+		if to, err := os.Readlink(filepath.Join(root, dir)); err != nil || strings.TrimPrefix(to, "/") != "usr/"+dir {
+			dirs += ":/" + dir
+		}
+	}
+	return dirs
+}
 
 // environment is a list of variables in which a later value replaces an earlier
 // one at its place.

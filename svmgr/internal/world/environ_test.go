@@ -169,3 +169,20 @@ func TestPressureEnvironment(t *testing.T) {
 		}
 	}
 }
+
+// A directory that is a link into /usr is named once.
+func TestSearchPath(t *testing.T) {
+	root := t.TempDir()
+	if got := searchPath(root); got != "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" {
+		t.Error(got)
+	}
+	if err := os.Symlink("usr/sbin", filepath.Join(root, "sbin")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/usr/bin", filepath.Join(root, "bin")); err != nil {
+		t.Fatal(err)
+	}
+	if got := searchPath(root); got != "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin" {
+		t.Error(got)
+	}
+}
