@@ -13,9 +13,11 @@ import (
 	"runtime/debug"
 	"sync"
 	"syscall"
+	"time"
 
 	"dynamod/internal/bus"
 	"dynamod/internal/ipc"
+	"dynamod/internal/sys/memory"
 	"dynamod/logind/internal/api"
 	"dynamod/logind/internal/device"
 	"dynamod/sdnotify"
@@ -77,6 +79,11 @@ func run(args []string, log *slog.Logger) error {
 	parts.Go(func() {
 		s.Service().Join(bus.Bus{Address: *address, Names: []string{api.Name}, Heard: s.Heard, Met: s.Met, Joined: func(*bus.Client) { ready() }})
 	})
+	defer s.Service().Resting(restAfter, func() {
+		if _, err := memory.GiveBack(); err != nil {
+			log.Warn("memory that is not needed any more is kept", "err", err)
+		}
+	})()
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP)
 	for ctx.Err() == nil {
@@ -91,6 +98,10 @@ func run(args []string, log *slog.Logger) error {
 	parts.Wait()
 	return nil
 }
+
+// restAfter is how long nobody must have asked for anything until memory is given back:
+// most of it was needed for the start.
+const restAfter = 10 * time.Second
 
 // store is the manager's, which gives the descriptors to the next start. It does not look
 // whether they are good any more: a device that was revoked would seem to be gone.

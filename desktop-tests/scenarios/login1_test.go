@@ -316,24 +316,36 @@ var loginDiffers = []reason{
 	{regexp.MustCompile(`(\.|^)(Sessions|Display|ActiveSession|NCurrentSessions|SESSIONS|ONLINE_SESSIONS|ACTIVE_SESSIONS|DISPLAY|ACTIVE|UIDS)$`), "numbers of sessions; systemd has one of the user's manager more (design-changes.md, PAMName=)"},
 }
 
-// plainLogin takes out of an answer what two boots do not share.
+// ofOneBoot is what two boots do not share, and what stands for it.
+var ofOneBoot = []struct {
+	what *regexp.Regexp
+	to   string
+}{
+	{regexp.MustCompile(` +`), " "},
+	// Of the user's manager: systemd has a session of it more, with a process that holds it
+	// (design-changes.md, PAMName=). The journal has what happened to be in it.
+	{regexp.MustCompile(`(?m)^.* manager(-early)? .*\n|^.*"\(sd-pam\)".*\n|^\d+ (sessions|users|seats) listed\.\n|^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d .*\n`), ""},
+	{regexp.MustCompile(`\{[^{}]*"class":"manager(-early)?"[^{}]*\},?`), ""},
+	{regexp.MustCompile(`(?m)^( ?Sessions:).*`), "$1"},
+	{regexp.MustCompile(`[A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d( [A-Z]{3,4})?|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`), "MOMENT"},
+	{regexp.MustCompile(`\b\d+(us|ms|s|min|h)( \d+(us|ms|s))*( ago| left)?\b`), "SPAN"},
+	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "ID"},
+	{regexp.MustCompile(`session-c?\d+\.scope`), "session-N.scope"},
+	{regexp.MustCompile(`session/(_3|c)\d+`), "session/_3N"},
+	{regexp.MustCompile(`([Ss]ession '|XDG_SESSION_ID=|soshusub "|"session":")c?\d+`), "${1}N"},
+	{regexp.MustCompile(`(USec|Monotonic|[Ll]eader|pid)(":|=|: )\d+`), "$1${2}N"},
+	{regexp.MustCompile(`(?m)^[ |]*[|` + "`" + `]-(\d+ )?`), "|-"},
+	{regexp.MustCompile(`(?m)^ ?c?\d+ (- |\d+ \w+ (seat0|-) )(\d+ )?`), "N $1"},
+	{regexp.MustCompile(` \d+ (systemd-inhibit|systemd-logind|dynamod-logind) `), " N $1 "},
+	{regexp.MustCompile(`\n\n+`), "\n"},
+}
+
+// loginMayDiffer are answers that are others for a reason.
+var loginMayDiffer = map[string]string{}
+
 func plainLogin(lines []string) string {
 	text := strings.Join(lines, "\n")
-	for _, r := range []struct {
-		what *regexp.Regexp
-		to   string
-	}{
-		{regexp.MustCompile(`[A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d( [A-Z]{3,4})?`), "MOMENT"},
-		{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`), "MOMENT"},
-		{regexp.MustCompile(`\b\d+(us|ms|s|min|h)( \d+(us|ms|s))*( ago| left)?\b`), "SPAN"},
-		{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "ID"},
-		{regexp.MustCompile(`session-\d+\.scope`), "session-N.scope"},
-		{regexp.MustCompile(`session/_3\d+`), "session/_3N"},
-		{regexp.MustCompile(`XDG_SESSION_ID=\d+`), "XDG_SESSION_ID=N"},
-		{regexp.MustCompile(`[├└]─\s*\d+`), "├─N"},
-		{regexp.MustCompile(`(USec|Monotonic|pid|PID|leader|Leader)(":|=|: )\d+`), "$1$2N"},
-		{regexp.MustCompile(` +`), " "},
-	} {
+	for _, r := range ofOneBoot {
 		text = r.what.ReplaceAllString(text, r.to)
 	}
 	return strings.TrimSpace(text)
@@ -395,10 +407,15 @@ func TestLogin1(t *testing.T) {
 	differ := 0
 	for _, c := range slices.Sorted(maps.Keys(said["systemd"].commands)) {
 		want, got := plainLogin(said["systemd"].commands[c]), plainLogin(said["dynamod"].commands[c])
-		if want != got {
+		if why, ok := loginMayDiffer[c]; ok && want != got {
+			t.Logf("%s differs: %s", c, why)
+		} else if want != got {
 			differ++
-			t.Logf("%s\n--- systemd\n%s\n--- dynamod\n%s", c, want, got)
+			t.Errorf("%s\n--- systemd\n%s\n--- dynamod\n%s", c, want, got)
 		}
 	}
-	t.Errorf("%d differ", differ)
+	t.Logf("%d of %d answers differ", differ, len(said["systemd"].commands))
+	if n := len(said["systemd"].commands); n < 200 {
+		t.Errorf("there were only %d answers", n)
+	}
 }

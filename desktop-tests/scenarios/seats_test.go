@@ -155,7 +155,7 @@ func TestTwoCompositors(t *testing.T) {
 	sameAs("seatd-again", filepath.Join(m.Dir, "seatd.png"))
 	keyboard(t, m, "f")
 	goes("user")
-	ask("until_ prompt-again pgrep -t tty1 agetty; until_ no-acl-again neither")
+	ask("until_ prompt-again pgrep -t tty1 agetty; until_ no-acl-again acl no")
 	typed(t, m, "echo done >/dev/vport0p1; kill -TERM 1", "")
 	finish(t, m)
 }

@@ -110,7 +110,7 @@ var law = []rule{
 	// What the firmware and its boot loader are told.
 	{pkg: "logind/internal/boot", ours: []string{"internal/sys/efivar", "internal/sys/replace", "internal/sys/uevent", "internal/sys/virt", "internal/version"}, outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "logind/internal/api", ours: []string{"logind/internal/boot", "internal/bus", "internal/calendar", "logind/internal/conf", "logind/internal/device", "internal/bus/label", "internal/ipc", "internal/sys/accounts", "internal/sys/pidfd", "internal/sys/replace", "logind/internal/session"}, outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
-	{pkg: "logind", ours: []string{"internal/bus", "internal/ipc", "logind/internal/...", "sdnotify"}},
+	{pkg: "logind", ours: []string{"internal/bus", "internal/ipc", "internal/sys/memory", "logind/internal/...", "sdnotify"}},
 
 	// hostname1, timedate1 and locale1: what is valid and what files say, and D-Bus, files
 	// and the clock around it.
