@@ -304,7 +304,7 @@ func shared(a, b answers, text string) (string, bool) {
 // The ratchet: so many values and answers differed when this was last looked at. It may
 // only be turned down.
 const (
-	knownValues   = 32
+	knownValues   = 22
 	knownCommands = 4
 )
 
