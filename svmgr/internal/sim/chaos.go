@@ -41,9 +41,10 @@ func (c *chaos) id() core.RequestID {
 var verbChances = []struct {
 	verb core.Verb
 	n    int
-}{{core.VerbStart, 26}, {core.VerbStop, 24}, {core.VerbRestart, 12}, {core.VerbTryRestart, 4},
+}{{core.VerbStart, 24}, {core.VerbStop, 22}, {core.VerbRestart, 12}, {core.VerbTryRestart, 4},
 	{core.VerbReload, 8}, {core.VerbReloadOrStart, 4}, {core.VerbVerifyActive, 2}, {core.VerbReset, 5},
-	{core.VerbCancel, 5}, {core.VerbKill, 6}, {core.VerbFreeze, 2}, {core.VerbThaw, 2}}
+	{core.VerbCancel, 5}, {core.VerbKill, 6}, {core.VerbFreeze, 2}, {core.VerbThaw, 2},
+	{core.VerbRef, 1}, {core.VerbUnref, 1}, {core.VerbMark, 1}, {core.VerbAbandon, 1}}
 
 func (c *chaos) verb() core.Verb {
 	r := c.IntN(100)
@@ -90,6 +91,11 @@ func (c *chaos) request() core.Event {
 	case core.VerbKill:
 		r.Signal = pick[int32](c.dice, sigTERM, sigKILL, sigHUP, 10, sigABRT)
 		r.Whom = core.Whom(c.IntN(3))
+		if c.in(20) {
+			r.Queue, r.Value = true, int32(c.IntN(9))
+		}
+	case core.VerbMark:
+		r.Add, r.Drop = core.Mark(c.IntN(4)), core.Mark(c.IntN(4))
 	}
 	return r
 }
@@ -125,6 +131,8 @@ func (c *chaos) event() core.Event {
 		if k := c.unload(func(s *Spec) bool { return acceptSocket(s.Name) == "" }); k != nil {
 			return core.Loaded{}
 		}
+	case r < 91:
+		return core.WatchdogsSet{Off: c.in(40)}
 	case r < 94:
 		return core.Accepted{Source: pick(c.dice, "uid 0", "uid 1000")}
 	case r < 96:

@@ -41,7 +41,7 @@ func NewCoverage() *Coverage {
 	for k := core.NoCause; k <= core.OrderingCycle; k++ {
 		c.Causes[causeName(k)] = 0
 	}
-	for v := core.VerbStart; v <= core.VerbUnref; v++ {
+	for v := core.VerbStart; v <= core.VerbMark; v++ {
 		c.Verbs[v.String()] = 0
 	}
 	return c
