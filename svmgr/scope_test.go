@@ -187,6 +187,12 @@ func TestSetPropertyOfTransientUnits(t *testing.T) {
 	if err := set("ExecStart", "/bin/true"); ipc.KindOf(err) != "NotSupported" {
 		t.Errorf("a setting that cannot change: %v", err)
 	}
+	if err := set("DevicePolicy", "strict"); ipc.KindOf(err) != "NotSupported" {
+		t.Errorf("another policy: %v", err)
+	}
+	if err := set("DevicePolicy", "auto"); err != nil {
+		t.Errorf("the same policy: %v", err)
+	}
 	for _, when := range []string{"now", "for the next manager"} {
 		if s := shown(); !strings.Contains(s, "CPUWeight=300") || !strings.Contains(s, "TasksMax=50") || strings.Contains(s, "CPUWeight=200") {
 			t.Errorf("%s the settings are %s", when, s)

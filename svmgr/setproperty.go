@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"dynamod/internal/diag"
@@ -28,7 +29,7 @@ const maxValue = 16 << 10
 // settings that may change while the unit runs are taken: the rest would not do
 // what the command promises.
 func (m *manager) SetProperty(name string, settings []ipc.Setting, runtime bool) (*unit.Unit, []diag.Diag, error) {
-	files, lines, err := dropIns(name, settings)
+	files, lines, err := dropIns(name, m.changing(name, settings))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -62,6 +63,44 @@ func (m *manager) SetProperty(name string, settings []ipc.Setting, runtime bool)
 		m.log.Warn("a manager that takes over after a crash would not know the new settings", "unit", before.Name, "err", err)
 	}
 	return after, ds, nil
+}
+
+// changing leaves out settings that cannot change while the unit exists and do not: clients
+// that make a unit and give it other limits later, such as crun, send all that they know.
+func (m *manager) changing(name string, settings []ipc.Setting) []ipc.Setting {
+	var u *unit.Unit
+	m.Query(func(c *core.Core) {
+		if v, ok := c.View().Unit(name); ok {
+			u = v.Defined
+		}
+	})
+	if u == nil {
+		return settings
+	}
+	same := map[*unit.Setting]bool{}
+	for _, l := range settings {
+		if s, ok := unit.LookupDirective(l.Section, l.Key); ok && !s.Live() {
+			same[s] = true
+		}
+	}
+	for s := range same {
+		f := unit.File{Path: setPropertyFile + s.Name}
+		for _, l := range settings {
+			if x, ok := unit.LookupDirective(l.Section, l.Key); ok && x == s {
+				op := unit.Assign
+				if l.Value == "" {
+					op = unit.Reset
+				}
+				f.Fragments = append(f.Fragments, unit.Fragment{Section: l.Section, Key: l.Key, Op: op, Text: l.Value})
+			}
+		}
+		with, ds, err := u.With(f)
+		same[s] = err == nil && len(ds) == 0 && slices.Equal(unit.Texts(s, u.Value(s)), unit.Texts(s, with.Value(s)))
+	}
+	return slices.DeleteFunc(slices.Clone(settings), func(l ipc.Setting) bool {
+		s, ok := unit.LookupDirective(l.Section, l.Key)
+		return ok && same[s]
+	})
 }
 
 // setTransient changes settings of a unit that has no file, for good: it lasts no
