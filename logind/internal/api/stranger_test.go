@@ -98,20 +98,33 @@ func argument(t *testing.T, name, kind, id string) any {
 	return nil
 }
 
-// A user of no session asks for everything there is: he is told what everybody may know,
-// and nothing happens (W66, W67, W69 and W93 of the original).
+// A user of no session, or of another one, asks for everything there is: he is told what
+// everybody may know, and nothing happens (W66, W67, W69 and W93 of the original).
 func TestStrangerMayNothing(t *testing.T) {
+	t.Run("no session", func(t *testing.T) { strangerMayNothing(t, false) })
+	t.Run("another session", func(t *testing.T) { strangerMayNothing(t, true) })
+}
+
+func strangerMayNothing(t *testing.T, loggedIn bool) {
+	const nobody = 65534 // the bus wants users who are listed
 	r := begin(t)
 	r.bootsWith(everyWish, "reboot") // it is the right that is missing, and nothing else
 	c, err := r.create(r.leader().Process.Pid, 1000, "user", "seat0", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
+	sessions := uint64(1)
+	if loggedIn {
+		if _, err := r.create(r.leader().Process.Pid, nobody, "user", "seat0", 2); err != nil {
+			t.Fatal(err)
+		}
+		sessions++
+	}
 	r.server.handle(session.VTShown{VT: 1})
 	r.hw.mu.Lock()
 	r.hw.sleeps = []string{"suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate"}
 	r.hw.mu.Unlock()
-	them := r.stranger(65534) // nobody: the bus wants users who are listed
+	them := r.stranger(nobody)
 	marks, calls := len(r.hw.since(0)), r.units.all()
 	paths := map[string]dbus.ObjectPath{"Manager": managerPath, "Session": c.Path, "Seat": seatPath("seat0"), "User": userPath(1000)}
 	asked := 0
@@ -148,7 +161,7 @@ func TestStrangerMayNothing(t *testing.T) {
 	if l := r.server.boot; l.Parameter() != "" || l.Firmware() || l.Menu() != boot.NoMenu || l.Entry() != "" {
 		t.Error("the next start has been told something")
 	}
-	if v := r.server.viewManager(); v.inhibitors != 0 || v.sessions != 1 || v.pending != nil || v.scheduled.Kind != "" {
+	if v := r.server.viewManager(); v.inhibitors != 0 || uint64(v.sessions) != sessions || v.pending != nil || v.scheduled.Kind != "" {
 		t.Errorf("the manager has changed: %+v", v)
 	}
 }
