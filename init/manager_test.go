@@ -266,7 +266,10 @@ var fakeManagers = map[string]func(*fakeManager){
 		m.send(ipc.Message{Kind: ipc.Heartbeat})
 		m.await(ipc.HeartbeatAck)
 		if m.generation == 0 {
-			unix.Kill(os.Getpid(), unix.SIGSTOP)
+			// This thread, so that it stops here: another one may be the first to heed
+			// what is for all of them.
+			runtime.LockOSThread()
+			unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGSTOP)
 		}
 		m.note("generation %d beats", m.generation)
 		m.end(ipc.Reboot, "")
