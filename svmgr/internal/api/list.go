@@ -64,7 +64,7 @@ func (c *call) list(a *ipc.ListArgs) (any, error) {
 	whole := a.Known != "" && a.All && a.InUse && len(a.Units)+len(a.States)+len(a.Types) == 0
 	same := false
 	err = c.query(func(v core.View) {
-		c.steps = v.Steps()
+		c.steps = c.tags.count(v)
 		if whole {
 			if t, ok := c.still(everything); ok && t.tag == a.Known {
 				res.Tag, res.Total, same = t.tag, t.total, true
@@ -213,7 +213,7 @@ func (c *call) status(*ipc.UnitArgs) (any, error) {
 // log and the decisions about it; without disk and kernel also without what is read there.
 func (c *call) stateOf(disk, kernel bool) (s ipc.Status, u core.UnitView, err error) {
 	err = c.look(func(v core.View, w core.UnitView) {
-		u, c.steps = w, v.Steps()
+		u, c.steps = w, c.tags.count(v)
 		s = ipc.Status{Unit: row(v, &u), Why: c.cause(u.Cause, u.Name), Result: u.Result, Stable: u.Stable, Frozen: u.Frozen,
 			Text: u.Status, StoredFDs: u.Stored, ActiveEnter: stamp(u.ActiveEnter), ActiveExit: stamp(u.ActiveExit),
 			InactiveEnter: stamp(u.InactiveEnter), InactiveExit: stamp(u.InactiveExit)}

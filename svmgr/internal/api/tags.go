@@ -4,6 +4,9 @@ import (
 	"hash/maphash"
 	"strconv"
 	"sync"
+	"sync/atomic"
+
+	"dynamod/svmgr/internal/core"
 )
 
 // tagSeed makes the tags of one manager mean nothing to the next.
@@ -24,7 +27,12 @@ func tagOf[T comparable](rows []T) string {
 type tags struct {
 	mu sync.Mutex
 	by map[string]tagged
+	// unheard counts what happened to units without an event of the core.
+	unheard atomic.Uint64
 }
+
+// count is how much has happened.
+func (t *tags) count(v core.View) uint64 { return v.Steps() + t.unheard.Load() }
 
 type tagged struct {
 	steps uint64

@@ -70,7 +70,7 @@ func TestListPages(t *testing.T) {
 
 // Who has a list or a unit already is told when it is still the same, and only then.
 func TestKnown(t *testing.T) {
-	f := newFake(t, "", web...)
+	f := newFake(t, "", append(web, "counted.service |[Service];IPAccounting=yes;ExecStart=/bin/x")...)
 	list := func(known string) *ipc.ListResult {
 		return do[*ipc.ListResult](f, ipc.VerbList, &ipc.ListArgs{All: true, Known: known})
 	}
@@ -97,6 +97,14 @@ func TestKnown(t *testing.T) {
 	now := bare(up.Tag, 0)
 	idle := bare(now.Tag, now.Steps)
 	want(t, "nothing has happened", line(now.Facts != nil, idle.Facts == nil, idle.Tag == now.Tag, bare("none", now.Steps).Facts != nil), "true true true true")
+	counted := func(known string, steps uint64) *ipc.UnitResult {
+		return do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "counted.service", Bare: true, Known: known, Steps: steps})
+	}
+	traffic := counted("none", 0)
+	want(t, "traffic changes by itself", line(counted(traffic.Tag, traffic.Steps).Facts != nil), "true")
+	do[*ipc.Done](f, ipc.VerbMount, &ipc.MountArgs{Unit: "web.service", Source: "/srv"})
+	mounted := bare(now.Tag, now.Steps)
+	want(t, "a mount may have failed", line(mounted.Facts != nil), "true")
 	f.exit("web.service", 0)
 	gone := bare(now.Tag, now.Steps)
 	want(t, "something has", line(gone.Facts != nil && gone.Facts.Active == "inactive"), "true")

@@ -36,7 +36,7 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 		return nil, err
 	}
 	known, still := c.still(c.unit)
-	if still = still && err == nil && a.Known == known.tag; still && a.Bare && a.Steps == c.steps && a.Steps != 0 {
+	if still = still && err == nil && a.Known == known.tag; still && a.Bare && a.Steps == c.steps && a.Steps != 0 && !counts(u.Unit) {
 		res.Tag, res.Steps = known.tag, c.steps
 		return res, nil
 	}
@@ -87,6 +87,9 @@ func modelTag(s *ipc.Status, settings []ipc.SettingRow, near []ipc.Relation) str
 	return tagOf([]string{s.Name, s.Load, tagOf(s.Files), tagOf(s.Aliases), tagOf(settings), tagOf(near)})
 }
 
+// counts says that traffic is among the facts of the unit: it changes by itself.
+func counts(u *unit.Unit) bool { return u != nil && unit.IPAccounting.Of(u) }
+
 // further adds what only clients of systemd ask for.
 func (c *call) further(f *ipc.Facts, u *core.UnitView) {
 	f.Trigger = ""
@@ -107,7 +110,7 @@ func (c *call) further(f *ipc.Facts, u *core.UnitView) {
 	if u.Pinged.Wall != 0 {
 		f.Pinged = stamp(u.Pinged)
 	}
-	if u.Unit != nil && unit.IPAccounting.Of(u.Unit) {
+	if counts(u.Unit) {
 		if t, ok := c.m.Traffic(c.unit); ok {
 			f.Traffic = &t
 		}
