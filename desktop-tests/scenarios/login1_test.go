@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -192,6 +193,7 @@ $SSH 'env | grep "^XDG\|^DBUS" | sort'
 $SSH 'cat /proc/self/cgroup'
 $SSH 'loginctl session-status'
 $SSH 'sleep 1000 & exit 3'
+login1.test -test.v | sed 's/ (.*//'
 loginctl terminate-user user
 for i in $(seq 100); do loginctl user-status user >/dev/null 2>&1 || break; sleep 0.2; done; loginctl user-status user
 ls /run/user /run/systemd/users
@@ -356,7 +358,16 @@ func plainLogin(lines []string) string {
 // logged in over ssh, and to the one whose session on the console is active.
 func TestLogin1(t *testing.T) {
 	k := kernel(t)
-	img, err := bootable.Sway(t.Context(), os.Stderr, loginSettings())
+	// go-systemd's own tests of login1.
+	tests := filepath.Join(t.TempDir(), "login1.test")
+	compile := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", tests, "github.com/coreos/go-systemd/v22/login1")
+	compile.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := compile.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	files := loginSettings()
+	files["/usr/bin/login1.test"] = vm.Source{Host: tests, Perm: 0o755}
+	img, err := bootable.Sway(t.Context(), os.Stderr, files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -395,6 +406,10 @@ func TestLogin1(t *testing.T) {
 				}
 			}
 			said[init] = parseAnswers(output.String())
+			const tests = "root: login1.test -test.v | sed 's/ (.*//' #1"
+			if got := strings.Join(said[init].commands[tests], "\n"); !strings.Contains(got, "\nPASS\n") || strings.Contains(got, "FAIL") {
+				t.Errorf("go-systemd's tests: %s", got)
+			}
 		})
 	}
 	if len(said) < 2 {
