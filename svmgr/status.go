@@ -21,11 +21,17 @@ type statusLines struct {
 	// first is the mode of the kernel command line, mode what is in force.
 	first  string
 	mode   atomic.Pointer[string]
-	queue  chan core.Publish
+	queue  chan statusChange
 	booted atomic.Bool
 	began  time.Time
 	// write puts a line on the console.
 	write func(line string)
+}
+
+// statusChange waits to be shown; during says that it was a part of the boot.
+type statusChange struct {
+	core.Publish
+	during bool
 }
 
 // showModes are the words of systemd.show_status=, beside those of booleans.
@@ -68,7 +74,7 @@ const statusQueue = 64
 const statusPatience = 25 * time.Second
 
 func newStatusLines(first string, write func(line string)) *statusLines {
-	s := &statusLines{first: first, queue: make(chan core.Publish, statusQueue), began: time.Now(), write: write}
+	s := &statusLines{first: first, queue: make(chan statusChange, statusQueue), began: time.Now(), write: write}
 	s.set("")
 	return s
 }
@@ -93,8 +99,9 @@ func (s *statusLines) published(p core.Publish) {
 		mode == "auto" && !failed && time.Since(s.began) < statusPatience:
 		return
 	}
+	// Whoever shows it looks later, when the boot may have ended with this very change.
 	select {
-	case s.queue <- p:
+	case s.queue <- statusChange{p, !s.booted.Load()}:
 	default:
 	}
 }
@@ -108,7 +115,7 @@ func (s *statusLines) run(stop <-chan struct{}, look func(name string) (u core.U
 			return
 		case p := <-s.queue:
 			u, ending := look(p.Unit)
-			if line := statusLine(p, &u); line != "" && (ending || !s.booted.Load()) {
+			if line := statusLine(p.Publish, &u); line != "" && (ending || p.during) {
 				s.write(line)
 			}
 		}

@@ -61,7 +61,10 @@ func TestStatusLines(t *testing.T) {
 		t.Errorf("a boot that takes long, with auto: %q", got)
 	}
 	s.set("yes")
-	s.published(core.Publish{What: core.StartupFinished})
+	// The core publishes both in one step.
+	if got := told(bad, core.Publish{What: core.StartupFinished}); !slices.Equal(got, []string{failed}) {
+		t.Errorf("the last job of the boot: %q", got)
+	}
 	if got := told(up); len(got) != 0 {
 		t.Errorf("after the boot: %q", got)
 	}
