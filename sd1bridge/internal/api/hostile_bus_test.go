@@ -22,20 +22,23 @@ const openBus = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Confi
 <policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/></policy></busconfig>
 `
 
-// polkit is one that always gives the same answer.
-type polkit struct{ authorized, challenge bool }
+// polkit is one that always gives the same answer, or says yes to what is about one unit.
+type polkit struct {
+	authorized, challenge bool
+	unit                  string
+}
 
-func (p polkit) CheckAuthorization(struct {
+func (p polkit) CheckAuthorization(_ struct {
 	Kind    string
 	Details map[string]dbus.Variant
-}, string, map[string]string, uint32, string) (struct {
+}, _ string, details map[string]string, _ uint32, _ string) (struct {
 	Authorized, Challenge bool
 	Details               map[string]string
 }, *dbus.Error) {
 	return struct {
 		Authorized, Challenge bool
 		Details               map[string]string
-	}{p.authorized, p.challenge, map[string]string{}}, nil
+	}{p.authorized || p.unit != "" && details["unit"] == p.unit, p.challenge, map[string]string{}}, nil
 }
 
 // onBus takes nobody to a message bus, with a polkit or without one.
@@ -120,6 +123,23 @@ func TestAuthorizedClient(t *testing.T) {
 	})
 	if err := h.nobody.Object(Name, objectOf("Manager")).Call(prefix+"Manager.PowerOff", 0).Err; err == nil {
 		t.Error("polkit was asked about what is for root")
+	}
+}
+
+// Polkit is told which unit will be started, not which one makes room for it.
+func TestAuthorizedForOneUnit(t *testing.T) {
+	h := newHostile(t)
+	h.onBus(t, &polkit{unit: "web.service"})
+	call := func(method string, args ...any) error {
+		return h.nobody.Object(Name, objectOf("Manager")).Call(prefix+"Manager."+method, 0, args...).Err
+	}
+	for _, err := range []error{call("StartUnit", "db.service", "replace"), call("StartUnitReplace", "web.service", "db.service", "replace")} {
+		if e, ok := err.(dbus.Error); !ok || e.Name != bus.ErrAccessDenied {
+			t.Errorf("db.service: %v; want %s", err, bus.ErrAccessDenied)
+		}
+	}
+	if err := call("StopUnit", "web.service", "replace"); err != nil {
+		t.Error(err)
 	}
 }
 

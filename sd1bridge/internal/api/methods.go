@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -85,8 +86,8 @@ func (s *Server) allowed(action string, do func(*bus.Call) error) func(*bus.Call
 			details := map[string]string{}
 			if o, ok := c.Object.(*unitObject); ok {
 				details["unit"] = o.name
-			} else if len(c.Args) > 0 {
-				if n, ok := c.Args[0].(string); ok {
+			} else if k := unitArg[c.Member]; k < len(c.Args) {
+				if n, ok := c.Args[k].(string); ok {
 					details["unit"] = n
 				}
 			}
@@ -97,6 +98,10 @@ func (s *Server) allowed(action string, do func(*bus.Call) error) func(*bus.Call
 		})
 	}
 }
+
+// unitArg is which argument of a method of Manager is the unit that it is about, where it is
+// not the first.
+var unitArg = map[string]int{"StartUnitReplace": 1}
 
 // unitRow is (ssssssouso) of ListUnits.
 type unitRow struct {
@@ -332,16 +337,25 @@ func below(root, group string) []processRow {
 	return out
 }
 
+// maxCommand bounds what is shown of a command: a process may have megabytes of arguments.
+const maxCommand = 4096
+
 // commandOf is what a process was called with, words in quotes where a shell would want
 // them, or its name in brackets.
 func commandOf(pid uint32) string {
 	dir := "/proc/" + strconv.FormatUint(uint64(pid), 10)
-	data, err := os.ReadFile(dir + "/cmdline")
+	f, err := os.Open(dir + "/cmdline")
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxCommand))
 	if err != nil {
 		return ""
 	}
 	if data = bytes.TrimRight(data, "\x00 "); len(data) > 0 {
-		words := strings.Split(string(data), "\x00")
+		// A string of D-Bus is UTF-8; the arguments of a process are its own.
+		words := strings.Split(strings.ToValidUTF8(string(data), "\ufffd"), "\x00")
 		for k, w := range words {
 			words[k] = quoted(w)
 		}
@@ -351,7 +365,7 @@ func commandOf(pid uint32) string {
 	if err != nil {
 		return ""
 	}
-	return "[" + strings.TrimSpace(string(name)) + "]"
+	return "[" + strings.ToValidUTF8(strings.TrimSpace(string(name)), "\ufffd") + "]"
 }
 
 // quoted is a word as systemd shows it; which characters want quotes was seen with 257.

@@ -1,6 +1,11 @@
 package api
 
-import "testing"
+import (
+	"os/exec"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
 
 // As systemd 257 showed the processes of a unit.
 func TestQuoted(t *testing.T) {
@@ -9,6 +14,26 @@ func TestQuoted(t *testing.T) {
 		"a`b": "\"a\\`b\"", "": `""`, "--address=systemd:": "--address=systemd:", "%": "%", "a,b": "a,b", "a!b": `"a!b"`} {
 		if got := quoted(word); got != want {
 			t.Errorf("%q is shown as %s; want %s", word, got, want)
+		}
+	}
+}
+
+// What a process calls itself fits into a message, whatever bytes and however many.
+func TestCommandOf(t *testing.T) {
+	for _, args := range [][]string{{"\xffsh", "-c", "read x"}, {"sh", "-c", "read x", strings.Repeat("x", 100000)}} {
+		c := exec.Command("/bin/sh")
+		c.Args = args
+		if _, err := c.StdinPipe(); err != nil { // what it waits for
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		got := commandOf(uint32(c.Process.Pid))
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		if got == "" || !utf8.ValidString(got) || len(got) > 2*maxCommand {
+			t.Errorf("%.20q is shown as %.40q, of %d bytes", args, got, len(got))
 		}
 	}
 }

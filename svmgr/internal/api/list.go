@@ -22,7 +22,7 @@ func row(v core.View, u *core.UnitView) ipc.Unit {
 	r := ipc.Unit{Name: u.Name, Type: typeOf(u.Name), State: u.State.String(), Active: u.Active.String(), Sub: u.Sub.String(),
 		Load: unit.NotFound.String(), Supervisor: u.Supervisor, Since: stamp(u.Since), Restarts: u.Restarts, Job: uint32(u.Job)}
 	if d := asDefined(u); d != nil {
-		r.Description = unit.Description.Of(d)
+		r.Description = clipped(unit.Description.Of(d))
 		r.Load = d.Load.String()
 	}
 	if u.Cause.Kind != core.NoCause {
@@ -34,6 +34,17 @@ func row(v core.View, u *core.UnitView) ipc.Unit {
 		}
 	}
 	return r
+}
+
+// maxDescription bounds a description in rows, so that one always fits into a message,
+// however much of it must be escaped.
+const maxDescription = 8 << 10
+
+func clipped(text string) string {
+	if len(text) <= maxDescription {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxDescription], "") + "…"
 }
 
 // asDefined is the unit as its files said when they were read last; a running one may

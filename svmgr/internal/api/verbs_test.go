@@ -68,6 +68,24 @@ func TestListPages(t *testing.T) {
 	want(t, "in all", all+len(r.Units), fmt.Sprint(ipc.MaxRows+50))
 }
 
+// A description of any length is one that lists can show.
+func TestLongDescription(t *testing.T) {
+	for _, text := range []string{strings.Repeat("x", 70000), strings.Repeat("\"", 70000)} {
+		f := newFake(t, "", "a.service |", "big.service | Description="+text, "c.service |")
+		names := ""
+		for after := ""; ; {
+			r := do[*ipc.ListResult](f, ipc.VerbList, &ipc.ListArgs{All: true, Page: ipc.Page{After: after}})
+			for _, u := range r.Units {
+				names += u.Name + " "
+			}
+			if after = r.Next; after == "" {
+				break
+			}
+		}
+		want(t, "all pages", names, "-.mount -.slice a.service big.service c.service system.slice ")
+	}
+}
+
 // Who has a list or a unit already is told when it is still the same, and only then.
 func TestKnown(t *testing.T) {
 	f := newFake(t, "", append(web, "counted.service |[Service];IPAccounting=yes;ExecStart=/bin/x")...)

@@ -319,7 +319,9 @@ func TestWatchdogIsAskedFor(t *testing.T) {
 	p, fd := pair(t)
 	k, _ := dial(t, p, fd, nil)
 	k.Run(Told{})
+	ended := make(chan struct{})
 	go func() { // ends with the third question
+		defer close(ended)
 		for _, a := range []pid1.Message{{Name: []byte("/dev/watchdog"), Text: []byte("noop"), Dog: pid1.Dog{Runtime: 5}}, {Count: uint32(unix.EBADF)}} {
 			m, _ := p.hear()
 			a.Kind, a.ID, a.InReplyTo = pid1.WatchdogIs, m.ID, m.ID
@@ -338,6 +340,7 @@ func TestWatchdogIsAskedFor(t *testing.T) {
 	if _, err := k.Watchdog(pid1.AskWatchdog, 0, ""); err != ErrClosed {
 		t.Errorf("the answer of an init that is gone is %v", err)
 	}
+	testkit.Receive(t, ended, "the end of init")
 	if _, err := k.Watchdog(pid1.Governor, 0, "a governor with much too long a name"); err != unix.EINVAL {
 		t.Errorf("a name that is too long: %v", err)
 	}
