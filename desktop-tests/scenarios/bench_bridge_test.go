@@ -38,7 +38,14 @@ upto() {
 	{ echo "[Unit]"; for ((i = $(count) + 2; i <= $1; i++)); do echo Wants=fleet@$i.target; done; } >/run/systemd/system/fleet$1.target
 	systemctl daemon-reload
 	systemctl start fleet$1.target || say "FAIL fleet$1.target does not start"
+	# Clients are told of each unit, which goes on for a while: nobody of both is busy with
+	# that when something is measured.
+	local before now n
+	for n in $(seq 60); do before=$(ticks); sleep 3; now=$(ticks); test $((now - before)) -gt 5 || break; done
 }
+# What PID 1 and the bridge have used of the processor, in hundredths of a second (the
+# fields behind the name, proc_pid_stat(5)).
+ticks() { local p s sum=0; for p in 1 $(pgrep -x 'dynamod-sd1brid|dynamod-svmgr'); do s=$(</proc/$p/stat); s=(${s##*) }); sum=$((sum + s[11] + s[12])); done; echo $sum; }
 rss() { sleep 12; say "value $1=$(awk '/^VmRSS/ { print $2 }' /proc/$(pgrep -xo dynamod-sd1brid || echo 1)/status)"; }
 nothing() { for n in 1 2 3 4 5 6 7 8 9 10; do systemctl --version; done; }
 rounds() { for n in 1 2 3 4 5 6 7 8 9 10; do systemctl start sleeper && systemctl stop sleeper || return; done; }
