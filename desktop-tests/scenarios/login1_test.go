@@ -192,7 +192,7 @@ su nowhere
 $SSH 'env | grep "^XDG\|^DBUS" | sort'
 $SSH 'cat /proc/self/cgroup'
 $SSH 'loginctl session-status'
-$SSH 'sleep 1000 & exit 3'
+$SSH 'sleep 1000 >/dev/null 2>&1 & exit 3'
 login1.test -test.v | sed 's/ (.*//'
 loginctl terminate-user user
 for i in $(seq 100); do loginctl user-status user >/dev/null 2>&1 || break; sleep 0.2; done; loginctl user-status user
