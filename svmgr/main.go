@@ -194,6 +194,9 @@ func run(s settings) (int, error) {
 	defer alarm.Close()
 	published := make(chan core.Action, publishedQueue)
 	notices := newNotices(m, boardPath(s), g.Len())
+	if status != nil {
+		status.booted.Store(takesOver) // a boot that it did not begin is told by its units
+	}
 	m.Loop = loop.New(loop.Options{Alarm: alarm, Core: c, Actor: m.world, Record: record, Log: log, HandedOver: m.handedOver,
 		Listener: speaker{log, handler, published, newRest(log, notices.anew), notices, status}})
 	asked := c.View().BootAsked() // the loop owns the core from here
@@ -224,7 +227,6 @@ func run(s settings) (int, error) {
 	go obey(ctx, m, stop, reload)         // ends with ctx
 	go m.watchBoot(ctx, published, later) // ends with ctx
 	if status != nil {
-		status.booted.Store(takesOver) // a boot that it did not begin is told by its units
 		go status.run(ctx.Done(), m.statusOf)
 	}
 	written := make(chan struct{})
