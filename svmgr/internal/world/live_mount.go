@@ -2,7 +2,6 @@ package world
 
 import (
 	"fmt"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -36,37 +35,43 @@ func (w *World) LiveMount(unitName string, run core.RunID, source, target string
 	err = w.spare.do(func() error {
 		return mount.Into{PIDFD: fd, PID: pid, Source: source, Target: target, ReadOnly: readOnly, Make: makes}.Bind()
 	})
-	w.liveMounts.note(unitName, err)
+	w.noteMount(unitName, run, err)
 	if err != nil {
 		w.log.Error("mount into a unit that runs", "unit", unitName, "source", source, "target", target, "err", err)
 	}
 	return err
 }
 
-// liveMounts are the units into which the last mount failed, as long as that lasts.
-type liveMounts struct {
-	mu     sync.Mutex
-	failed map[string]bool
-}
+// liveMounts are the units into which the last mount failed, until one succeeds or they
+// start anew; reg.mu is held. How many there are is bounded by maxEnds.
+type liveMounts map[string]bool
 
-func (l *liveMounts) note(unitName string, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (l liveMounts) note(unitName string, err error) {
 	if err == nil {
-		delete(l.failed, unitName)
+		delete(l, unitName)
 		return
 	}
-	if l.failed == nil {
-		l.failed = map[string]bool{}
+	for other := range l {
+		if len(l) < maxEnds {
+			break
+		}
+		delete(l, other)
 	}
-	if len(l.failed) < maxEnds {
-		l.failed[unitName] = true
+	l[unitName] = true
+}
+
+// noteMount does not count what became of a mount into a run that has ended meanwhile.
+func (w *World) noteMount(unitName string, run core.RunID, err error) {
+	w.reg.mu.Lock()
+	defer w.reg.mu.Unlock()
+	if w.reg.byRun[run] != nil {
+		w.liveMounts.note(unitName, err)
 	}
 }
 
-// MountFailed says that the last mount into the unit failed.
+// MountFailed says that the last mount into the unit's newest run failed.
 func (w *World) MountFailed(unitName string) bool {
-	w.liveMounts.mu.Lock()
-	defer w.liveMounts.mu.Unlock()
-	return w.liveMounts.failed[unitName]
+	w.reg.mu.Lock()
+	defer w.reg.mu.Unlock()
+	return w.liveMounts[unitName]
 }

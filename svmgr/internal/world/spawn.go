@@ -26,6 +26,9 @@ func (w *World) performSpawn(a core.Spawn) {
 	w.reg.current[key.unit] = g
 	g.pending++
 	g.told = false
+	if a.Fresh {
+		delete(w.liveMounts, key.unit)
+	}
 	w.reg.mu.Unlock()
 	w.pool.do(key.unit, func() { w.spawn(g, a) })
 }

@@ -214,7 +214,7 @@ func New(cfg Config, post func(core.Event)) (*World, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &World{cfg: cfg, post: post, log: cfg.Log, sys: realKernel, accounts: accounts.System, ignored: child.Ignored(),
+	w := &World{liveMounts: liveMounts{}, cfg: cfg, post: post, log: cfg.Log, sys: realKernel, accounts: accounts.System, ignored: child.Ignored(),
 		preserve: map[string]*unit.Unit{}, atRest: map[string]*unit.Unit{}, notYet: map[string]bool{}}
 	w.between.Store(cfg.Booted)
 	w.takeKept(cfg.Kept)
