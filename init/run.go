@@ -281,7 +281,8 @@ func (r *runner) do(o *pid1.Order) {
 	case pid1.Feed:
 		r.feed()
 	case pid1.SetWatchdog:
-		r.setWatchdog(ipc.Setting(o.Level), o.Usec, o.Text)
+		errno := r.setWatchdog(ipc.Setting(o.Level), o.Usec, o.Text)
+		r.m.WatchdogSet(r.now(), uint32(errno), r.opts.cfg.Feed)
 	case pid1.Finish:
 		r.over = true
 	}

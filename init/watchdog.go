@@ -36,9 +36,10 @@ func (r *runner) openWatchdog() {
 	}
 }
 
-// armWatchdog gives the watchdog the time of the options, and opens it if need be. That
-// fails with a line in the log: the time is tried again when it is set again.
-func (r *runner) armWatchdog() {
+// armWatchdog gives the watchdog the time of the options, and opens it if need be. What
+// fails is said in the log, too. Without hardware there is no time either: it is tried
+// again when it is set again.
+func (r *runner) armWatchdog() (errno unix.Errno) {
 	o := &r.opts
 	if o.watchdog == 0 {
 		if r.dog.fd >= 0 {
@@ -48,13 +49,14 @@ func (r *runner) armWatchdog() {
 			r.log.say(5, "the watchdog is disarmed")
 		}
 		o.cfg.Feed = 0
-		return
+		return 0
 	}
 	if r.dog.fd < 0 {
 		fd, err := unix.Open(o.watchdogDevice, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			r.log.say(3, "open the watchdog "+o.watchdogDevice+": "+err.Error())
-			return
+			o.watchdog = 0
+			return errnoOf(err)
 		}
 		r.dog.fd = fd
 	}
@@ -66,16 +68,27 @@ func (r *runner) armWatchdog() {
 		r.log.say(5, "the watchdog resets the machine after "+seconds(got)+" without a sign of life")
 	}
 	o.cfg.Feed = feedEvery(min(o.watchdog, max(got, pid1.Second)))
+	if r.dog.pre > 0 {
+		if e := r.dog.setPretimeout(r.dog.pre); e != 0 {
+			r.log.say(3, "let the watchdog warn "+seconds(r.dog.pre)+" before: "+e.Error())
+			r.dog.pre = 0
+		}
+	}
+	return errnoOf(err)
+}
+
+func errnoOf(err error) unix.Errno {
+	e, _ := err.(unix.Errno)
+	return e
 }
 
 // setWatchdog does what the manager asks for.
-func (r *runner) setWatchdog(what ipc.Setting, usec uint64, text []byte) {
+func (r *runner) setWatchdog(what ipc.Setting, usec uint64, text []byte) (errno unix.Errno) {
 	t := pid1.Time(min(usec, 1<<40) * 1000)
-	var errno unix.Errno
 	switch what {
 	case ipc.RuntimeWatchdog:
 		r.opts.watchdog = t
-		r.armWatchdog()
+		errno = r.armWatchdog()
 	case ipc.RebootWatchdog:
 		r.opts.rebootWatchdog = t
 	case ipc.KexecWatchdog:
@@ -89,7 +102,7 @@ func (r *runner) setWatchdog(what ipc.Setting, usec uint64, text []byte) {
 			r.dog.governorN = copy(r.dog.governor[:], text)
 		}
 	}
-	r.m.WatchdogSet(r.now(), uint32(errno), r.opts.cfg.Feed)
+	return errno
 }
 
 // tellWatchdog fills in an answer.
@@ -103,7 +116,8 @@ func (r *runner) tellWatchdog(msg *ipc.Message) {
 	msg.Text = r.dog.governor[:r.dog.governorN]
 }
 
-// setPretimeout sets it in whole seconds; without hardware it is only remembered.
+// setPretimeout sets it in whole seconds; without hardware it is remembered until
+// that is armed.
 func (w *watchdog) setPretimeout(t pid1.Time) unix.Errno {
 	if w.fd < 0 {
 		return 0
@@ -126,10 +140,7 @@ func (w *watchdog) setGovernor(name []byte) unix.Errno {
 		_, err = unix.Write(fd, name)
 		unix.Close(fd)
 	}
-	if e, ok := err.(unix.Errno); ok {
-		return e
-	}
-	return 0
+	return errnoOf(err)
 }
 
 func seconds(t pid1.Time) string { return strconv.Itoa(int(t/pid1.Second)) + " s" }

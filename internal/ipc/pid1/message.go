@@ -66,7 +66,9 @@ const (
 	// its governor to Text; with AskWatchdog only ask. Each is answered by WatchdogIs.
 	Watchdog
 	// WatchdogIs, i→s, answers: Dog, Name (its device, "" for none that is open), Text
-	// (its governor), and Count, the errno(3) of the setting, 0 if it holds.
+	// (its governor), and Count, the errno(3) of the setting, 0 if it holds: without
+	// hardware RuntimeWatchdog and Governor do not, and PreTimeout holds once the hardware
+	// is armed, if that can warn.
 	WatchdogIs
 	numKinds
 )
