@@ -44,6 +44,12 @@ type UnitArgs struct {
 	PID int32 `json:"pid,omitempty"`
 }
 
+// StoredArgs ask for the store of a unit.
+type StoredArgs struct {
+	Unit string `json:"unit"`
+	Page
+}
+
 // ShowArgs ask for a unit's settings.
 type ShowArgs struct {
 	Unit string `json:"unit"`

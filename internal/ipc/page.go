@@ -7,7 +7,7 @@ import (
 )
 
 // Offset is After as a number of rows, for the verbs whose pages count rows
-// (show, tree, deps, boot, debug-state) and are not named by their last one.
+// (show, tree, deps, boot, dynamic-users, stored, debug-state) and are not named by their last one.
 func (p Page) Offset() int {
 	n, err := strconv.Atoi(p.After)
 	if err != nil || n < 0 {
@@ -127,6 +127,18 @@ func (r *ProcsResult) keep(n, _ int) {
 func (r *BootResult) count() int { return len(r.Units) }
 func (r *BootResult) keep(n, offset int) {
 	r.Units = r.Units[:n]
+	r.at(offset + n)
+}
+
+func (r *DynamicUsersResult) count() int { return len(r.Users) }
+func (r *DynamicUsersResult) keep(n, offset int) {
+	r.Users = r.Users[:n]
+	r.at(offset + n)
+}
+
+func (r *StoredResult) count() int { return len(r.Stored) }
+func (r *StoredResult) keep(n, offset int) {
+	r.Stored = r.Stored[:n]
 	r.at(offset + n)
 }
 

@@ -185,8 +185,7 @@ type DynamicUser struct {
 // DynamicUsersResult has them by number.
 type DynamicUsersResult struct {
 	Users []DynamicUser `json:"users"`
-	// Omitted is how many did not fit.
-	Omitted int `json:"omitted,omitempty"`
+	More
 }
 
 // StoredFD is a descriptor in the store of a unit (sd_notify(3), FDSTORE=1), as fstat(2)
@@ -207,8 +206,7 @@ type StoredFD struct {
 type StoredResult struct {
 	Unit   string     `json:"unit"`
 	Stored []StoredFD `json:"stored"`
-	// Omitted is how many did not fit.
-	Omitted int `json:"omitted,omitempty"`
+	More
 }
 
 // CommandRun is the newest run of a command line: that of the setting Key at Index.

@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 	if name := os.Getenv("OWN_NAME"); name != "" {
 		ownName(os.Getenv("OWN_BUS"), name)
 	}
+	if os.Getenv("STORES") != "" {
+		storeMany()
+	}
 	code := m.Run()
 	if programs.dir != "" {
 		os.RemoveAll(programs.dir)

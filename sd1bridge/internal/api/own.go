@@ -107,12 +107,14 @@ type dynamicUser struct {
 }
 
 func (s *Server) dynamicUsers(c *bus.Call) ([]dynamicUser, error) {
-	var r ipc.DynamicUsersResult
-	err := s.ask(c, ipc.VerbDynamicUsers, &ipc.NoArgs{}, &r)
 	out := []dynamicUser{}
-	for _, u := range r.Users {
-		out = append(out, dynamicUser(u))
-	}
+	args := ipc.Page{}
+	err := pages(s, c, ipc.VerbDynamicUsers, &args, &args.After, func(r *ipc.DynamicUsersResult) string {
+		for _, u := range r.Users {
+			out = append(out, dynamicUser(u))
+		}
+		return r.Next
+	})
 	return out, err
 }
 
@@ -155,13 +157,16 @@ func (s *Server) stored(c *bus.Call, name string) error {
 	case unit.FileDescriptorStoreMax.Of(u.Model) == 0 && u.StoredFDs == 0:
 		return bus.Errorf(prefix+"FileDescriptorStoreDisabled", "File descriptor store not enabled for %s.", name)
 	}
-	var r ipc.StoredResult
-	if err := s.ask(c, ipc.VerbStored, &ipc.UnitArgs{Unit: name}, &r); err != nil {
-		return err
-	}
 	out := []storedRow{}
-	for _, f := range r.Stored {
-		out = append(out, storedRow(f))
+	args := ipc.StoredArgs{Unit: name}
+	err = pages(s, c, ipc.VerbStored, &args, &args.After, func(r *ipc.StoredResult) string {
+		for _, f := range r.Stored {
+			out = append(out, storedRow(f))
+		}
+		return r.Next
+	})
+	if err != nil {
+		return err
 	}
 	return c.Reply(out)
 }

@@ -1,12 +1,15 @@
 package api
 
 import (
+	"fmt"
 	"log/slog"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 
 	"dynamod/internal/ipc"
 	"dynamod/internal/testkit"
@@ -139,5 +142,53 @@ func TestTrafficAndMounts(t *testing.T) {
 		if got := unitProperties[name](u, s); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
+	}
+}
+
+// storeMany is a service that puts more into its store than one answer of the manager
+// has room for.
+func storeMany() {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		panic(err)
+	}
+	to := &unix.SockaddrUnix{Name: os.Getenv("NOTIFY_SOCKET")}
+	for n := range 300 {
+		f, err := os.CreateTemp("", "stored")
+		if err != nil {
+			panic(err)
+		}
+		text := fmt.Sprintf("FDSTORE=1\nFDPOLL=0\nFDNAME=%03d%s", n, strings.Repeat("x", 250))
+		if err := unix.Sendmsg(fd, []byte(text), unix.UnixRights(int(f.Fd())), to, 0); err != nil {
+			panic(err)
+		}
+		os.Remove(f.Name())
+		f.Close()
+	}
+	if err := unix.Sendmsg(fd, []byte("READY=1"), nil, to, 0); err != nil {
+		panic(err)
+	}
+	select {} // until it is stopped
+}
+
+func TestLongStoreIsDumped(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRare(t, map[string]string{"default.target": "[Unit]\nDescription=All\n",
+		"store.service": "[Service]\nType=notify\nEnvironment=STORES=1\nFileDescriptorStoreMax=400\nExecStart=" + self + "\n"})
+	r.must("StartUnit", "store.service", "replace")
+	testkit.Eventually(t, "everything is stored", func() bool { return r.property("store_2eservice", "Service.NFileDescriptorStore") == uint32(300) })
+	var stored []storedRow
+	if err := r.call("DumpUnitFileDescriptorStore", "store.service").Store(&stored); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, s := range stored {
+		names[s.Name] = true
+	}
+	if len(stored) != 300 || len(names) != 300 {
+		t.Errorf("%d descriptors with %d names, want 300", len(stored), len(names))
 	}
 }

@@ -105,6 +105,22 @@ func (s *Server) ask(c *bus.Call, v ipc.Verb, args, result any) error {
 	return named(s.up.Call(ctx, v, args, result))
 }
 
+// pages asks for one page after the other: after is the After of args, take gets each
+// page and tells its Next.
+func pages[R any](s *Server, c *bus.Call, v ipc.Verb, args any, after *string, take func(*R) string) error {
+	for {
+		var r R
+		if err := s.ask(c, v, args, &r); err != nil {
+			return err
+		}
+		next := take(&r)
+		if next == "" || next == *after {
+			return nil
+		}
+		*after = next
+	}
+}
+
 // errorNames of refusals where they differ from systemd1's own prefix and the kind.
 var errorNames = map[string]string{
 	"InvalidArgs": bus.ErrInvalidArgs, "AccessDenied": bus.ErrAccessDenied, "NotSupported": bus.ErrNotSupported, "Timeout": bus.ErrTimeout,

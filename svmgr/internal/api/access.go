@@ -109,6 +109,8 @@ func (c *call) nameIn(args any) (string, error) {
 	switch a := args.(type) {
 	case *ipc.UnitArgs:
 		name = a.Unit
+	case *ipc.StoredArgs:
+		name = a.Unit
 	case *ipc.ShowArgs:
 		name = a.Unit
 	case *ipc.SecurityArgs:

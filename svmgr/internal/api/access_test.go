@@ -49,8 +49,10 @@ func argsOn(v ipc.Verb, name string) any {
 		return &ipc.AddArgs{Unit: name, Start: true}
 	case ipc.VerbAttach:
 		return &ipc.AttachArgs{Unit: name, PIDs: []int32{1234}}
-	case ipc.VerbAbandon, ipc.VerbStored:
+	case ipc.VerbAbandon:
 		return &ipc.UnitArgs{Unit: name}
+	case ipc.VerbStored:
+		return &ipc.StoredArgs{Unit: name}
 	case ipc.VerbClean:
 		return &ipc.CleanArgs{Unit: name}
 	case ipc.VerbSetProperty:
@@ -59,7 +61,7 @@ func argsOn(v ipc.Verb, name string) any {
 		return &ipc.NotifyArgs{Unit: name, State: "READY=1"}
 	case ipc.VerbBusName:
 		return &ipc.BusNameArgs{Name: "org.x", Owned: true}
-	case ipc.VerbEnvironment, ipc.VerbManager, ipc.VerbDynamicUsers:
+	case ipc.VerbEnvironment, ipc.VerbManager:
 		return &ipc.NoArgs{}
 	case ipc.VerbSetManager:
 		return &ipc.ManagerArgs{}
@@ -71,7 +73,7 @@ func argsOn(v ipc.Verb, name string) any {
 		return &ipc.RollbackArgs{}
 	case ipc.VerbShutdown:
 		return &ipc.ShutdownArgs{Kind: "poweroff"}
-	case ipc.VerbDebugState:
+	case ipc.VerbDebugState, ipc.VerbDynamicUsers:
 		return &ipc.Page{}
 	case ipc.VerbDiscover, ipc.VerbUnsubscribe, ipc.VerbReexec:
 		return &ipc.NoArgs{}

@@ -28,6 +28,8 @@ type fake struct {
 	// gone are who asked to be told of the end of a process.
 	gone        map[int32]func()
 	environment []string
+	users       []ipc.DynamicUser
+	stored      []ipc.StoredFD
 	began       time.Duration // when the first manager did; 0: it does not say
 
 	t    testing.TB
@@ -309,8 +311,8 @@ func (f *fake) LiveMount(run core.RunID, a ipc.MountArgs) error {
 }
 func (f *fake) MountFailed(string) bool                  { return false }
 func (f *fake) Traffic(string) (ipc.Traffic, bool)       { return ipc.Traffic{}, false }
-func (f *fake) DynamicUsers() ([]ipc.DynamicUser, error) { return nil, f.refuse }
-func (f *fake) Stored(string) []ipc.StoredFD             { return nil }
+func (f *fake) DynamicUsers() ([]ipc.DynamicUser, error) { return f.users, f.refuse }
+func (f *fake) Stored(string) []ipc.StoredFD             { return f.stored }
 func (f *fake) Warnings(name string) []string {
 	if name == "warned.service" {
 		return []string{"its old cgroup could not be removed"}

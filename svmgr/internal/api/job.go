@@ -107,6 +107,9 @@ func (c *call) begin(mode graph.Mode, wait, force, jobs bool) (any, error) {
 	return finish(c.ctx)
 }
 
+// maxShort bounds a list that has no pages.
+const maxShort = 200
+
 // madeFor are the jobs that were made for a request, and that of the unit if it was there
 // already.
 func (c *call) madeFor(r core.Reply) (list []ipc.Job, omitted int, err error) {

@@ -144,22 +144,20 @@ func (c *call) setManager(a *ipc.ManagerArgs) (any, error) {
 	return nil, nil
 }
 
-// maxShort bounds lists that have no pages: so many rows always fit into an answer.
-const maxShort = 200
-
 // dynamicUsers lists the users that exist while their units do.
-func (c *call) dynamicUsers(*ipc.NoArgs) (any, error) {
+func (c *call) dynamicUsers(a *ipc.Page) (any, error) {
 	list, err := c.m.DynamicUsers()
 	if err != nil {
 		return nil, err
 	}
-	n := min(len(list), maxShort)
-	return &ipc.DynamicUsersResult{Users: append([]ipc.DynamicUser{}, list[:n]...), Omitted: len(list) - n}, nil
+	res := &ipc.DynamicUsersResult{}
+	res.Users, res.More = cutPage(list, *a)
+	return res, nil
 }
 
 // stored lists what is in the store of a unit.
-func (c *call) stored(*ipc.UnitArgs) (any, error) {
-	list := c.m.Stored(c.unit)
-	n := min(len(list), maxShort)
-	return &ipc.StoredResult{Unit: c.unit, Stored: append([]ipc.StoredFD{}, list[:n]...), Omitted: len(list) - n}, nil
+func (c *call) stored(a *ipc.StoredArgs) (any, error) {
+	res := &ipc.StoredResult{Unit: c.unit}
+	res.Stored, res.More = cutPage(c.m.Stored(c.unit), a.Page)
+	return res, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -163,4 +164,33 @@ func TestManyClientsAtOnce(t *testing.T) {
 		}
 	})
 	wg.Wait()
+}
+
+// Lists that are longer than a message come in pages.
+func TestLongListsHavePages(t *testing.T) {
+	f := newFake(t, "", web...)
+	c := dial(t, serve(t, f))
+	for n := range 300 {
+		name := fmt.Sprintf("%03d%s", n, strings.Repeat("x", 252)) // as long as FDNAME= may be
+		f.stored = append(f.stored, ipc.StoredFD{Name: name, Path: "/" + name})
+		f.users = append(f.users, ipc.DynamicUser{UID: uint32(n), Name: name})
+	}
+	var stored []ipc.StoredFD
+	args := ipc.StoredArgs{Unit: "web.service"}
+	err := ipc.Pages(t.Context(), c, ipc.VerbStored, &args, &args.After, func(r *ipc.StoredResult) error {
+		stored = append(stored, r.Stored...)
+		return nil
+	})
+	if err != nil || !slices.Equal(stored, f.stored) {
+		t.Errorf("%d of %d descriptors, %v", len(stored), len(f.stored), err)
+	}
+	var users []ipc.DynamicUser
+	var page ipc.Page
+	err = ipc.Pages(t.Context(), c, ipc.VerbDynamicUsers, &page, &page.After, func(r *ipc.DynamicUsersResult) error {
+		users = append(users, r.Users...)
+		return nil
+	})
+	if err != nil || !slices.Equal(users, f.users) {
+		t.Errorf("%d of %d users, %v", len(users), len(f.users), err)
+	}
 }
