@@ -14,6 +14,8 @@ type channel struct {
 
 	in  [2 * ipc.MaxFrame]byte
 	inN int
+	// held: complete messages are left in it until there is room for their answers.
+	held bool
 	// fds came with bytes of in and are not claimed yet.
 	fds  [2 * ipc.MaxFDs]int32
 	fdsN int
@@ -38,7 +40,7 @@ func (c *channel) close() {
 	for _, fd := range c.fds[:c.fdsN] {
 		raw.Close(int(fd))
 	}
-	c.sock, c.inN, c.fdsN, c.out, c.outFDsN, c.deaf, c.events, c.retryAt = -1, 0, 0, nil, 0, false, 0, 0
+	c.sock, c.inN, c.held, c.fdsN, c.out, c.outFDsN, c.deaf, c.events, c.retryAt = -1, 0, false, 0, nil, 0, false, 0, 0
 }
 
 // lastWords bounds what is read of a manager that has ended: a process that it left
@@ -51,6 +53,9 @@ func (r *runner) receive(all bool) {
 	turns := 4
 	if all {
 		turns = lastWords
+	}
+	if r.held {
+		r.takeFrames(all)
 	}
 	for ; turns > 0 && r.open() && !r.deaf; turns-- {
 		if r.m.Full() && !all {
@@ -77,17 +82,21 @@ func (r *runner) receive(all bool) {
 			r.fds[r.fdsN] = fd
 			r.fdsN++
 		}
-		r.takeFrames()
+		r.takeFrames(all)
 	}
 }
 
-// takeFrames hands over the messages that are complete. Descriptors belong to the
+// takeFrames hands over the messages that are complete, as long as there is room for their
+// answers; with all it does not care, because nobody will read those. Descriptors belong to the
 // frame that the bytes they came with end in, which is the last one of the buffer;
 // a Deposit before it that says how many it wants has brought its own, because the
 // kernel ends a read behind each set of descriptors (unix(7)).
-func (r *runner) takeFrames() {
+func (r *runner) takeFrames(all bool) {
 	at := 0
-	for at < r.inN {
+	for r.held = false; at < r.inN; {
+		if r.held = r.m.Full() && !all; r.held {
+			break
+		}
 		payload, n, err := ipc.Next(r.in[at:r.inN])
 		if payload == nil && err == nil {
 			break

@@ -127,6 +127,15 @@ func TestWatchdogIsAskedFor(t *testing.T) {
 		`0: {Runtime:0 Pre:7000000 Reboot:5000000 Kexec:6000000 Pinged:0} "" "" errno 0`)
 }
 
+// However much is asked at once, each question has its answer, in their order.
+func TestManyQuestionsAreAnswered(t *testing.T) {
+	c := boot(t, "questions")
+	c.ends(0)
+	if got := c.notes(); len(got) != 1 || got[0] != "answered" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestKilledManagerLeavesItsDescriptors(t *testing.T) {
 	c := boot(t, "deposit", "--restart-delay", "10ms")
 	c.ends(0)

@@ -210,6 +210,29 @@ var fakeManagers = map[string]func(*fakeManager){
 		}
 		m.end(ipc.Poweroff, "")
 	},
+	// questions asks more at once than PID 1 remembers answers.
+	"questions": func(m *fakeManager) {
+		m.hello()
+		m.await(ipc.HelloDone)
+		var all []byte
+		const n = 300
+		for id := range uint64(n) {
+			b, err := ipc.Append(make([]byte, 0, ipc.MaxFrame), &ipc.Message{Kind: ipc.Watchdog, ID: 1000 + id})
+			if err != nil {
+				panic(err)
+			}
+			all = append(all, b...)
+		}
+		m.write(all)
+		for id := range uint64(n) {
+			if a := m.await(ipc.WatchdogIs); a.InReplyTo != 1000+id {
+				m.note("answer %d is to question %d", id, a.InReplyTo-1000)
+				break
+			}
+		}
+		m.note("answered")
+		m.end(ipc.Poweroff, "")
+	},
 	// orphans lets a grandchild end and waits for PID 1 to tell of it.
 	"orphans": func(m *fakeManager) {
 		m.hello()

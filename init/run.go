@@ -90,6 +90,10 @@ func (r *runner) run() {
 	var events [8]unix.EpollEvent
 	for !r.over {
 		r.send()
+		for r.held && !r.m.Full() {
+			r.takeFrames(false)
+			r.send()
+		}
 		r.interest()
 		r.arm()
 		r.giveBack()
