@@ -109,7 +109,8 @@ func (m *manager) Own() (ipc.ManagerResult, error) {
 	}
 	dog, err := m.link.init.Watchdog(pid1.AskWatchdog, 0, "")
 	if err != nil {
-		return r, ipc.Errorf("Failed", "init cannot be asked for the watchdog: %v", err)
+		m.link.log.Error("init cannot be asked for the hardware watchdog", "err", err)
+		return r, nil // an older one does not know the question
 	}
 	r.Watchdog = &ipc.Watchdog{Device: dog.Device, Runtime: dog.Runtime, Pre: dog.Pre, Governor: dog.Governor, Reboot: dog.Reboot, Kexec: dog.Kexec}
 	if dog.Pinged > 0 {

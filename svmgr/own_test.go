@@ -8,7 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"dynamod/internal/ipc"
+	"dynamod/internal/ipc/pid1"
+	"dynamod/svmgr/internal/keeper"
 )
 
 // What a client has set of the log holds, also for the next program of the manager.
@@ -55,6 +59,42 @@ func TestOwnOutlivesTheProgram(t *testing.T) {
 		if _, err := openOwn(path, text, nil); err == nil {
 			t.Errorf("%s is taken", bad)
 		}
+	}
+}
+
+// An init that says nothing of the watchdog leaves the rest to be told.
+func TestOwnWithoutAnAnswerOfInit(t *testing.T) {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := pid1.Append(make([]byte, 0, pid1.MaxFrame), &pid1.Message{Kind: pid1.HelloDone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Write(p[0], done); err != nil {
+		t.Fatal(err)
+	}
+	in, left, err := keeper.Dial(p[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.Close()
+	unix.Close(p[0])
+	in.Run(keeper.Told{})
+	defer in.Close()
+	var out bytes.Buffer
+	handler, text := newKernelLog(&out)
+	o, err := openOwn(filepath.Join(t.TempDir(), "manager.json"), text, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &manager{own: o, link: &link{init: in, log: slog.New(handler)}}
+	if got, err := m.Own(); err != nil || got.LogLevel == "" || got.Watchdog != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if !strings.Contains(out.String(), "watchdog") {
+		t.Errorf("the log has %q", out.String())
 	}
 }
 
