@@ -82,7 +82,7 @@ func (b Into) attach(tree int, dir bool) error {
 	var x unix.Statx_t
 	if unix.Statx(target, "", unix.AT_EMPTY_PATH, 0, &x) == nil && x.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 &&
 		unix.MoveMount(tree, "", target, "", flags|beneath) == nil {
-		return unix.Unmount(b.Target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		return unix.Unmount(b.Target, unix.MNT_DETACH) // where links lead, as above
 	}
 	if err := unix.MoveMount(tree, "", target, "", flags); err != nil {
 		return fmt.Errorf("mount on %s: %w", b.Target, err)

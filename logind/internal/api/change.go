@@ -113,15 +113,10 @@ func (s *Server) changed(a session.Changed) {
 // sessionOfPID is the session that a process is in, by its cgroup; a session whose
 // leader has not been moved yet is found by that. "" is none.
 func (s *Server) sessionOfPID(pid int32) string {
-	id := ""
-	for part := range strings.SplitSeq(s.opts.Cgroup(pid), "/") {
-		if rest, ok := strings.CutPrefix(part, "session-"); ok && strings.HasSuffix(rest, ".scope") {
-			id = strings.TrimSuffix(rest, ".scope")
-		}
-	}
+	id, uid := scopeIn(s.opts.Cgroup(pid))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.core.Sessions[id] != nil {
+	if x := s.core.Sessions[id]; x != nil && x.UID == uid {
 		return id
 	}
 	for _, x := range s.core.Sessions {
@@ -132,13 +127,39 @@ func (s *Server) sessionOfPID(pid int32) string {
 	return ""
 }
 
+// scopeIn is the session whose scope is in the path, and the user below whose slice it is:
+// directly below, for a user makes groups of any name further down.
+func scopeIn(cgroup string) (id string, uid uint32) {
+	parts := strings.Split(cgroup, "/")
+	for k, part := range parts {
+		n, ok := userOfSlice(part)
+		if !ok {
+			continue
+		}
+		if k+1 < len(parts) {
+			if rest, ok := strings.CutPrefix(parts[k+1], "session-"); ok && strings.HasSuffix(rest, ".scope") {
+				return strings.TrimSuffix(rest, ".scope"), n
+			}
+		}
+		break
+	}
+	return "", 0
+}
+
+func userOfSlice(part string) (uint32, bool) {
+	rest, ok := strings.CutPrefix(part, "user-")
+	if !ok || !strings.HasSuffix(rest, ".slice") {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(strings.TrimSuffix(rest, ".slice"), 10, 32)
+	return uint32(n), err == nil
+}
+
 // userOfPID is the user below whose slice a process is.
 func (s *Server) userOfPID(pid int32) (uint32, bool) {
 	for part := range strings.SplitSeq(s.opts.Cgroup(pid), "/") {
-		if rest, ok := strings.CutPrefix(part, "user-"); ok && strings.HasSuffix(rest, ".slice") {
-			if n, err := strconv.ParseUint(strings.TrimSuffix(rest, ".slice"), 10, 32); err == nil {
-				return uint32(n), true
-			}
+		if n, ok := userOfSlice(part); ok {
+			return n, true
 		}
 	}
 	return 0, false

@@ -220,7 +220,7 @@ func (s *Server) release(c *bus.Call) error {
 	if err != nil {
 		return err
 	}
-	if who.UID != 0 && (s.sessionOfPID(who.PID) != v.ID || !who.Alive()) {
+	if who.UID != 0 && (who.UID != v.UID || s.sessionOfPID(who.PID) != v.ID || !who.Alive()) {
 		return bus.Errorf(bus.ErrAccessDenied, "Session '%s' is not the caller's", v.ID)
 	}
 	s.handle(session.Ended{ID: v.ID})

@@ -279,7 +279,11 @@ func (c *Core) restore(e Restore) {
 		c.Users[s.UID] = u
 		c.do(Appeared{AUser, uidText(s.UID)})
 	}
-	u.Managed = u.Managed || s.WantsManager()
+	if u.Ready {
+		u.Managed = u.Managed || s.WantsManager()
+	} else {
+		c.beginUser(u) // somebody else came before: the answer to that may be without a manager
+	}
 	c.do(Appeared{ASession, s.ID})
 	if s.Controller != "" && c.hasVT(&s) && !c.drawn(&s) {
 		c.do(TakeVT{s.VTNr, s.UID})
@@ -335,7 +339,7 @@ func (c *Core) userOpened(e UserOpened) {
 	}
 	u.Ready = true
 	for _, s := range c.Of(uid) {
-		if s.Stage == Opening {
+		if s.Stage == Opening && !s.opening {
 			c.open(s)
 		}
 	}
