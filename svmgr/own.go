@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"sync"
@@ -122,21 +123,32 @@ func (m *manager) Own() (ipc.ManagerResult, error) {
 }
 
 // setWatchdog hands what concerns the hardware watchdog over to PID 1, which remembers it.
-func (m *manager) setWatchdog(a *ipc.ManagerArgs) error {
+// It comes alone: what PID 1 refuses could not be undone with the rest.
+func (m *manager) setWatchdog(a *ipc.ManagerArgs) (mine bool, err error) {
+	named := 0
+	for _, f := range reflect.ValueOf(a).Elem().Fields() {
+		if !f.IsNil() {
+			named++
+		}
+	}
+	one := func(what pid1.Setting, usec uint64, governor string) (bool, error) {
+		if named > 1 {
+			return true, ipc.Errorf("InvalidArgs", "a setting of the hardware watchdog comes alone, not with %d others", named-1)
+		}
+		return true, m.tellWatchdog(what, usec, governor)
+	}
 	for _, s := range []struct {
 		what pid1.Setting
 		usec *uint64
 	}{{pid1.RuntimeWatchdog, a.RuntimeWatchdog}, {pid1.PreTimeout, a.WatchdogPre}, {pid1.RebootWatchdog, a.RebootWatchdog}, {pid1.KexecWatchdog, a.KexecWatchdog}} {
 		if s.usec != nil {
-			if err := m.tellWatchdog(s.what, *s.usec, ""); err != nil {
-				return err
-			}
+			return one(s.what, *s.usec, "")
 		}
 	}
 	if a.WatchdogGovernor != nil {
-		return m.tellWatchdog(pid1.Governor, 0, *a.WatchdogGovernor)
+		return one(pid1.Governor, 0, *a.WatchdogGovernor)
 	}
-	return nil
+	return false, nil
 }
 
 func (m *manager) tellWatchdog(what pid1.Setting, usec uint64, governor string) error {
@@ -151,6 +163,9 @@ func (m *manager) tellWatchdog(what pid1.Setting, usec uint64, governor string) 
 
 // SetOwn implements api.Manager.
 func (m *manager) SetOwn(a ipc.ManagerArgs) error {
+	if done, err := m.setWatchdog(&a); done {
+		return err
+	}
 	o := m.own
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -177,9 +192,6 @@ func (m *manager) SetOwn(a ipc.ManagerArgs) error {
 		}
 	}
 	if err := next.valid(); err != nil {
-		return err
-	}
-	if err := m.setWatchdog(&a); err != nil {
 		return err
 	}
 	data, err := json.Marshal(next)

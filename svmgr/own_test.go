@@ -52,6 +52,12 @@ func TestOwnOutlivesTheProgram(t *testing.T) {
 	if err := m.SetOwn(ipc.ManagerArgs{RuntimeWatchdog: new(uint64(1))}); err == nil || !strings.Contains(err.Error(), "hardware watchdog") {
 		t.Errorf("a watchdog that is not there: %v", err)
 	}
+	// Of two that PID 1 has, or one that it has and one of ours, only one might hold.
+	for _, a := range []ipc.ManagerArgs{{RuntimeWatchdog: new(uint64(1)), RebootWatchdog: new(uint64(1))}, {KexecWatchdog: new(uint64(1)), LogLevel: new("err")}} {
+		if err := m.SetOwn(a); ipc.KindOf(err) != "InvalidArgs" {
+			t.Errorf("%+v: %v", a, err)
+		}
+	}
 	for _, bad := range []string{"{", `{"LogLevel":"x"}`} {
 		if err := replaceFile(path, []byte(bad)); err != nil {
 			t.Fatal(err)

@@ -314,7 +314,8 @@ type ManagerArgs struct {
 	ShowStatus *string `json:"show_status,omitempty"`
 	// RuntimeWatchdog is the hardware watchdog's time, 0 for none; WatchdogPre is how
 	// long before that the kernel warns, as WatchdogGovernor says; RebootWatchdog and
-	// KexecWatchdog are its times for the end of the machine.
+	// KexecWatchdog are its times for the end of the machine. PID 1 has these: each comes
+	// alone, because it could be refused when the others hold.
 	RuntimeWatchdog  *uint64 `json:"runtime_watchdog_usec,omitempty"`
 	WatchdogPre      *uint64 `json:"watchdog_pre_usec,omitempty"`
 	WatchdogGovernor *string `json:"watchdog_governor,omitempty"`

@@ -624,7 +624,8 @@ type ManagerResult struct {
 	ExitCode         uint8  `json:"exit_code"`
 	// ShowStatus is "" for a manager that has no console.
 	ShowStatus string `json:"show_status,omitempty"`
-	// Watchdog is the hardware's, nil for a manager without dynamod-init above it.
+	// Watchdog is the hardware's, nil for a manager without a dynamod-init above it that
+	// answers.
 	Watchdog *Watchdog `json:"watchdog,omitempty"`
 }
 

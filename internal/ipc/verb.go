@@ -157,7 +157,7 @@ var verbs = withRequired([]verb{
 	{VerbDynamicUsers, query, of[Page], of[DynamicUsersResult], "the users that exist while a unit with DynamicUser= does; paged", nil},
 	{VerbStored, system, of[StoredArgs], of[StoredResult], "the descriptors that a unit has put into its store; paged", nil},
 	{VerbManager, query, of[NoArgs], of[ManagerResult], "what the manager itself goes by: its log, its exit code, watchdogs", nil},
-	{VerbSetManager, system, of[ManagerArgs], of[Done], "change that until the end of the boot, all that is named or nothing", nil},
+	{VerbSetManager, system, of[ManagerArgs], of[Done], "change that until the end of the boot, all that is named or nothing; a setting of the hardware watchdog comes alone", nil},
 	{VerbDaemonReload, system, of[ReloadArgs], of[ReloadResult], "load the configuration anew, all of it or nothing", nil},
 	{VerbRollback, system, of[RollbackArgs], of[ReloadResult], "return to a former generation of the configuration", nil},
 	{VerbReexec, system, of[NoArgs], of[Done], "replace the manager by its new program; services go on", nil},
