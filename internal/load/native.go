@@ -130,6 +130,9 @@ func (l *Loader) readNatives() {
 	l.readSupervisors()
 	var boot []*native
 	for _, f := range l.readTOML("services") {
+		if l.maskedWithItsUnit(f) {
+			continue
+		}
 		boot = append(boot, l.service(f)...)
 	}
 	names := make([]string, 0, len(l.natives))
@@ -144,6 +147,17 @@ func (l *Loader) readNatives() {
 		l.claim(l.natives[n])
 	}
 	l.startAtBoot(boot)
+}
+
+// maskedWithItsUnit says that a service has the place of a unit file that is masked: who
+// masks a unit wants neither.
+func (l *Loader) maskedWithItsUnit(f tomlFile) bool {
+	name, _, ok := get(&f.file, "service", "name")
+	if !ok {
+		name = f.stem
+	}
+	u := l.ix.files[name+".service"]
+	return u != nil && u.kind == masked && slices.ContainsFunc(l.cfg.ShadowDirs, func(d string) bool { return strings.HasPrefix(f.file.Path, d+"/") })
 }
 
 // service takes one file in and returns those of its units that boot starts.

@@ -79,7 +79,7 @@ func TestShadowIsForMachinesWithUnitFiles(t *testing.T) {
 	if u := must(t, set, "theirs.service"); slices.Contains(u.Aliases, "also.service") {
 		t.Errorf("an alias that a native unit has is still one of the unit file: %v", u.Aliases)
 	}
-	for what, set := range map[string]*unit.Set{"no sysinit.target": load(), "turned off": load(usr+"sysinit.target", "[Unit]\n", svcs+"logind.toml", "-> /dev/null", "dev/null", "")} {
+	for what, set := range map[string]*unit.Set{"no sysinit.target": load(), "masked": load(usr+"sysinit.target", "[Unit]\n", etc+"systemd-logind.service", "-> /dev/null", "dev/null", ""), "turned off": load(usr+"sysinit.target", "[Unit]\n", svcs+"logind.toml", "-> /dev/null", "dev/null", "")} {
 		if u := must(t, set, "dbus-org.freedesktop.login1.service"); u.Format == unit.Native {
 			t.Errorf("%s: %s counts", what, u.Path)
 		}
