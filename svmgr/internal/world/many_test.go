@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 	"dynamod/internal/sys/epoll"
 	"dynamod/internal/sys/proc"
 	"dynamod/internal/testkit"
+	"dynamod/svmgr/internal/child"
 	"dynamod/svmgr/internal/core"
 )
 
@@ -303,6 +305,27 @@ func TestProgramsAreForbidden(t *testing.T) {
 	r.sys.fork = func(string, []string, *syscall.ProcAttr) (int, error) { return 0, unix.EACCES }
 	if failed, _ := r.lifeOf(r.spawn(u)); failed == nil || failed.Errno != int32(unix.EACCES) || r.noPrograms.Load() {
 		t.Errorf("got %+v, programs forbidden %v; want a failed spawn and no more", failed, r.noPrograms.Load())
+	}
+}
+
+// Programs in memory are files of tmpfs, which RestrictFileSystems= may keep from one unit:
+// that is no word about the others, and its set-up is not spared.
+func TestProgramsOfRestrictedUnits(t *testing.T) {
+	r := newRig(t)
+	var paths []string
+	r.sys.fork = func(path string, _ []string, _ *syscall.ProcAttr) (int, error) {
+		paths = append(paths, path)
+		return 0, unix.EAGAIN
+	}
+	for _, setting := range []string{"Nice=1", "RestrictFileSystems=~tmpfs"} {
+		u := service(t, "a.service", "ExecStart=/bin/true", setting)
+		s := child.Spec{Path: "/bin/true", Argv: []string{"true"}, Hold: true}
+		if _, _, err := r.fork(u, &s, &syscall.ProcAttr{Files: make([]uintptr, child.FirstFD), Sys: &syscall.SysProcAttr{}}); err == nil {
+			t.Error("a fork that fails is none")
+		}
+	}
+	if want := []string{programPath, r.cfg.Child[0]}; !slices.Equal(paths, want) {
+		t.Errorf("run: %q; want %q", paths, want)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"dynamod/internal/sys/epoll"
 	"dynamod/internal/sys/pidfd"
+	"dynamod/internal/unit"
 	"dynamod/svmgr/internal/child"
 	"dynamod/svmgr/internal/core"
 )
@@ -178,7 +179,7 @@ func (w *World) launch(g *group, a core.Spawn) (err error) {
 	}
 	w.reg.forking.RLock()
 	var ahead []byte
-	p.pid, ahead, err = w.fork(&o.spec, attr)
+	p.pid, ahead, err = w.fork(a.Unit, &o.spec, attr)
 	if err == nil {
 		w.register(p)
 		w.commandBegins(p, &a)
@@ -221,9 +222,10 @@ var makers = sync.Pool{New: func() any { return new(child.Maker) }}
 
 // fork starts the process: as a program of its own where that will do, else as the
 // helper, which reads the spec. ahead is what it waits for under Hold.
-func (w *World) fork(s *child.Spec, attr *syscall.ProcAttr) (pid int, ahead []byte, err error) {
-	// In a namespace of its own it would have another number.
-	if attr.Sys.Cloneflags == 0 && !w.noPrograms.Load() {
+func (w *World) fork(u *unit.Unit, s *child.Spec, attr *syscall.ProcAttr) (pid int, ahead []byte, err error) {
+	// In a namespace of its own it would have another number; where file systems are
+	// restricted, that of memory may be one of them.
+	if attr.Sys.Cloneflags == 0 && !unit.RestrictFileSystems.IsSet(u) && !w.noPrograms.Load() {
 		plain := *s
 		if attr.Sys.UseCgroupFD {
 			plain.Cgroup = "" // clone3(2) sees to it
