@@ -434,19 +434,25 @@ func (s *Server) method(iface, name string) func(*bus.Call) error {
 
 // job2 checks name and mode and begins the job.
 func (s *Server) job2(c *bus.Call, v ipc.Verb, name, mode string) error {
-	if err := validName(name); err != nil {
+	v, mode, err := s.jobArgs(c, v, name, mode)
+	if err != nil {
 		return err
 	}
+	return s.begin(c, v, name, mode)
+}
+
+// jobArgs checks name and mode of a job and says what the manager is asked for.
+func (s *Server) jobArgs(c *bus.Call, v ipc.Verb, name, mode string) (ipc.Verb, string, error) {
+	if err := validName(name); err != nil {
+		return "", "", err
+	}
 	if _, ok := graph.ParseMode(mode); !ok {
-		return bus.Errorf(bus.ErrInvalidArgs, "Job mode %s invalid", mode)
+		return "", "", bus.Errorf(bus.ErrInvalidArgs, "Job mode %s invalid", mode)
 	}
 	if mode == "isolate" && v == ipc.VerbStart {
 		v, mode = ipc.VerbIsolate, ""
 	}
-	if err := s.manual(c, v, name); err != nil {
-		return err
-	}
-	return s.begin(c, v, name, mode)
+	return v, mode, s.manual(c, v, name)
 }
 
 // manual refuses by hand what units refuse by hand (systemd.unit(5),

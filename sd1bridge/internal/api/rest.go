@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dynamod/internal/bus"
-	"dynamod/internal/graph"
 	"dynamod/internal/ipc"
 	"dynamod/sd1bridge/internal/translate"
 )
@@ -38,16 +37,8 @@ func (s *Server) enqueueJob(c *bus.Call, name, typ, mode string) error {
 	if !ok {
 		return bus.Errorf(bus.ErrInvalidArgs, "Job type %s invalid", typ)
 	}
-	if err := validName(name); err != nil {
-		return err
-	}
-	if _, ok := graph.ParseMode(mode); !ok {
-		return bus.Errorf(bus.ErrInvalidArgs, "Job mode %s invalid", mode)
-	}
-	if mode == "isolate" && v == ipc.VerbStart {
-		v, mode = ipc.VerbIsolate, ""
-	}
-	if err := s.manual(c, v, name); err != nil {
+	v, mode, err := s.jobArgs(c, v, name, mode)
+	if err != nil {
 		return err
 	}
 	s.jobs.order.RLock()
@@ -70,7 +61,7 @@ func (s *Server) enqueueJob(c *bus.Call, name, typ, mode string) error {
 		others = append(others, affectedJob{j.ID, jobPath(j.ID), j.Unit, path(translate.UnitPath(j.Unit)), j.Type})
 	}
 	s.announce(id, main.Unit)
-	err := c.Reply(main.ID, main.Path, main.Unit, main.UnitPath, main.Type, others)
+	err = c.Reply(main.ID, main.Path, main.Unit, main.UnitPath, main.Type, others)
 	s.jobs.order.RUnlock()
 	if ended {
 		s.retire(id, main.Unit, "done")

@@ -1,7 +1,7 @@
 // Package child is what runs between fork and exec. The manager starts it as a
 // program of its own, straight in the unit's cgroup; it reads one Spec from an
 // inherited descriptor, applies it stage by stage, and executes the program. For a
-// Spec that needs system calls only, the manager has Spec.Program make a smaller
+// Spec that needs system calls only, the manager has a Maker make a smaller
 // program, which does the same in a fraction of the time.
 //
 // It owns the order of the stages and the form of the Spec. It refuses to decide:

@@ -16,7 +16,7 @@ import (
 //     and a Go program never has one thread. So dynamod-child becomes one at its end
 //     (jump); process ID, cgroup and descriptors stay, and nobody outside notices.
 //   - Most units need nothing that must be worked out in the process itself. Theirs
-//     is made by the manager and takes the place of dynamod-child (Spec.Program): the
+//     is made by the manager and takes the place of dynamod-child (Maker.Program): the
 //     start of a Go program would be most of what the start of such a unit costs.
 //
 // The loop is in trampoline_$GOARCH.s. An entry of its table is:
