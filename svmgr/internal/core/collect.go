@@ -97,6 +97,12 @@ func (c *Core) needed(i graph.Index) bool {
 		}
 		return false
 	}
+	return c.namedBy(i, func(k graph.Index) bool { return !c.rec(k).demand || c.stays(k) })
+}
+
+// namedBy says that keeps holds for one of the units that ask for i, or for one that asks
+// for those, and so on.
+func (c *Core) namedBy(i graph.Index, keeps func(graph.Index) bool) bool {
 	todo, seen := []graph.Index{i}, map[graph.Index]bool{i: true}
 	for len(todo) > 0 {
 		at := todo[len(todo)-1]
@@ -105,7 +111,7 @@ func (c *Core) needed(i graph.Index) bool {
 			if !e.Rel.Has(graph.NamedBy) || seen[e.To] {
 				continue
 			}
-			if !c.rec(e.To).demand || c.stays(e.To) {
+			if keeps(e.To) {
 				return true
 			}
 			seen[e.To] = true
@@ -113,6 +119,18 @@ func (c *Core) needed(i graph.Index) bool {
 		}
 	}
 	return false
+}
+
+// forgetStarts is for a unit at rest that is about to be started. systemd forgets one that
+// nobody needs (systemd.unit(5), CollectMode=), and with it how often it was started:
+// `systemctl start` and `stop` of such a unit may follow each other for ever there. The
+// generation keeps its files here, but the count must go alike.
+func (c *Core) forgetStarts(i graph.Index) {
+	r, u := c.rec(i), c.g.Unit(i)
+	if u == nil || r.hist == nil || r.hist.Starts.Count == 0 || c.stays(i) || c.namedBy(i, c.stays) {
+		return
+	}
+	r.hist.Starts = rateLimiter{}
 }
 
 // collect forgets a unit that came on demand, or with another, and that nobody needs, as systemd does

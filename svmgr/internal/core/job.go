@@ -102,6 +102,11 @@ func (c *Core) ask(w wish) (*job, *RequestError) {
 			c.finish(j, JobCanceled, Cause{Kind: ByRequest})
 		}
 	}
+	for _, p := range plan.Jobs { // before the first of them has a job, which keeps it in memory
+		if p.Type == graph.Start {
+			c.forgetStarts(p.Unit)
+		}
+	}
 	var anchor *job
 	for k := range plan.Jobs {
 		p := &plan.Jobs[k]

@@ -384,7 +384,8 @@ func TestOnFailureWaitsForRestarts(t *testing.T) {
 }
 
 func TestStartLimitAndItsAction(t *testing.T) {
-	h := load(t, "a.service | StartLimitBurst=2; StartLimitIntervalSec=30; StartLimitAction=reboot-force |")
+	h := load(t, "a.service | StartLimitBurst=2; StartLimitIntervalSec=30; StartLimitAction=reboot-force |", "u.target | After=a.service |")
+	h.start("u.target") // which keeps a.service in memory
 	for range 2 {
 		h.start("a.service")
 		h.exit("a.service", 0)
@@ -401,6 +402,35 @@ func TestStartLimitAndItsAction(t *testing.T) {
 	h.exit("a.service", 0)
 	h.advance(30 * time.Second)
 	h.wantResult(h.start("a.service"), "done")
+}
+
+// systemd forgets a unit that has come to rest and that nobody needs, and its starts with
+// it, but none that has failed: seen with systemd 257.
+func TestStartLimitOfForgottenUnits(t *testing.T) {
+	h := load(t, "a.service | StartLimitBurst=2; StartLimitIntervalSec=30; Wants=b.service |", "b.service | StartLimitBurst=2; StartLimitIntervalSec=30 |",
+		"t.timer || OnActiveSec=1h; Unit=c.service", "c.service | StartLimitBurst=2; StartLimitIntervalSec=30 |")
+	for range 5 {
+		h.wantResult(h.start("a.service"), "done")
+		h.is("a.service", "active", "b.service", "active")
+		h.exit("b.service", 0)
+		h.exit("a.service", 0)
+	}
+	h.start("a.service")
+	h.exit("b.service", 0)
+	h.exit("a.service", 1) // it stays now, and so does what it asks for
+	for _, want := range []string{"done", "failed"} {
+		h.wantResult(h.start("b.service"), want)
+		if want == "done" {
+			h.exit("b.service", 0)
+		}
+	}
+	h.start("t.timer")
+	for _, want := range []string{"done", "done", "failed"} {
+		h.wantResult(h.start("c.service"), want)
+		if want == "done" {
+			h.exit("c.service", 0)
+		}
+	}
 }
 
 // systemd.unit(5): "Rate-limiting is enforced after any unit condition checks
