@@ -155,7 +155,13 @@ func (r *runner) send() {
 			r.retryAt = r.now() + pid1.Second/20
 			return
 		default:
-			// It will be deaf when it is read.
+			// The other end reads no more. It may have said something before, which
+			// is read even if there is no room for the answers: nobody waits for them.
+			r.receive(true)
+			if r.open() {
+				r.deaf = true
+				r.step(pid1.Event{Kind: pid1.Deaf})
+			}
 			return
 		}
 	}

@@ -162,9 +162,13 @@ func TestGarbageFromTheManager(t *testing.T) {
 
 // TestClosedChannel: no loop at full speed (W14), and a manager that works.
 func TestClosedChannel(t *testing.T) {
-	c := boot(t, "closes", "--heartbeat", "1s", "--abort-wait", "100ms", "--restart-delay", "10ms")
-	c.ends(0)
-	c.wantNotes("replaced; PID 1 was busy: false")
+	for _, how := range []string{"closes", "closes-full", "closes-reading"} {
+		t.Run(how, func(t *testing.T) {
+			c := boot(t, how, "--heartbeat", "1s", "--abort-wait", "100ms", "--restart-delay", "10ms")
+			c.ends(0)
+			c.wantNotes("replaced; PID 1 was busy: false")
+		})
+	}
 }
 
 // TestOrderedStop: the manager is asked and has its time before anybody gets a

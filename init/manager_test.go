@@ -317,12 +317,25 @@ var fakeManagers = map[string]func(*fakeManager){
 	},
 	// closes gives up its channel and lives.
 	"closes": func(m *fakeManager) {
-		if m.generation > 0 {
-			m.note("replaced; PID 1 was busy: %v", cpuTicks(1) > 50)
-			m.end(ipc.Poweroff, "")
+		m.replaced()
+		unix.Close(managerFD)
+		m.hang()
+	},
+	// closes-full asks more than it reads, so that PID 1 stops reading, and closes then.
+	"closes-full": func(m *fakeManager) {
+		m.replaced()
+		unix.SetNonblock(managerFD, true)
+		for m.question() == nil {
 		}
 		unix.Close(managerFD)
-		select {}
+		m.hang()
+	},
+	// closes-reading reads no answer ever again, and asks.
+	"closes-reading": func(m *fakeManager) {
+		m.replaced()
+		unix.Shutdown(managerFD, unix.SHUT_RD)
+		m.question()
+		m.hang()
 	},
 	// ordered stops its service before it asks for the end.
 	"ordered": func(m *fakeManager) {
@@ -356,6 +369,31 @@ var fakeManagers = map[string]func(*fakeManager){
 		m.note("service runs %v", n > 0)
 		m.end(ipc.Poweroff, "")
 	},
+}
+
+// hang does nothing until it is killed. An empty select would do that too, but Go ends a
+// program in which nothing can happen any more.
+func (m *fakeManager) hang() {
+	for {
+		unix.Pause()
+	}
+}
+
+// replaced is for the second manager: it tells whether PID 1 has worked all the time.
+func (m *fakeManager) replaced() {
+	if m.generation > 0 {
+		m.note("replaced; PID 1 was busy: %v", cpuTicks(1) > 50)
+		m.end(ipc.Poweroff, "")
+	}
+}
+
+// question asks about the watchdog and does not wait.
+func (m *fakeManager) question() error {
+	b, err := ipc.Append(make([]byte, 0, ipc.MaxFrame), &ipc.Message{Kind: ipc.Watchdog, ID: 1})
+	if err == nil {
+		_, err = unix.Write(managerFD, b)
+	}
+	return err
 }
 
 // cpuTicks is how much processor time a process has used (proc(5)).
