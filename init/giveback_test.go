@@ -1,10 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -56,4 +60,28 @@ func fileKiB(t *testing.T) int {
 	}
 	n, _ := strconv.Atoi(string(m[1]))
 	return n
+}
+
+// The heap is of small pages ("nh" in the flags of its mapping, proc_pid_smaps(5)).
+func TestHeapHasSmallPages(t *testing.T) {
+	smallPages()
+	here := uint64(uintptr(unsafe.Pointer(&make([]byte, 64<<10)[0])))
+	data, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := false
+	for line := range strings.Lines(string(data)) {
+		var from, to uint64
+		if n, _ := fmt.Sscanf(line, "%x-%x ", &from, &to); n == 2 {
+			in = from <= here && here < to
+		}
+		if in && strings.HasPrefix(line, "VmFlags:") {
+			if !slices.Contains(strings.Fields(line), "nh") {
+				t.Error(line)
+			}
+			return
+		}
+	}
+	t.Errorf("%x is in no mapping", here)
 }

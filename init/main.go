@@ -92,6 +92,19 @@ func frugal() {
 	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(8 << 20)
+	smallPages()
+}
+
+// arena is how large the pieces are in which Go's run-time reserves its heap, and what
+// they are aligned to (runtime/malloc.go, heapArenaBytes on 64 bits).
+const arena = 64 << 20
+
+// smallPages keeps the kernel from making a page of 2 MB of the heap, of which a quarter
+// is used (docs/pid1.md, Memory). The GODEBUG that does it for the manager would have to
+// come from the kernel's command line. Where pages are not like that nothing happens.
+func smallPages() {
+	heap := uintptr(unsafe.Pointer(&make([]byte, 64<<10)[0]))
+	unix.RawSyscall(unix.SYS_MADVISE, heap&^(arena-1), arena, unix.MADV_NOHUGEPAGE)
 }
 
 // raiseLimit makes room for what is kept. It goes past the syscall package, which
