@@ -232,8 +232,6 @@ var legitimate = []reason{
 	{regexp.MustCompile(`^(ExecMainPID|MainPID|ControlPID|InvocationID|ControlGroupId|NextElapseUSec.*|LastTriggerUSec.*|WatchdogTimestamp.*)$`), "a run of its own"},
 	{regexp.MustCompile(`^(Memory(Current|Peak|Swap.*|Available|ZSwap.*)|CPUUsageNSec|TasksCurrent|IO(Read|Write).*|IP.*(Bytes|Packets)|EffectiveMemory.*|EffectiveTasksMax)$`), "what is used at the moment"},
 	{regexp.MustCompile(`^(Timers(Monotonic|Calendar))$`), "the next moment is in it"},
-	// docs/systemd1.md: there is no DefaultTasksMax=.
-	{regexp.MustCompile(`^(Default)?TasksMax$`), "no limit where none is set"},
 	// docs/systemd1.md: not to a log daemon, which may be what is broken.
 	{regexp.MustCompile(`^LogTarget$`), "where the manager logs"},
 	{regexp.MustCompile(`^(Version|Features|NJobs|NInstalledJobs|NNames|Progress|Environment|ControlGroup)$`), "what the manager is"},

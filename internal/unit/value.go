@@ -19,6 +19,14 @@ type Quantity struct {
 	Infinite bool
 }
 
+// Share is the quantity where total is the machine's; not for one that is infinite.
+func (q Quantity) Share(total uint64) uint64 {
+	if !q.Permille {
+		return q.N
+	}
+	return total/1000*q.N + total%1000*q.N/1000 // which does not overflow
+}
+
 // Exec is one command line.
 type Exec struct {
 	// Path is what is executed, Argv what it is given (Argv[0] included).

@@ -4,10 +4,10 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"dynamod/internal/sys/capacity"
 	"dynamod/internal/sys/efivar"
 	"dynamod/internal/sys/virt"
 	"dynamod/sd1bridge/internal/translate"
@@ -17,16 +17,8 @@ import (
 // begun by the manager as any service is, with nothing set.
 func machine() translate.Machine {
 	m := translate.Machine{Limits: map[string][2]uint64{}}
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) == nil {
-		m.Memory = uint64(info.Totalram) * uint64(info.Unit)
-	}
-	for _, f := range []string{"/proc/sys/kernel/threads-max", "/proc/sys/kernel/pid_max"} {
-		data, err := os.ReadFile(f)
-		if n, bad := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64); err == nil && bad == nil && (m.Tasks == 0 || n < m.Tasks) {
-			m.Tasks = n
-		}
-	}
+	m.Memory, _ = capacity.Memory()
+	m.Tasks, _ = capacity.Tasks("/")
 	for name, n := range map[string]int{"CPU": unix.RLIMIT_CPU, "FSIZE": unix.RLIMIT_FSIZE, "DATA": unix.RLIMIT_DATA, "STACK": unix.RLIMIT_STACK,
 		"CORE": unix.RLIMIT_CORE, "RSS": unix.RLIMIT_RSS, "NOFILE": unix.RLIMIT_NOFILE, "AS": unix.RLIMIT_AS, "NPROC": unix.RLIMIT_NPROC,
 		"MEMLOCK": unix.RLIMIT_MEMLOCK, "LOCKS": unix.RLIMIT_LOCKS, "SIGPENDING": unix.RLIMIT_SIGPENDING, "MSGQUEUE": unix.RLIMIT_MSGQUEUE,

@@ -53,6 +53,8 @@ func derived(u *unit.Unit, s *unit.Setting, sig string, m Machine) (any, bool) {
 		if u.Name == "-.mount" { // nothing is ever run to mount it
 			return "null", sig == "s"
 		}
+	case "TasksMax":
+		return fromQuantity(s, unit.TasksLimit(u), sig, m)
 	case "RestartKillSignal":
 		return from("KillSignal") // systemd.kill(5)
 	case "TimeoutAbortUSec":

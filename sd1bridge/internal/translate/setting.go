@@ -43,7 +43,7 @@ var unset = map[string]any{
 	"CPUQuotaPerSecUSec": uint64(infinity), "CPUQuotaPeriodUSec": uint64(infinity), "MemoryLimit": uint64(infinity),
 	"MemoryHigh": uint64(infinity), "MemoryMax": uint64(infinity), "MemorySwapMax": uint64(infinity), "MemoryZSwapMax": uint64(infinity),
 	"StartupMemoryHigh": uint64(infinity), "StartupMemoryMax": uint64(infinity), "StartupMemorySwapMax": uint64(infinity),
-	"StartupMemoryZSwapMax": uint64(infinity), "TasksMax": uint64(infinity), "RuntimeMaxUSec": uint64(infinity), "RestartMaxDelayUSec": uint64(infinity),
+	"StartupMemoryZSwapMax": uint64(infinity), "RuntimeMaxUSec": uint64(infinity), "RestartMaxDelayUSec": uint64(infinity),
 	"JobTimeoutUSec": uint64(infinity), "JobRunningTimeoutUSec": uint64(infinity), "TimeoutCleanUSec": uint64(infinity),
 	"CoredumpFilter": uint64(0x33), "RestrictNamespaces": uint64(allNamespaces), "NUMAPolicy": int32(-1), "LogLevelMax": int32(-1),
 	"SystemCallErrorNumber": int32(math.MaxInt32 - 1), "Mark": int32(-1), "Priority": int32(-1), "IPTOS": int32(-1), "IPTTL": int32(-1),
@@ -240,9 +240,9 @@ func fromQuantity(s *unit.Setting, v unit.Quantity, sig string, m Machine) (any,
 	case v.Permille && sig == "u": // a share of 2^32-1, as the manual of the property has it
 		n = v.N * math.MaxUint32 / 1000
 	case v.Permille && strings.HasPrefix(s.DBus, "Tasks"):
-		n = m.Tasks / 1000 * v.N
+		n = v.Share(m.Tasks)
 	case v.Permille:
-		n = m.Memory / 1000 * v.N
+		n = v.Share(m.Memory)
 	}
 	if sig == "u" {
 		return uint32(min(n, math.MaxUint32)), true

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dynamod/internal/calendar"
+	"dynamod/internal/sys/capacity"
 	"dynamod/internal/sys/cgroup"
 	"dynamod/internal/unit"
 	"dynamod/internal/unitname"
@@ -73,7 +74,7 @@ func limitsOf(u *unit.Unit, starting bool) (out []limit, err error) {
 		if !key.IsSet(u) {
 			continue
 		}
-		total := totalMemory
+		total := capacity.Memory
 		if q.controller == "pids" {
 			total = totalTasks
 		}
@@ -211,7 +212,7 @@ func (w *World) inheritedLimits(u *unit.Unit, starting bool) (out []limit, err e
 		if s == nil {
 			continue
 		}
-		v, err := amount(key(s).Of(s), totalMemory)
+		v, err := amount(key(s).Of(s), capacity.Memory)
 		if err != nil {
 			return nil, err
 		}
@@ -230,34 +231,12 @@ func amount(q unit.Quantity, total func() (uint64, error)) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return strconv.FormatUint(t/1000*q.N+t%1000*q.N/1000, 10), nil
+		return strconv.FormatUint(q.Share(t), 10), nil
 	}
 	return strconv.FormatUint(q.N, 10), nil
 }
 
-func totalMemory() (uint64, error) {
-	var si unix.Sysinfo_t
-	if err := unix.Sysinfo(&si); err != nil {
-		return 0, err
-	}
-	return si.Totalram * uint64(si.Unit), nil
-}
-
-func totalTasks() (uint64, error) {
-	least := ^uint64(0)
-	for _, f := range []string{"/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"} {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			return 0, err
-		}
-		n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		least = min(least, n)
-	}
-	return least, nil
-}
+func totalTasks() (uint64, error) { return capacity.Tasks("/") }
 
 // deviceLine splits "DEVICE VALUE" and finds the number of the device.
 func deviceLine(line string) (dev, value string, err error) {
@@ -345,6 +324,16 @@ func (w *World) limitsAt(u *unit.Unit, starting bool) ([]limit, error) {
 	limits, err := limitsOf(u, starting)
 	if err != nil {
 		return nil, err
+	}
+	if !unit.TasksMax.IsSet(u) && slices.Contains(w.cg.available, "pids") {
+		// Nobody asked for it: where the controller is missing nothing is missed.
+		v, err := amount(unit.TasksLimit(u), totalTasks)
+		if err != nil {
+			return nil, err
+		}
+		if v != "max" {
+			limits = append(limits, limit{"pids", "pids.max", v})
+		}
 	}
 	more, err := w.inheritedLimits(u, starting)
 	return append(more, limits...), err

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,6 +17,47 @@ import (
 func cgroupUnit(t *testing.T, lines ...string) *unit.Unit {
 	t.Helper()
 	return service(t, "x.service", append([]string{"ExecStart=/bin/true"}, lines...)...)
+}
+
+// DefaultTasksMax= is 15 % of what there can be, for all but slices, and gives way to what
+// the unit says (systemd-system.conf(5)). Without the controller nothing is missed.
+func TestTasksLimitOfEveryUnit(t *testing.T) {
+	w := &World{}
+	w.cg.available = []string{"memory", "pids"}
+	total, err := totalTasks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := "pids.max=" + strconv.FormatUint(total*15/100, 10)
+	native := cgroupUnit(t)
+	native.Format = unit.Native
+	for name, c := range map[string]struct {
+		u    *unit.Unit
+		want string
+	}{
+		"a service":            {cgroupUnit(t), part},
+		"with a number":        {cgroupUnit(t, "TasksMax=77"), "pids.max=77"},
+		"with a share":         {cgroupUnit(t, "TasksMax=15%"), part},
+		"that asks for no end": {cgroupUnit(t, "TasksMax=infinity"), "pids.max=max"},
+		"a slice":              {service(t, "a.slice", "[Slice]\n"), ""},
+		"native":               {native, ""},
+	} {
+		limits, err := w.limitsAt(c.u, false)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		var got []string
+		for _, l := range limits {
+			got = append(got, l.file+"="+l.value)
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%s: %q; want %q", name, s, c.want)
+		}
+	}
+	w.cg.available = []string{"memory"}
+	if limits, err := w.limitsAt(cgroupUnit(t), false); len(limits) != 0 || err != nil {
+		t.Errorf("without the controller: %v, %v", limits, err)
+	}
 }
 
 // someDisk makes a node of a block device of this machine.
