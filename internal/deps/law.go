@@ -118,7 +118,7 @@ var law = []rule{
 	{pkg: "hostnamed/internal/timedate", pure: true},
 	{pkg: "hostnamed/internal/locale", ours: []string{"internal/envfile"}, pure: true},
 	{pkg: "hostnamed/internal/disk", outside: []string{"golang.org/x/sys/unix"}},
-	{pkg: "hostnamed/internal/api", ours: []string{"hostnamed/internal/...", "internal/bus", "internal/envfile", "internal/sys/virt"}, outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
+	{pkg: "hostnamed/internal/api", ours: []string{"hostnamed/internal/...", "internal/bus", "internal/envfile", "internal/sys/uevent", "internal/sys/virt"}, outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
 	{pkg: "hostnamed", ours: with(model, "internal/bus", "internal/install", "internal/ipc", "internal/sys/virt", "hostnamed/internal/...", "sdnotify"), outside: []string{"golang.org/x/sys/unix"}},
 
 	// Tools of the house; nothing that is shipped imports them.

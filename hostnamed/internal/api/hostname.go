@@ -4,6 +4,7 @@ import (
 	"dynamod/hostnamed/internal/host"
 	"dynamod/internal/bus"
 	"dynamod/internal/envfile"
+	"dynamod/internal/sys/uevent"
 )
 
 // Files of hostname1.
@@ -13,6 +14,9 @@ const (
 	// marker is there while the name is the default one; its content is that name.
 	marker = "run/systemd/default-hostname"
 	dmi    = "sys/class/dmi/id/"
+	// udevDMI is what udev knows of the firmware's tables: names from its hardware database,
+	// and those that its rules make of sysfs.
+	udevDMI = "run/udev/data/+dmi:id"
 )
 
 const hostAction = hostName + "."
@@ -57,6 +61,9 @@ func (s *Server) facts() *host.Facts {
 		Vendor: x.vendor, Model: x.model, FirmwareVersion: x.firmware, FirmwareVendor: x.firmwareBy, FirmwareDate: x.released,
 		BootID: x.boot, CID: x.cid,
 	}
+	udev := uevent.ParseData([]byte(s.read(udevDMI))).Props
+	f.Vendor = line(host.First(udev["ID_VENDOR_FROM_DATABASE"], udev["ID_VENDOR"], f.Vendor))
+	f.Model = line(host.First(udev["ID_MODEL_FROM_DATABASE"], udev["ID_MODEL"], f.Model))
 	f.MachineID, _ = host.ID(s.disk.Line("etc/machine-id")) // none, or "uninitialized", is shown as none
 	if u, err := s.kernel.Uname(); err == nil {
 		f.Kernel = u.Node

@@ -63,6 +63,16 @@ func TestHostnameProperties(t *testing.T) {
 	if got := r.get(hostName, "MachineID"); !reflect.DeepEqual(got, []byte{}) {
 		t.Errorf("without a machine ID: %v", got)
 	}
+	// As udev wrote it in a machine of QEMU, where systemd 257 shows that model.
+	for _, udev := range []struct{ data, vendor, model string }{
+		{"I:3297617\nE:ID_VENDOR=QEMU\nE:ID_MODEL=Standard PC _Q35 + ICH9, 2009_\nV:1\n", "QEMU", "Standard PC _Q35 + ICH9, 2009_"},
+		{"E:ID_VENDOR=a\nE:ID_VENDOR_FROM_DATABASE=A GmbH\nE:ID_MODEL=b\nE:ID_MODEL_FROM_DATABASE=B\nV:1\n", "A GmbH", "B"},
+	} {
+		r.write("run/udev/data/+dmi:id", udev.data)
+		if v, m := r.get(hostName, "HardwareVendor"), r.get(hostName, "HardwareModel"); v != udev.vendor || m != udev.model {
+			t.Errorf("%q: %q, %q", udev.data, v, m)
+		}
+	}
 }
 
 // What the setters do to files, kernel and properties, as systemd-hostnamed 257 does it.

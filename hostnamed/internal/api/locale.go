@@ -11,6 +11,7 @@ import (
 
 	"dynamod/hostnamed/internal/locale"
 	"dynamod/internal/bus"
+	"dynamod/internal/envfile"
 )
 
 // Files of locale1.
@@ -84,8 +85,12 @@ func (s *Server) installedLocales() []string {
 func (s *Server) setLocale(c *bus.Call) error {
 	args, interactive := c.Args[0].([]string), c.Args[1].(bool)
 	// Who may not change anything is not told what is installed, nor is it looked for.
-	if _, refusal := locale.Wanted(args, func(string) bool { return true }); refusal != "" {
+	asked, refusal := locale.Wanted(args, func(string) bool { return true })
+	if refusal != "" {
 		return bus.Errorf(bus.ErrInvalidArgs, "%s", refusal)
+	}
+	if _, same, err := s.merged(asked); err == nil && same {
+		return nil // nothing to do, and nothing to ask for
 	}
 	return s.change(c, localeAction+"set-locale", interactive, func() error {
 		names := s.installedLocales()
@@ -93,26 +98,35 @@ func (s *Server) setLocale(c *bus.Call) error {
 		if refusal != "" {
 			return bus.Errorf(bus.ErrInvalidArgs, "%s", refusal)
 		}
-		text, err := s.disk.Read(localeConf)
+		after, same, err := s.merged(wanted)
 		if err != nil {
 			return failed("Failed to read locale settings", err)
 		}
-		_, err = os.Stat(s.disk.At(localeConf))
-		after := locale.Merge(text, err == nil, wanted, s.read(languageMap))
-		now := locale.Current(after, after != "")
-		if slices.Equal(s.languages().locale, now) {
+		if same {
 			return nil
 		}
 		if err := s.disk.Put(localeConf, after); err != nil {
 			return failed("Failed to set locale", err)
 		}
 		s.service.Changed(localePath, localeName, "Locale")
-		s.log.Info("the locale is changed", "locale", strings.Join(now, " "))
+		s.log.Info("the locale is changed", "locale", strings.Join(locale.Assignments(after), " "))
 		if err := s.units.SetEnvironment(context.Background(), locale.Assignments(after), locale.Variables()); err != nil {
 			s.log.Warn("services begin with the locale of before", "err", err)
 		}
 		return nil
 	})
+}
+
+// merged is what /etc/locale.conf would say with wanted in it, and whether that is what is
+// in force already.
+func (s *Server) merged(wanted []envfile.Var) (after string, same bool, err error) {
+	text, err := s.disk.Read(localeConf)
+	if err != nil {
+		return "", false, err
+	}
+	_, err = os.Stat(s.disk.At(localeConf))
+	after = locale.Merge(text, err == nil, wanted, s.read(languageMap))
+	return after, slices.Equal(s.languages().locale, locale.Current(after, after != "")), nil
 }
 
 // maxKeymaps bounds how many files are looked at: kbd has some 600.
@@ -165,7 +179,7 @@ func (s *Server) setVConsole(c *bus.Call) error {
 	keymap, toggle, convert, interactive := c.Args[0].(string), c.Args[1].(string), c.Args[2].(bool), c.Args[3].(bool)
 	for _, k := range []string{keymap, toggle} {
 		if k != "" && !locale.ValidKeymap(k) {
-			return bus.Errorf(bus.ErrInvalidArgs, "Failed to check keymap %s: Invalid argument", k)
+			return bus.Errorf(bus.ErrFailed, "Keymap %s is not installed.", line(k))
 		}
 	}
 	return s.change(c, localeAction+"set-keyboard", interactive, func() error {

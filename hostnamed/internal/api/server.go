@@ -79,20 +79,19 @@ func (s *Server) parts() bus.Parts {
 // change is what all setters have in common: polkit's leave, one at a time, and the
 // signals before the answer. Arguments are checked before it.
 func (s *Server) change(c *bus.Call, action string, interactive bool, do func() error) error {
-	return s.changing(&s.mu, c, action, interactive, do)
+	return bus.Later(func() error { return s.allowed(&s.mu, c, action, interactive, do) })
 }
 
-func (s *Server) changing(lock *sync.Mutex, c *bus.Call, action string, interactive bool, do func() error) error {
-	return bus.Later(func() error {
-		if err := c.AuthorizeAsking(action, interactive); err != nil {
-			return err
-		}
-		lock.Lock()
-		defer lock.Unlock()
-		err := do()
-		s.service.Flush() // also what was changed before an error
+// allowed is change for who may wait, with a lock of its own.
+func (s *Server) allowed(lock *sync.Mutex, c *bus.Call, action string, interactive bool, do func() error) error {
+	if err := c.AuthorizeAsking(action, interactive); err != nil {
 		return err
-	})
+	}
+	lock.Lock()
+	defer lock.Unlock()
+	err := do()
+	s.service.Flush() // also what was changed before an error
+	return err
 }
 
 // read is a file, for what is then changed or shown; one that cannot be read is as if it

@@ -274,11 +274,22 @@ func (s *Server) setTime(c *bus.Call) error {
 // setNTP has a lock of its own: starting services takes time.
 func (s *Server) setNTP(c *bus.Call) error {
 	keep, interactive := c.Args[0].(bool), c.Args[1].(bool)
-	return s.changing(&s.ntp, c, timeAction+"set-ntp", interactive, func() error {
+	return bus.Later(func() error {
+		if v := s.clock(); !timedate.CanNTP(v.units()) { // nothing to ask for, as with systemd 257
+			return noNTP()
+		}
+		return s.switchNTP(c, keep, interactive)
+	})
+}
+
+func noNTP() error { return bus.Errorf(timeName+".NoNTPSupport", "NTP not supported") }
+
+func (s *Server) switchNTP(c *bus.Call, keep, interactive bool) error {
+	return s.allowed(&s.ntp, c, timeAction+"set-ntp", interactive, func() error {
 		ctx := context.Background() // a client that leaves does not leave it half done; Units bounds it
 		units := s.ntpUnits(ctx)
 		if !timedate.CanNTP(units) {
-			return bus.Errorf(timeName+".NoNTPSupport", "NTP not supported")
+			return noNTP()
 		}
 		candidates, off := timedate.Plan(units, keep)
 		defer s.service.Changed(timePath, timeName, "NTP")

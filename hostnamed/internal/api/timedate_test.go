@@ -115,9 +115,9 @@ func TestSetLocalRTC(t *testing.T) {
 		file, did  string
 		told       bool
 	}{
-		{true, false, "0.0 0 0\n0\nLOCAL", "zone -120; rtc 2026-07-01 14:00:00", true},
-		{true, false, "0.0 0 0\n0\nLOCAL", "", false},
-		{true, true, "0.0 0 0\n0\nLOCAL", "zone -120; clock 2026-07-01 08:00:00", true},
+		{true, false, "0.0 0 0\n0\nLOCAL\n", "zone -120; rtc 2026-07-01 14:00:00", true},
+		{true, false, "0.0 0 0\n0\nLOCAL\n", "", false},
+		{true, true, "0.0 0 0\n0\nLOCAL\n", "zone -120; clock 2026-07-01 08:00:00", true},
 		{false, true, "-", "zone -120; clock 2026-07-01 10:00:00", true},
 		{false, false, "-", "", false},
 	} {
@@ -238,6 +238,10 @@ func TestOthersPolkit(t *testing.T) {
 	r := begin(t, clocked())
 	p := r.bus.Polkit
 	p.Forget()
+	// Without a service there is nothing to ask for (seen with systemd 257).
+	if got := r.bus.CallAsUser(timeName, timePath, timeName+".SetNTP", "b:true", "b:true"); !strings.HasPrefix(got, timeName+".NoNTPSupport") || len(p.Asked()) != 0 {
+		t.Errorf("SetNTP without a service: %s", got)
+	}
 	r.units.exists("chrony.service", false)
 	r.write("usr/share/keymaps/de.map", "")
 	var calls [][]string

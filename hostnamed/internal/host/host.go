@@ -104,11 +104,11 @@ func (f *Facts) Icon() string {
 	return "computer"
 }
 
-// HardwareVendor is what machine-info says, or DMI.
-func (f *Facts) HardwareVendor() string { return first(f.info("HARDWARE_VENDOR"), f.Vendor) }
+// HardwareVendor is what machine-info says, or udev, or DMI.
+func (f *Facts) HardwareVendor() string { return First(f.info("HARDWARE_VENDOR"), f.Vendor) }
 
-// HardwareModel is what machine-info says, or DMI.
-func (f *Facts) HardwareModel() string { return first(f.info("HARDWARE_MODEL"), f.Model) }
+// HardwareModel is what machine-info says, or udev, or DMI.
+func (f *Facts) HardwareModel() string { return First(f.info("HARDWARE_MODEL"), f.Model) }
 
 // Support is the end of the system's support, in microseconds since 1970, or Unknown.
 func (f *Facts) Support() uint64 { return Day(envfile.Get(f.Release, "SUPPORT_END")) }
@@ -118,10 +118,11 @@ func (f *Facts) OS(key string) string { return envfile.Get(f.Release, key) }
 
 // OSName is the system's name for people (os-release(5): "Linux" is what to assume).
 func (f *Facts) OSName() string {
-	return first(f.OS("PRETTY_NAME"), f.OS("NAME"), "Linux")
+	return First(f.OS("PRETTY_NAME"), f.OS("NAME"), "Linux")
 }
 
-func first(list ...string) string {
+// First is the first that is not empty.
+func First(list ...string) string {
 	for _, s := range list {
 		if s != "" {
 			return s

@@ -79,7 +79,10 @@ func validFor(name, value string) bool {
 // Wanted reads the argument of SetLocale; installed says whether there is a locale. What
 // cannot be is refused with words for the client. A word alone is for LANG.
 func Wanted(args []string, installed func(string) bool) (vars []envfile.Var, refusal string) {
-	if len(args) == 1 && !strings.Contains(args[0], "=") && ValidName(args[0]) {
+	if len(args) == 1 && !strings.Contains(args[0], "=") {
+		if !ValidName(args[0]) {
+			return nil, "Invalid locale specification: " + args[0]
+		}
 		if !installed(args[0]) {
 			return nil, "Specified locale is not installed: " + args[0]
 		}

@@ -44,6 +44,9 @@ func TestWanted(t *testing.T) {
 	if _, refusal := Wanted([]string{"LANG=a b"}, installed); refusal != "Locale a b is not valid, refusing." {
 		t.Errorf("%q", refusal)
 	}
+	if _, refusal := Wanted([]string{""}, installed); refusal != "Invalid locale specification: " {
+		t.Errorf("%q", refusal)
+	}
 }
 
 func TestMerge(t *testing.T) {

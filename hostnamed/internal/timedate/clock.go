@@ -30,7 +30,7 @@ func SetLocalRTC(adjtime string, local bool) string {
 		if !local {
 			return ""
 		}
-		return unmeasured + word
+		return unmeasured + word + "\n"
 	}
 	lines := strings.SplitN(adjtime, "\n", 4)
 	for k, otherwise := range []string{"0.0 0 0", "0", ""} {
@@ -42,6 +42,9 @@ func SetLocalRTC(adjtime string, local bool) string {
 		}
 	}
 	lines[2] = word
+	if len(lines) == 3 {
+		lines = append(lines, "") // the last line ends, too
+	}
 	out := strings.Join(lines, "\n")
 	if strings.TrimSpace(out) == plain {
 		return ""

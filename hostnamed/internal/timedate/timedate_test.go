@@ -60,8 +60,8 @@ func TestListZones(t *testing.T) {
 func TestAdjtime(t *testing.T) {
 	const measured = "-1.25 1700000000 0.5\n1700000000\n"
 	for _, test := range []struct{ text, local, utc string }{
-		{"", unmeasured + "LOCAL", ""}, {unmeasured + "UTC\n", unmeasured + "LOCAL\n", ""}, {measured + "UTC\n", measured + "LOCAL\n", measured + "UTC\n"},
-		{measured + "LOCAL", measured + "LOCAL", measured + "UTC"}, {"1.0 0 0", "1.0 0 0\n0\nLOCAL", "1.0 0 0\n0\nUTC"}, {"\n\n\n", unmeasured + "LOCAL", ""},
+		{"", unmeasured + "LOCAL\n", ""}, {unmeasured + "UTC\n", unmeasured + "LOCAL\n", ""}, {measured + "UTC\n", measured + "LOCAL\n", measured + "UTC\n"},
+		{measured + "LOCAL", measured + "LOCAL\n", measured + "UTC\n"}, {"1.0 0 0", "1.0 0 0\n0\nLOCAL\n", "1.0 0 0\n0\nUTC\n"}, {"\n\n\n", unmeasured + "LOCAL\n", ""},
 	} {
 		local, utc := SetLocalRTC(test.text, true), SetLocalRTC(test.text, false)
 		if local != test.local || utc != test.utc {
