@@ -390,6 +390,9 @@ func (s *Server) attachDevice(c *bus.Call) error {
 			return err
 		}
 		err := s.hardware.Assign(strings.TrimPrefix(path, "/sys"), seat)
+		if errors.Is(err, device.ErrNoPath) { // in systemd 257's words
+			return bus.Errorf("System.Error.ENODEV", "Failed to open device '%s': No such device", path)
+		}
 		if errors.Is(err, device.ErrNoDevice) {
 			return bus.Errorf("System.Error.ENODEV", "%s is no device that can be assigned to a seat", path)
 		}

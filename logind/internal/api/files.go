@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -88,6 +89,9 @@ func (s *Server) writeSession(x *session.Session) {
 	}
 	f.set("SEAT", x.Seat)
 	f.set("TTY", x.TTY)
+	if x.TTY != "" {
+		f.set("TTY_VALIDITY", "from-pam") // nobody looks into utmp to check it
+	}
 	f.set("DISPLAY", x.Display)
 	f.set("REMOTE_HOST", x.RemoteHost)
 	f.set("REMOTE_USER", x.RemoteUser)
@@ -95,6 +99,8 @@ func (s *Server) writeSession(x *session.Session) {
 	f.set("DESKTOP", x.Desktop)
 	if x.VTNr > 0 {
 		f.number("VTNR", int64(x.VTNr))
+	} else {
+		f.number("POSITION", 0) // no seat has places without terminals here
 	}
 	f.number("LEADER", int64(x.Leader))
 	if x.Audit != 0 && x.Audit != 1<<32-1 {
@@ -118,7 +124,8 @@ func (s *Server) writeUser(u *session.User) {
 	f := newStateFile()
 	f.set("NAME", u.Name)
 	f.set("STATE", s.core.UserState(u))
-	f.flag("STOPPING", u.Stopping)
+	f.set("STOPPING", map[bool]string{true: "yes", false: "no"}[u.Stopping])
+	f.set("GC_MODE", "pin")
 	f.set("RUNTIME", s.runtimeDir(u.UID))
 	if d := s.core.DisplayOf(u.UID); d != nil {
 		f.set("DISPLAY", d.ID)
@@ -135,7 +142,7 @@ func (s *Server) writeUser(u *session.User) {
 	}
 	for _, set := range sets {
 		var ids, seats []string
-		for _, x := range s.core.Of(u.UID) {
+		for _, x := range newest(s.core.Of(u.UID)) {
 			if !set.pass(x) {
 				continue
 			}
@@ -167,6 +174,12 @@ func (s *Server) writeSeat(seat *session.Seat) {
 	f.list("SESSIONS", ids)
 	f.list("UIDS", uids)
 	s.save("seats", seat.ID, f)
+}
+
+// newest puts the sessions of a user in systemd's order, the newest first.
+func newest(list []*session.Session) []*session.Session {
+	slices.Reverse(list)
+	return list
 }
 
 func (s *Server) fifoPath(id string) string { return s.run("sessions", id+".ref") }

@@ -154,13 +154,9 @@ func (s *Server) getters() map[string]func(any) (any, error) {
 	}
 	s.rebootGetters(m)
 	for _, name := range conf.Reactions {
-		m["Manager."+name] = get(func(*managerView) string {
-			c := s.config()
-			if name == "HandleLidSwitchExternalPower" && c.Do[name] == "" {
-				return c.Do["HandleLidSwitch"] // what happens then
-			}
-			return c.Do[name]
-		})
+		// HandleLidSwitchExternalPower= that is not set is shown as empty, as systemd 257 does;
+		// what happens then is HandleLidSwitch=.
+		m["Manager."+name] = get(func(*managerView) string { return s.config().Do[name] })
 	}
 	return m
 }
@@ -168,7 +164,7 @@ func (s *Server) getters() map[string]func(any) (any, error) {
 // canLock says that the class of the session has a screen to lock.
 func canLock(x *session.Session) bool {
 	switch x.Class {
-	case "user", "user-early", "user-light", "user-early-light":
+	case "user", "user-early":
 		return true
 	}
 	return false

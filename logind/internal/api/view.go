@@ -127,7 +127,7 @@ func (s *Server) viewUser(uid uint32) (*userView, bool) {
 	if u == nil {
 		return nil, false
 	}
-	v := &userView{*u, s.core.UserState(u), noSession, names(s.core.Of(uid)), idleOf(s.core.Of(uid))}
+	v := &userView{*u, s.core.UserState(u), noSession, names(newest(s.core.Of(uid))), idleOf(s.core.Of(uid))}
 	if d := s.core.DisplayOf(uid); d != nil {
 		v.display = named{d.ID, sessionPath(d.ID)}
 	}

@@ -17,9 +17,10 @@ import (
 // Settings are those of logind.conf(5) that are honoured. Times are in microseconds.
 type Settings struct {
 	KillUserProcesses, RemoveIPC bool
-	KillOnlyUsers, KillExclude   []string
-	InhibitDelay, UserStopDelay  int64
-	Sessions, Inhibitors         int
+	// KillExclude is KillExcludeUsers=; nil, and not an empty list, is the default: root.
+	KillOnlyUsers, KillExclude  []string
+	InhibitDelay, UserStopDelay int64
+	Sessions, Inhibitors        int
 	// AutoVTs is NAutoVTs=; ReserveVT 0 reserves none.
 	AutoVTs, ReserveVT uint32
 	// Do has the words of Reactions, Ignore the …IgnoreInhibited= settings that are on, by
@@ -40,7 +41,7 @@ type Settings struct {
 
 // Defaults are those of logind.conf(5).
 func Defaults() Settings {
-	return Settings{RemoveIPC: true, KillExclude: []string{"root"}, InhibitDelay: 5e6, UserStopDelay: 10e6, Sessions: 8192, Inhibitors: 8192, RuntimePercent: 10, AutoVTs: 6, ReserveVT: 6,
+	return Settings{RemoveIPC: true, InhibitDelay: 5e6, UserStopDelay: 10e6, Sessions: 8192, Inhibitors: 8192, RuntimePercent: 10, AutoVTs: 6, ReserveVT: 6,
 		Holdoff: 30e6, IdleAfter: 1800e6, Sleep: []string{"suspend-then-hibernate", "suspend", "hibernate"}, Ignore: map[string]bool{"LidSwitch": true},
 		Do: map[string]string{"HandlePowerKey": "poweroff", "HandlePowerKeyLongPress": "ignore", "HandleRebootKey": "reboot", "HandleRebootKeyLongPress": "poweroff",
 			"HandleSuspendKey": "suspend", "HandleSuspendKeyLongPress": "hibernate", "HandleHibernateKey": "hibernate", "HandleHibernateKeyLongPress": "ignore",
@@ -50,7 +51,7 @@ func Defaults() Settings {
 // Kills says that what a session of the user leaves behind is killed.
 func (s *Settings) Kills(user string) bool {
 	switch {
-	case slices.Contains(s.KillExclude, user):
+	case s.KillExclude == nil && user == "root", slices.Contains(s.KillExclude, user):
 		return false
 	case len(s.KillOnlyUsers) > 0:
 		return slices.Contains(s.KillOnlyUsers, user)
@@ -171,7 +172,7 @@ func (s *Settings) set(key, value string) error {
 	case "KillOnlyUsers":
 		s.KillOnlyUsers = strings.Fields(value)
 	case "KillExcludeUsers":
-		s.KillExclude = strings.Fields(value)
+		s.KillExclude = append([]string{}, strings.Fields(value)...)
 	case "InhibitDelayMaxSec":
 		return span(value, &s.InhibitDelay)
 	case "UserStopDelaySec":

@@ -17,6 +17,9 @@ const rulesPrefix = "72-seat-"
 // udev look at it again. The device is known by ID_FOR_SEAT, which 71-seat.rules makes of
 // where it is plugged in.
 func (m *Machine) Assign(path, seat string) error {
+	if _, err := os.Lstat(filepath.Join(m.db.Sys, path)); err != nil {
+		return ErrNoPath
+	}
 	var found *uevent.Device
 	err := m.db.Tagged(seatTag, func(p string, dev uevent.Device) {
 		if p == path && dev.Has(seatTag) {

@@ -30,6 +30,9 @@ const (
 // ErrNoDevice says that there is no such device, or none that a session may take.
 var ErrNoDevice = errors.New("there is no such device")
 
+// ErrNoPath says that nothing is at a path below /sys.
+var ErrNoPath = errors.New("there is no such path in /sys")
+
 // Node is a character device that a session may take.
 type Node struct {
 	ID   session.DeviceID

@@ -196,7 +196,7 @@ func TestAssign(t *testing.T) {
 	char(t, root, "226:0", "drm", "dri/card0", "E:ID_FOR_SEAT=drm-pci-0000_00_02_0\nG:seat\nQ:seat\nV:1\n")
 	char(t, root, "226:1", "drm", "dri/card1", "E:ID_FOR_SEAT=x\", RUN=\"/bin/evil\nG:seat\nQ:seat\nV:1\n")
 	m := New(root)
-	for path, want := range map[string]error{"/devices/dri-card0": nil, "/devices/dri-card1": ErrNoDevice, "/devices/other": ErrNoDevice} {
+	for path, want := range map[string]error{"/devices/dri-card0": nil, "/devices/dri-card1": ErrNoDevice, "/devices/other": ErrNoPath} {
 		if err := m.Assign(path, "seat1"); !errors.Is(err, want) {
 			t.Errorf("%s: %v", path, err)
 		}

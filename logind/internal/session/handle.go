@@ -20,10 +20,10 @@ const (
 	errNotAllowed   = "org.freedesktop.DBus.Error.AccessDenied"
 )
 
-// The words of type= and class= (pam_systemd(8)).
+// The words of type= and class= of pam_systemd(8) in systemd 257.
 var (
 	types   = []string{"unspecified", "tty", "x11", "wayland", "mir", "web"}
-	classes = []string{"user", "user-early", "user-incomplete", "user-light", "user-early-light", "greeter", "lock-screen",
+	classes = []string{"user", "user-early", "user-incomplete", "greeter", "lock-screen",
 		"background", "background-light", "manager", "manager-early"}
 )
 

@@ -74,7 +74,7 @@ func (s *Session) HasScope() bool { return !s.manager() }
 
 // WantsManager says that the user's manager is started for it (pam_systemd(8), class=).
 func (s *Session) WantsManager() bool {
-	return s.HasScope() && s.Class != "user-light" && s.Class != "user-early-light" && s.Class != "background-light"
+	return s.HasScope() && s.Class != "background-light"
 }
 
 func (s *Session) manager() bool { return s.Class == "manager" || s.Class == "manager-early" }
@@ -259,7 +259,7 @@ func (c *Core) DisplayOf(uid uint32) *Session {
 	}
 	for _, s := range c.Of(uid) {
 		switch s.Class {
-		case "user", "user-early", "user-light", "user-early-light", "user-incomplete", "greeter":
+		case "user", "user-early", "user-incomplete", "greeter":
 			if s.Stage != Closing && (best == nil || rank(s) > rank(best)) {
 				best = s
 			}
