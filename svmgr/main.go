@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -80,12 +82,15 @@ func run(s settings) (int, error) {
 	}
 	defer link.close()
 	kernel.to.Store(link.init)
+	options := readBootOptions(s)
+	for _, word := range options.bad {
+		log.Warn("a word of the kernel command line means nothing", "word", word)
+	}
 	var status *statusLines
 	if s.mode == system {
-		cmdline, _ := os.ReadFile("/proc/cmdline") // none: it asks for nothing
-		status = newStatusLines(firstShowMode(string(cmdline)), toConsole)
+		status = newStatusLines(options.own.ShowStatus, toConsole)
 	}
-	own, err := openOwn(filepath.Join(s.runtimeDir, "manager.json"), kernel, status)
+	own, err := openOwn(filepath.Join(s.runtimeDir, "manager.json"), kernel, status, options.own)
 	if err != nil {
 		log.Warn("what clients had set of the manager is lost", "err", err)
 	}
@@ -124,7 +129,7 @@ func run(s settings) (int, error) {
 	g, ds := graph.Build(gen.Set, graph.Config{Mode: graphMode(s)})
 	report(log, ds)
 	started := loop.Now()
-	target := bootTarget(gen.Set, s.target)
+	target := bootTarget(gen.Set, cmp.Or(s.target, options.target), log)
 	m.info = api.Info{Version: version, PID: int32(os.Getpid()), Mode: s.mode.String(), Started: started, BootTarget: target}
 	dirs, stamps := placesOf(s)
 	present := world.KernelState(m.swapUnits())
@@ -143,6 +148,7 @@ func run(s settings) (int, error) {
 		gone, devices = goneMeanwhile(c.View(), present)
 	}
 
+	passed := slices.Concat(passedOn(s, os.Environ()), options.setenv)
 	// Before the first child: an orphan that comes earlier would be lost.
 	if err := subreaper.Become(); err != nil {
 		return 0, err
@@ -152,7 +158,7 @@ func run(s settings) (int, error) {
 	m.world, err = world.New(world.Config{User: s.mode == user, RuntimeDir: s.runtimeDir, CgroupRoot: m.cgroupRoot, Subtree: subtree(s), Child: []string{child},
 		Keeper: link.keeper(), Kept: link.kept, Replaces: former != nil, Parts: parts, Ends: link.ends, EndsTold: link.init != nil,
 		Subreaper: true, Record: filepath.Join(stateDir, "processes.jsonl"), Log: log, Output: m.output, Directories: dirs, StampDir: stamps, Instance: m.connection,
-		Localtime: localtime(os.LookupEnv), Environment: m.environ.are(append(passedOn(s, os.Environ()), m.variables()...)), Plugged: devices, Booted: c.View().Booted(), UnitOf: m.findMade, Foreign: s.mode != standalone, Swaps: m.swapUnits, Leaves: func(unit, dir string) { m.spent.note(unit, usageOf(dir)) }, Load: m.loadOne},
+		Localtime: localtime(os.LookupEnv), Environment: m.environ.are(slices.Concat(passed, m.variables())), Plugged: devices, Booted: c.View().Booted(), UnitOf: m.findMade, Foreign: s.mode != standalone, Swaps: m.swapUnits, Leaves: func(unit, dir string) { m.spent.note(unit, usageOf(dir)) }, Load: m.loadOne},
 		func(ev core.Event) {
 			select {
 			case <-ready:
@@ -165,7 +171,7 @@ func run(s settings) (int, error) {
 	}
 	defer m.world.Close()
 	defer close(gaveUp)
-	m.tellVariables(func(vars []string) { m.environ.given(append(passedOn(s, os.Environ()), vars...), m.world) })
+	m.tellVariables(func(vars []string) { m.environ.given(slices.Concat(passed, vars), m.world) })
 	var restored core.ManagerRestored
 	var told []core.Event
 	if takesOver {
@@ -246,6 +252,9 @@ func run(s settings) (int, error) {
 		if asked {
 			return
 		}
+		if options.watchdogsOff {
+			m.Post(core.WatchdogsSet{Off: true})
+		}
 		m.Ask(func(id core.RequestID) core.Event {
 			return core.Request{ID: id, Verb: core.VerbStart, Unit: target, Source: core.SourceBoot}
 		})
@@ -315,15 +324,25 @@ func placesOf(s settings) (world.Directories, string) {
 }
 
 // bootTarget is what the boot starts: what was asked for, default.target if there
-// is one, else multi-user.target, which native services make up if need be.
-func bootTarget(set *unit.Set, asked string) string {
-	if asked != "" {
-		return asked
+// is one, else multi-user.target, which native services make up if need be. A machine
+// does not stay without anything because of a wrong word at the boot loader.
+func bootTarget(set *unit.Set, asked string, log *slog.Logger) string {
+	there := func(name string) bool {
+		u, ok := set.Find(name)
+		return ok && u.Load == unit.Loaded
 	}
-	if _, ok := set.Find("default.target"); ok {
-		return "default.target"
+	deflt := "multi-user.target"
+	for _, name := range []string{"default.target", "multi-user.target", "rescue.target"} {
+		if there(name) {
+			deflt = name
+			break
+		}
 	}
-	return "multi-user.target"
+	if asked == "" || there(asked) {
+		return cmp.Or(asked, deflt)
+	}
+	log.Error("the boot is asked to start a unit that cannot be loaded", "unit", asked, "instead", deflt)
+	return deflt
 }
 
 func report(log *slog.Logger, ds []diag.Diag) {

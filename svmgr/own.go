@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -23,6 +24,8 @@ import (
 type own struct {
 	path string
 	log  *kernelText
+	// first is what holds where nothing was changed.
+	first ownKept
 	// status is nil for a manager that has no console.
 	status *statusLines
 
@@ -44,8 +47,9 @@ const maxOwn = 4096
 
 // openOwn reads the changes of a former program and puts them into force. What cannot be
 // read is lost, and the rest is good all the same.
-func openOwn(path string, log *kernelText, status *statusLines) (*own, error) {
-	o := &own{path: path, log: log, status: status}
+func openOwn(path string, log *kernelText, status *statusLines, first ownKept) (*own, error) {
+	o := &own{path: path, log: log, status: status, first: first}
+	o.apply()
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return o, nil
@@ -85,12 +89,12 @@ func (k *ownKept) valid() error {
 
 // apply puts what is kept into force.
 func (o *own) apply() {
-	level := slices.Index(logLevels, o.LogLevel)
+	level := slices.Index(logLevels, cmp.Or(o.LogLevel, o.first.LogLevel))
 	if level < 0 {
 		level = defaultLogLevel
 	}
 	o.log.level.Store(int32(level))
-	target := o.LogTarget
+	target := cmp.Or(o.LogTarget, o.first.LogTarget)
 	o.log.target.Store(&target)
 	if o.status != nil {
 		o.status.set(o.ShowStatus)

@@ -21,7 +21,7 @@ func TestOwnOutlivesTheProgram(t *testing.T) {
 	var out bytes.Buffer
 	handler, text := newKernelLog(&out)
 	log := slog.New(handler)
-	o, err := openOwn(path, text, nil)
+	o, err := openOwn(path, text, nil, ownKept{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestOwnOutlivesTheProgram(t *testing.T) {
 
 	out.Reset()
 	_, text = newKernelLog(&out)
-	if o, err = openOwn(path, text, nil); err != nil {
+	if o, err = openOwn(path, text, nil, ownKept{}); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := (&manager{own: o}).Own(); got != (ipc.ManagerResult{LogLevel: "debug", LogTarget: "console-prefixed", ExitCode: 3}) {
@@ -62,7 +62,7 @@ func TestOwnOutlivesTheProgram(t *testing.T) {
 		if err := replaceFile(path, []byte(bad)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := openOwn(path, text, nil); err == nil {
+		if _, err := openOwn(path, text, nil, ownKept{}); err == nil {
 			t.Errorf("%s is taken", bad)
 		}
 	}
@@ -91,7 +91,7 @@ func TestOwnWithoutAnAnswerOfInit(t *testing.T) {
 	defer in.Close()
 	var out bytes.Buffer
 	handler, text := newKernelLog(&out)
-	o, err := openOwn(filepath.Join(t.TempDir(), "manager.json"), text, nil)
+	o, err := openOwn(filepath.Join(t.TempDir(), "manager.json"), text, nil, ownKept{LogLevel: "err"})
 	if err != nil {
 		t.Fatal(err)
 	}

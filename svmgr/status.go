@@ -48,25 +48,6 @@ func showMode(text string) (string, bool) {
 	return text, slices.Contains(showModes, text)
 }
 
-// firstShowMode is what the kernel command line asks for: with "quiet" failures only.
-func firstShowMode(cmdline string) string {
-	mode := "yes"
-	for w := range strings.FieldsSeq(cmdline) {
-		if w == "quiet" {
-			mode = "error"
-		}
-	}
-	for w := range strings.FieldsSeq(cmdline) {
-		v, valued := strings.CutPrefix(w, "systemd.show_status=")
-		if m, ok := showMode(v); valued && ok {
-			mode = m
-		} else if w == "systemd.show_status" {
-			mode = "yes"
-		}
-	}
-	return mode
-}
-
 // statusQueue bounds the lines that wait for a slow console.
 const statusQueue = 64
 

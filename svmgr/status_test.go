@@ -9,15 +9,6 @@ import (
 	"dynamod/svmgr/internal/core"
 )
 
-func TestFirstShowMode(t *testing.T) {
-	for line, want := range map[string]string{"": "yes", "ro quiet": "error", "systemd.show_status=no": "no", "quiet systemd.show_status=1": "yes",
-		"systemd.show_status quiet": "yes", "systemd.show_status=auto": "auto", "systemd.show_status=nonsense": "yes"} {
-		if got := firstShowMode(line); got != want {
-			t.Errorf("%q: %s, want %s", line, got, want)
-		}
-	}
-}
-
 // What the console shows is what the mode says, while the machine boots or goes down.
 func TestStatusLines(t *testing.T) {
 	var lines []string

@@ -3,7 +3,10 @@
 // (Documentation/admin-guide/kernel-parameters.rst of the kernel).
 package cmdline
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
 // Line is a parsed command line.
 type Line struct{ words []word }
@@ -53,6 +56,21 @@ func (l Line) Value(name string) (value string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// Words are all words in their order, with nil for one without a value.
+func (l Line) Words() iter.Seq2[string, *string] {
+	return func(yield func(string, *string) bool) {
+		for _, w := range l.words {
+			value := &w.value
+			if !w.valued {
+				value = nil
+			}
+			if !yield(w.name, value) {
+				return
+			}
+		}
+	}
 }
 
 // Has says whether the name is there, with a value or without.

@@ -27,6 +27,16 @@ func TestParse(t *testing.T) {
 	if got := l.Last("ro", "rw"); got != "rw" {
 		t.Errorf("Last = %q; want rw", got)
 	}
+	var words []string
+	for name, value := range l.Words() {
+		if value != nil {
+			name += "=" + *value
+		}
+		words = append(words, name)
+	}
+	if got := strings.Join(words, "|"); got != "ro|root=UUID=ab-cd|root=/dev/x|quiet|dynamod.boot_deadline=5s|name=a b|other=c d|flag=no|rw" {
+		t.Errorf("Words = %s", got)
+	}
 }
 
 // Nothing is made up, and no word gets lost: the names and values are parts of the text.
