@@ -51,7 +51,7 @@ func run(args []string, log *slog.Logger) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	s := api.New(*root, kernel{*root}, &manager{ipc.Rare{Path: *control, Patience: patience}, *root}, log)
+	s := api.New(*root, kernel{*root}, &manager{&ipc.Kept{Path: *control, Patience: patience}, *root}, log)
 	// A bus that is lost and found again is joined again; the newest one counts.
 	joined := make(chan *bus.Client, 1)
 	var client *bus.Client

@@ -11,7 +11,7 @@ import (
 
 // manager is dynamod-svmgr behind its control socket, and the unit files of the tree.
 type manager struct {
-	ipc.Rare
+	*ipc.Kept
 	root string
 }
 

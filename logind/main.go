@@ -66,7 +66,7 @@ func run(args []string, log *slog.Logger) error {
 			return fmt.Errorf("take over %s: %w", name, err)
 		}
 	}
-	s := api.New(&manager{ipc.Rare{Path: *control, Patience: patience}, log}, api.Options{Root: *root, PerUser: inhibitorsPerUser, Store: store{}, Kept: kept}, log)
+	s := api.New(&manager{&ipc.Kept{Path: *control, Patience: patience}, log}, api.Options{Root: *root, PerUser: inhibitorsPerUser, Store: store{}, Kept: kept}, log)
 	if err := s.Prepare(); err != nil {
 		return err
 	}

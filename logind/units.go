@@ -13,9 +13,9 @@ import (
 	"dynamod/logind/internal/api"
 )
 
-// manager is dynamod-svmgr behind its control socket: logins are rare.
+// manager is dynamod-svmgr behind its control socket.
 type manager struct {
-	ipc.Rare
+	*ipc.Kept
 	log *slog.Logger
 }
 
@@ -50,8 +50,8 @@ func (m *manager) Shutdown(ctx context.Context, kind string) error {
 	return noUnit(m.Call(ctx, ipc.VerbShutdown, &ipc.ShutdownArgs{Kind: kind}, nil))
 }
 
-// Scope makes the scope of a session (reference: desktop-contracts, PAM). Units that
-// have no file are left out of what it wants: there may be no user manager.
+// Scope makes the scope of a session (reference: desktop-contracts, PAM). What it wants
+// may have no file: there may be no user manager.
 func (m *manager) Scope(ctx context.Context, s api.Scope) error {
 	set := []ipc.Setting{{Section: "Unit", Key: "Description", Value: s.Description},
 		{Section: "Scope", Key: "Slice", Value: s.Slice}, {Section: "Scope", Key: "SendSIGHUP", Value: "yes"}, {Section: "Scope", Key: "TasksMax", Value: "infinity"}}
@@ -59,10 +59,6 @@ func (m *manager) Scope(ctx context.Context, s api.Scope) error {
 		set = append(set, ipc.Setting{Section: "Scope", Key: k, Value: v})
 	}
 	for _, w := range s.Wants {
-		var u ipc.Unit
-		if err := m.Call(ctx, ipc.VerbLoad, &ipc.UnitArgs{Unit: w}, &u); err != nil || u.Load != "loaded" {
-			continue
-		}
 		set = append(set, ipc.Setting{Section: "Unit", Key: "Wants", Value: w}, ipc.Setting{Section: "Unit", Key: "After", Value: w})
 	}
 	return noUnit(m.Job(ctx, ipc.VerbAdd, &ipc.AddArgs{Unit: s.Name, Settings: set, PIDs: []int32{s.PID}, Start: true, Wait: true}, s.Name))

@@ -205,3 +205,33 @@ func TestSetPropertyOfTransientUnits(t *testing.T) {
 		c = r.client()
 	}
 }
+
+// A scope may want and come after units that have no file, as the session of a user whose
+// system has no manager for users does: it starts, and nothing of them is left when it ends.
+func TestScopeWantsWhatIsNotThere(t *testing.T) {
+	r := begin(t, nil)
+	r.writeUnit("there@.service", "[Service]\nExecStart=/bin/sleep 1000000\n")
+	c := r.client()
+	if groupOfProcess(t, os.Getpid()) == "" {
+		return // no scopes without cgroups: TestScopeOfProcesses
+	}
+	a := stranger(t)
+	args := ipc.AddArgs{Unit: "s.scope", PIDs: []int32{int32(a.Process.Pid)}, Start: true, Wait: true}
+	for _, w := range []string{"there@1000.service", "missing@1000.service", "missing.service"} {
+		args.Settings = append(args.Settings, ipc.Setting{Section: "Unit", Key: "Wants", Value: w}, ipc.Setting{Section: "Unit", Key: "After", Value: w})
+	}
+	if res, err := call[ipc.JobResult](t, c, ipc.VerbAdd, args); err != nil || res.Result != "done" {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	if s := status(t, c, "there@1000.service"); s.State != "active" {
+		t.Errorf("what it wants and has a file is %s", s.State)
+	}
+	if _, err := call[ipc.JobResult](t, c, ipc.VerbStop, ipc.JobArgs{Unit: "there@1000.service", Wait: true}); err != nil {
+		t.Fatal(err)
+	}
+	_ = a.Process.Kill()
+	testkit.Eventually(t, "nothing but slices is left", func() bool {
+		after, err := c.List(t.Context(), ipc.ListArgs{All: true, Units: []string{"s.scope", "there*", "missing*"}})
+		return err == nil && len(after) == 0
+	})
+}

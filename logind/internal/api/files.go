@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"hash/maphash"
 	"os"
 	"slices"
 	"strconv"
@@ -47,16 +48,23 @@ func (f *stateFile) set(key, value string) {
 		}
 		value = `"` + q.String() + `"`
 	}
-	fmt.Fprintf(&f.b, "%s=%s\n", key, value)
+	f.line(key, value)
+}
+
+func (f *stateFile) line(key, value string) {
+	f.b.WriteString(key)
+	f.b.WriteByte('=')
+	f.b.WriteString(value)
+	f.b.WriteByte('\n')
 }
 
 func (f *stateFile) list(key string, values []string) {
 	if len(values) > 0 {
-		fmt.Fprintf(&f.b, "%s=%s\n", key, strings.Join(values, " ")) // ids and numbers only
+		f.line(key, strings.Join(values, " ")) // ids and numbers only
 	}
 }
 
-func (f *stateFile) number(key string, v int64) { fmt.Fprintf(&f.b, "%s=%d\n", key, v) }
+func (f *stateFile) number(key string, v int64) { f.line(key, strconv.FormatInt(v, 10)) }
 
 func (f *stateFile) flag(key string, v bool) {
 	n := int64(0)
@@ -66,10 +74,20 @@ func (f *stateFile) flag(key string, v bool) {
 	f.number(key, n)
 }
 
+// save replaces a file if it is to say something new: one event changes an object several
+// times, and each file costs more than all the rest of it. s.mu is held.
 func (s *Server) save(dir, name string, f *stateFile) {
-	if err := replace.File(s.run(dir, name), f.b.String()); err != nil {
-		s.log.Error("a state file is not written", "err", err)
+	path, text := s.run(dir, name), f.b.String()
+	sum := maphash.String(s.seed, text)
+	if s.saved[path] == sum {
+		return
 	}
+	if err := replace.File(path, text); err != nil {
+		delete(s.saved, path)
+		s.log.Error("a state file is not written", "err", err)
+		return
+	}
+	s.saved[path] = sum
 }
 
 func (s *Server) writeSession(x *session.Session) {
@@ -184,9 +202,10 @@ func newest(list []*session.Session) []*session.Session {
 
 func (s *Server) fifoPath(id string) string { return s.run("sessions", id+".ref") }
 
-// remove deletes the files of something that is gone.
+// remove deletes the files of something that is gone; s.mu is held.
 func (s *Server) remove(paths ...string) {
 	for _, p := range paths {
+		delete(s.saved, p)
 		if err := os.Remove(p); err != nil && !os.IsNotExist(err) {
 			s.log.Error("a state file is not removed", "err", err)
 		}

@@ -37,7 +37,9 @@ func (s *Server) restore() {
 			}
 		}
 		s.log.Info("a session from before has ended", "session", id)
+		s.mu.Lock()
 		s.remove(s.run("sessions", id), s.fifoPath(id))
+		s.mu.Unlock()
 	}
 	users, err := os.ReadDir(s.run("users"))
 	if err != nil {

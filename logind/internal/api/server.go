@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -122,6 +123,11 @@ type Server struct {
 	after []func()
 	// owed is how many of these, or of those that a flush has taken, are not done yet.
 	owed int
+	// saved is what the state files say, as sums of their texts, by path.
+	saved map[string]uint64
+	seed  maphash.Seed
+	// absent are the units of users who are there that have no file.
+	absent map[string]bool
 	// vtFailed is why the event at hand did not get its terminal.
 	vtFailed error
 	// wall is the text of wall messages, wallOn whether there are any.
@@ -150,7 +156,7 @@ func New(units Units, o Options, log *slog.Logger) *Server {
 		o.Cgroup = cgroupOf
 	}
 	s := &Server{opts: o, settings: settings, log: log, units: units, core: session.New(limits(&settings, o.PerUser), err == nil), waiting: map[uint64]chan answer{},
-		held: map[string]*held{}, locks: map[uint64]*os.File{}, taken: map[handle]*taken{}, restored: map[handle]*taken{}, hardware: o.Hardware, terminals: o.Terminals, wallOn: true}
+		held: map[string]*held{}, locks: map[uint64]*os.File{}, taken: map[handle]*taken{}, restored: map[handle]*taken{}, absent: map[string]bool{}, saved: map[string]uint64{}, seed: maphash.MakeSeed(), hardware: o.Hardware, terminals: o.Terminals, wallOn: true}
 	s.core.Handling = handling(&settings)
 	s.boot = boot.New(o.Root, o.Environ, log)
 	s.ctx, s.cancel = context.WithCancel(context.Background())

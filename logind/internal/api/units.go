@@ -20,16 +20,29 @@ func (s *Server) openUser(uid uint32, manager bool) {
 	gid := u.GID
 	s.later(func() {
 		n := strconv.FormatUint(uint64(uid), 10)
-		err := s.units.Start(s.ctx, "user-runtime-dir@"+n+".service")
+		err := s.startForUser("user-runtime-dir@" + n + ".service")
 		if errors.Is(err, ErrNoUnit) {
 			err = s.makeRuntimeDir(uid, gid)
 		}
 		s.quietly("make the runtime directory of user "+n, err)
 		if manager {
-			s.quietly("start the manager of user "+n, s.units.Start(s.ctx, "user@"+n+".service"))
+			s.quietly("start the manager of user "+n, s.startForUser("user@"+n+".service"))
 		}
 		s.handle(session.UserOpened{UID: uid, Manager: manager})
 	})
+}
+
+// startForUser starts a unit, and remembers whether it has a file.
+func (s *Server) startForUser(unit string) error {
+	err := s.units.Start(s.ctx, unit)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(err, ErrNoUnit) {
+		s.absent[unit] = true
+	} else {
+		delete(s.absent, unit)
+	}
+	return err
 }
 
 func (s *Server) closeUser(uid uint32) {
@@ -41,6 +54,10 @@ func (s *Server) closeUser(uid uint32) {
 			err = s.dropRuntimeDir(uid)
 		}
 		s.quietly("remove the runtime directory of user "+n, err)
+		s.mu.Lock()
+		delete(s.absent, "user@"+n+".service")
+		delete(s.absent, "user-runtime-dir@"+n+".service")
+		s.mu.Unlock()
 		s.handle(session.UserClosed{UID: uid})
 	})
 }
@@ -106,10 +123,15 @@ func (s *Server) open(a session.Open) {
 		return
 	}
 	n := strconv.FormatUint(uint64(x.UID), 10)
-	scope := Scope{Name: a.Scope, Description: "Session " + x.ID + " of User " + x.User, Slice: "user-" + n + ".slice", PID: x.Leader,
-		Wants: []string{"user-runtime-dir@" + n + ".service"}, Properties: h.properties}
+	scope := Scope{Name: a.Scope, Description: "Session " + x.ID + " of User " + x.User, Slice: "user-" + n + ".slice", PID: x.Leader, Properties: h.properties}
+	wants := []string{"user-runtime-dir@" + n + ".service"}
 	if x.WantsManager() {
-		scope.Wants = append(scope.Wants, "user@"+n+".service")
+		wants = append(wants, "user@"+n+".service")
+	}
+	for _, w := range wants {
+		if !s.absent[w] { // the manager would warn of it
+			scope.Wants = append(scope.Wants, w)
+		}
 	}
 	leader := h.leader
 	s.later(func() {

@@ -5,7 +5,6 @@ package upstream
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -17,84 +16,14 @@ import (
 
 // Manager calls the manager at Path. Use New.
 type Manager struct {
-	path string
-	log  *slog.Logger
-
-	mu     sync.Mutex
-	client *ipc.Client
-	used   time.Time
-
+	ipc.Kept
+	log    *slog.Logger
 	models models
 }
 
 // New connects to nothing yet.
-func New(path string, log *slog.Logger) *Manager { return &Manager{path: path, log: log} }
-
-// Close ends the connection.
-func (m *Manager) Close() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.client != nil {
-		m.client.Close()
-		m.client = nil
-	}
-}
-
-// stale is after how long of silence a connection is made anew: the manager hangs up
-// on idle ones, and a request that meets that is lost.
-const stale = ipc.IdleTimeout / 2
-
-// connection is one that was not left idle for long.
-func (m *Manager) connection(ctx context.Context) (*ipc.Client, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.client != nil && time.Since(m.used) > stale {
-		m.client.Close()
-		m.client = nil
-	}
-	if m.client == nil {
-		c, err := ipc.Dial(ctx, m.path)
-		if err != nil {
-			return nil, err
-		}
-		m.client = c
-	}
-	m.used = time.Now()
-	return m.client, nil
-}
-
-// drop forgets a connection that broke.
-func (m *Manager) drop(c *ipc.Client) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.client == c {
-		m.client = nil
-	}
-	c.Close()
-}
-
-// reads are the verbs that may be asked twice.
-var reads = map[ipc.Verb]bool{ipc.VerbPing: true, ipc.VerbList: true, ipc.VerbStatus: true, ipc.VerbUnit: true, ipc.VerbShow: true,
-	ipc.VerbDeps: true, ipc.VerbJobs: true, ipc.VerbProcs: true, ipc.VerbStats: true, ipc.VerbBoot: true, ipc.VerbEnvironment: true, ipc.VerbManager: true, ipc.VerbDynamicUsers: true, ipc.VerbStored: true, ipc.VerbLoad: true, ipc.VerbDebugState: true}
-
-// Call asks the manager. What only reads is asked again on a new connection when the
-// old one breaks, as it does when the manager replaces itself.
-func (m *Manager) Call(ctx context.Context, v ipc.Verb, args, result any) error {
-	for try := 0; ; try++ {
-		c, err := m.connection(ctx)
-		if err != nil {
-			return err
-		}
-		err = c.Call(ctx, v, args, result)
-		var refused *ipc.Error
-		if err == nil || errors.As(err, &refused) && refused.Kind != "Idle" || ctx.Err() != nil {
-			return err
-		}
-		m.drop(c)
-		if try > 0 || !reads[v] {
-			return err
-		}
-	}
+func New(path string, log *slog.Logger) *Manager {
+	return &Manager{Kept: ipc.Kept{Path: path}, log: log}
 }
 
 // List fetches all pages of a list.
@@ -300,7 +229,7 @@ func (m *Manager) Listen(ctx context.Context, fresh func(), each func(ipc.Event)
 }
 
 func (m *Manager) listenOnce(ctx context.Context, fresh func(), each func(ipc.Event)) error {
-	c, err := ipc.Dial(ctx, m.path)
+	c, err := ipc.Dial(ctx, m.Path)
 	if err != nil {
 		return err
 	}
