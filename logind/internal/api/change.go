@@ -112,8 +112,10 @@ func (s *Server) changed(a session.Changed) {
 
 // sessionOfPID is the session that a process is in, by its cgroup; a session whose
 // leader has not been moved yet is found by that. "" is none.
-func (s *Server) sessionOfPID(pid int32) string {
-	id, uid := scopeIn(s.opts.Cgroup(pid))
+func (s *Server) sessionOfPID(pid int32) string { return s.sessionIn(pid, s.opts.Cgroup(pid)) }
+
+func (s *Server) sessionIn(pid int32, cgroup string) string {
+	id, uid := scopeIn(cgroup)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if x := s.core.Sessions[id]; x != nil && x.UID == uid {
@@ -156,8 +158,10 @@ func userOfSlice(part string) (uint32, bool) {
 }
 
 // userOfPID is the user below whose slice a process is.
-func (s *Server) userOfPID(pid int32) (uint32, bool) {
-	for part := range strings.SplitSeq(s.opts.Cgroup(pid), "/") {
+func (s *Server) userOfPID(pid int32) (uint32, bool) { return userIn(s.opts.Cgroup(pid)) }
+
+func userIn(cgroup string) (uint32, bool) {
+	for part := range strings.SplitSeq(cgroup, "/") {
 		if n, ok := userOfSlice(part); ok {
 			return n, true
 		}
@@ -165,6 +169,24 @@ func (s *Server) userOfPID(pid int32) (uint32, bool) {
 	return 0, false
 }
 
+// belowFirst gives the groups of processes as seen from the group that PID 1 began in: in a
+// container without a cgroup namespace the kernel's paths begin with the container's own
+// place, which may be below the slice of a user of the machine outside. A process elsewhere is in none.
+func belowFirst(cgroup func(pid int32) string) func(pid int32) string {
+	// PID 1, or the manager in its place, may have gone to init.scope
+	// (org.freedesktop.systemd1(5)).
+	top := strings.TrimSuffix(strings.TrimSuffix(cgroup(1), "/init.scope"), "/")
+	return func(pid int32) string {
+		rest, ok := strings.CutPrefix(cgroup(pid), top)
+		if !ok || rest != "" && rest[0] != '/' {
+			return ""
+		}
+		return rest
+	}
+}
+
+// cgroupOf is the group of a process in the unified hierarchy, "" for none
+// (cgroups(7)).
 func cgroupOf(pid int32) string {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {

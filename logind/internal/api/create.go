@@ -127,8 +127,9 @@ func (s *Server) create(c *bus.Call, fd int, props any) error {
 	manager := x.Class == "manager" || x.Class == "manager-early"
 	// Of su, sudo and the like pam_systemd then goes on without a session of its own (seen
 	// with systemd 257, which never says that one exists). The manager of a user is there.
-	_, inSlice := s.userOfPID(pid)
-	if s.sessionOfPID(pid) != "" || inSlice && !manager {
+	cgroup := s.opts.Cgroup(pid)
+	_, inSlice := userIn(cgroup)
+	if s.sessionIn(pid, cgroup) != "" || inSlice && !manager {
 		return fail(bus.Errorf("org.freedesktop.login1.SessionBusy", "Already running in a session or user slice"))
 	}
 	return bus.Later(func() error {

@@ -153,7 +153,7 @@ func New(units Units, o Options, log *slog.Logger) *Server {
 		o.Environ = os.Getenv
 	}
 	if o.Cgroup == nil {
-		o.Cgroup = cgroupOf
+		o.Cgroup = belowFirst(cgroupOf)
 	}
 	s := &Server{opts: o, settings: settings, log: log, units: units, core: session.New(limits(&settings, o.PerUser), err == nil), waiting: map[uint64]chan answer{},
 		held: map[string]*held{}, locks: map[uint64]*os.File{}, taken: map[handle]*taken{}, restored: map[handle]*taken{}, absent: map[string]bool{}, saved: map[string]uint64{}, seed: maphash.MakeSeed(), hardware: o.Hardware, terminals: o.Terminals, wallOn: true}
