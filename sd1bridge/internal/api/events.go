@@ -12,8 +12,16 @@ import (
 )
 
 // settle is how long changes of properties are gathered before they are told: a unit
-// that starts goes through several states at once.
-const settle = 10 * time.Millisecond
+// that starts goes through several states at once. Where telling takes long, on a slow or
+// busy machine, they are gathered for four times as long as that took, up to settleMost: what
+// nobody waits for must not hold up the manager's own work there.
+const (
+	settle     = 10 * time.Millisecond
+	settleMost = 200 * time.Millisecond
+)
+
+// gather is how long to gather after telling took that long.
+func gather(took time.Duration) time.Duration { return min(max(settle, 4*took), settleMost) }
 
 // Run turns the manager's events into signals until ctx ends.
 func (s *Server) Run(ctx context.Context) {
@@ -23,16 +31,19 @@ func (s *Server) Run(ctx context.Context) {
 		defer close(done)
 		t := time.NewTimer(0)
 		<-t.C
+		took := time.Duration(0)
 		for {
 			select {
 			case <-flush:
-				t.Reset(settle)
+				t.Reset(gather(took))
 				select {
 				case <-t.C:
 				case <-ctx.Done():
 					return
 				}
+				began := time.Now()
 				s.bus.Flush()
+				took = time.Since(began)
 				s.atRest()
 			case <-ctx.Done():
 				return
