@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"dynamod/internal/access"
+	"dynamod/internal/board"
 	"dynamod/internal/diag"
 	"dynamod/internal/graph"
 	"dynamod/internal/ipc"
@@ -99,6 +100,11 @@ func run(s settings) (int, error) {
 	if m.environ, err = openEnviron(filepath.Join(s.runtimeDir, "environment")); err != nil {
 		log.Warn("the variables that clients had set are lost", "err", err)
 	}
+	if m.steps, err = board.CreateSteps(filepath.Join(s.runtimeDir, board.StepsName)); err != nil {
+		log.Warn("clients must ask the manager for everything, for they cannot see whether anything has happened", "err", err)
+		m.steps = board.NewSteps()
+	}
+	defer m.steps.End()
 	stateDir := filepath.Join(s.runtimeDir, "state")
 	record, err := loop.OpenRecord(stateDir)
 	if err != nil {
@@ -158,7 +164,7 @@ func run(s settings) (int, error) {
 	m.world, err = world.New(world.Config{User: s.mode == user, RuntimeDir: s.runtimeDir, CgroupRoot: m.cgroupRoot, Subtree: subtree(s), Child: []string{child},
 		Keeper: link.keeper(), Kept: link.kept, Replaces: former != nil, Parts: parts, Ends: link.ends, EndsTold: link.init != nil,
 		Subreaper: true, Record: filepath.Join(stateDir, "processes.jsonl"), Log: log, Output: m.output, Directories: dirs, StampDir: stamps, Instance: m.connection,
-		Localtime: localtime(os.LookupEnv), Environment: m.environ.are(slices.Concat(passed, m.variables())), Plugged: devices, Booted: c.View().Booted(), UnitOf: m.findMade, Foreign: s.mode != standalone, Swaps: m.swapUnits, Leaves: func(unit, dir string) { m.spent.note(unit, usageOf(dir)) }, Load: m.loadOne},
+		Localtime: localtime(os.LookupEnv), Environment: m.environ.are(slices.Concat(passed, m.variables())), Plugged: devices, Booted: c.View().Booted(), UnitOf: m.findMade, Happened: m.Happened, Foreign: s.mode != standalone, Swaps: m.swapUnits, Leaves: func(unit, dir string) { m.spent.note(unit, usageOf(dir)) }, Load: m.loadOne},
 		func(ev core.Event) {
 			select {
 			case <-ready:
@@ -203,7 +209,7 @@ func run(s settings) (int, error) {
 	if status != nil {
 		status.booted.Store(takesOver) // a boot that it did not begin is told by its units
 	}
-	m.Loop = loop.New(loop.Options{Alarm: alarm, Core: c, Actor: m.world, Record: record, Log: log, HandedOver: m.handedOver,
+	m.Loop = loop.New(loop.Options{Happens: m.Happened, Alarm: alarm, Core: c, Actor: m.world, Record: record, Log: log, HandedOver: m.handedOver,
 		Listener: speaker{log, handler, published, newRest(log, notices.anew), notices, status}})
 	asked := c.View().BootAsked() // the loop owns the core from here
 	if c.View().Booted() {
@@ -261,6 +267,7 @@ func run(s settings) (int, error) {
 	}()
 	link.up()
 	m.Run(running)
+	m.steps.End()
 	leave()
 	<-written
 	if m.replaced.Load() {

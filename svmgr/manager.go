@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"dynamod/internal/board"
 	"dynamod/internal/ipc"
 	"dynamod/internal/sys/cgroup"
 	"dynamod/internal/unit"
@@ -42,6 +43,8 @@ type manager struct {
 	// changingFiles is held while drop-ins are written.
 	changingFiles sync.Mutex
 
+	// steps moves with everything that happens.
+	steps *board.Steps
 	// link is who is above.
 	link *link
 	// record is the loop's, to be used within Query.
@@ -74,6 +77,12 @@ func (m *manager) statusOf(name string) (u core.UnitView, ending bool) {
 
 // Post implements api.Loop.
 func (m *manager) Post(ev core.Event) bool { return m.Take(ev) }
+
+// Steps implements api.Loop.
+func (m *manager) Steps() uint64 { return m.steps.Now() }
+
+// Happened implements api.Loop.
+func (m *manager) Happened() { m.steps.Step() }
 
 // Now implements api.Loop.
 func (m *manager) Now() core.Time { return loop.Now() }

@@ -99,7 +99,7 @@ var law = []rule{
 
 	// systemd1 for its clients: words and types, the way to the manager, D-Bus.
 	{pkg: "sd1bridge/internal/translate", ours: with(model, "internal/bus/label", "internal/ipc", "internal/sandbox", "internal/sandbox/seccomp"), never: []string{"os", "os/...", "net", "syscall", "sync"}},
-	{pkg: "sd1bridge/internal/upstream", ours: []string{"internal/ipc", "sd1bridge/internal/translate"}},
+	{pkg: "sd1bridge/internal/upstream", ours: []string{"internal/board", "internal/ipc", "sd1bridge/internal/translate"}},
 	{pkg: "sd1bridge/internal/api", ours: with(model, "internal/bus", "internal/graph", "internal/install", "internal/ipc", "internal/load", "internal/sys/capacity", "internal/sys/efivar", "internal/sys/mountinfo", "internal/sys/proc", "internal/sys/virt", "sd1bridge/internal/..."), outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
 	{pkg: "sd1bridge", ours: []string{"internal/bus", "internal/ipc", "internal/sys/memory", "sdnotify", "sd1bridge/internal/..."}, outside: []string{"github.com/godbus/dbus/v5"}},
 

@@ -18,6 +18,8 @@ type Kept struct {
 
 	mu     sync.Mutex
 	client *Client
+	// number is how many connections were kept so far.
+	number uint64
 	// pending is how many calls are under way over client, used when the last one began
 	// or ended.
 	pending int
@@ -84,8 +86,9 @@ func (k *Kept) take(fresh *Client) *Client {
 		c.Close()
 		k.client = nil
 	}
-	if k.client == nil {
+	if k.client == nil && fresh != nil {
 		k.client, k.pending = fresh, 0
+		k.number++
 	}
 	if k.client == nil || k.pending >= MaxWaiting {
 		return nil
@@ -102,6 +105,17 @@ func (k *Kept) give(c *Client) {
 		k.pending--
 		k.used = time.Now()
 	}
+}
+
+// Connection numbers the connection that is kept now; 0 if there is none, or if it has
+// ended: then the manager may be another one.
+func (k *Kept) Connection() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.client == nil || k.client.ended() {
+		return 0
+	}
+	return k.number
 }
 
 // ended says that the connection has.

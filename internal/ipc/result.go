@@ -68,6 +68,8 @@ type ListResult struct {
 	Total int `json:"total"`
 	// Tag stands for the units of all pages, for who asked with Known.
 	Tag string `json:"tag,omitempty"`
+	// Steps is as in UnitResult, for the list of everything in use.
+	Steps uint64 `json:"steps,omitempty"`
 	More
 }
 
@@ -265,7 +267,8 @@ type UnitResult struct {
 	Unit string `json:"unit"`
 	// Facts are on the first page only.
 	Facts *Facts `json:"facts,omitempty"`
-	// Steps count what has happened in the manager.
+	// Steps is the number in the manager's file of steps when the answer to a bare question
+	// was given: it holds as long as the number is the same. 0 is for what changes by itself.
 	Steps uint64 `json:"steps,omitempty"`
 	// Settings are those that differ from the defaults of unit files, in the words
 	// of unit files whatever the unit was written in.

@@ -148,20 +148,24 @@ func (s *Server) rows(c *bus.Call, states, patterns []string) error {
 	return c.Reply(out)
 }
 
-// listed is the newest list of all units and its tag.
+// listed is the newest list of all units, its tag and the steps at which it was so.
 type listed struct {
-	mu   sync.Mutex
-	tag  string
-	rows bus.Encoded
+	mu    sync.Mutex
+	tag   string
+	steps uint64
+	rows  bus.Encoded
 }
 
 // allRows lists all units. What clients ask for most is encoded once as long as it stays
 // the same.
 func (s *Server) allRows(ctx context.Context, c *bus.Call, args ipc.ListArgs) error {
 	s.listed.mu.Lock()
-	known, rows := s.listed.tag, s.listed.rows
+	known, steps, rows := s.listed.tag, s.listed.steps, s.listed.rows
 	s.listed.mu.Unlock()
-	list, tag, err := s.up.ListKnown(ctx, args, known)
+	if s.up.Holds(steps) {
+		return c.ReplyEncoded(rows)
+	}
+	list, tag, steps, err := s.up.ListKnown(ctx, args, known)
 	if err != nil {
 		return named(err)
 	}
@@ -173,10 +177,10 @@ func (s *Server) allRows(ctx context.Context, c *bus.Call, args ipc.ListArgs) er
 		if rows, err = bus.Encode(out); err != nil {
 			return err
 		}
-		s.listed.mu.Lock()
-		s.listed.tag, s.listed.rows = tag, rows
-		s.listed.mu.Unlock()
 	}
+	s.listed.mu.Lock()
+	s.listed.tag, s.listed.steps, s.listed.rows = tag, steps, rows
+	s.listed.mu.Unlock()
 	return c.ReplyEncoded(rows)
 }
 

@@ -185,6 +185,12 @@ func (o *unitObject) get(need effort) (*translate.Unit, error) {
 	if o.u != nil && o.has >= need || o.err != nil {
 		return o.u, o.err
 	}
+	if need == remembered {
+		if u := o.s.up.Remembers(o.name); u != nil {
+			o.u, o.has = u, need
+			return u, nil
+		}
+	}
 	ctx, cancel := o.s.ctx(o.call)
 	defer cancel()
 	fetch := map[effort]func(context.Context, string) (*translate.Unit, error){remembered: o.s.up.Quick, measured: o.s.up.Measured, onDisk: o.s.up.Unit}[need]

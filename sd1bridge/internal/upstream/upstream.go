@@ -7,9 +7,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"time"
 
+	"dynamod/internal/board"
 	"dynamod/internal/ipc"
 	"dynamod/sd1bridge/internal/translate"
 )
@@ -19,11 +21,55 @@ type Manager struct {
 	ipc.Kept
 	log    *slog.Logger
 	models models
+
+	mu sync.Mutex
+	// steps are those of the manager at the other end of the connection of, nil if they
+	// cannot be read.
+	steps *board.StepsReader
+	of    uint64
 }
 
 // New connects to nothing yet.
 func New(path string, log *slog.Logger) *Manager {
 	return &Manager{Kept: ipc.Kept{Path: path}, log: log}
+}
+
+// Close ends the connection; a call makes a new one.
+func (m *Manager) Close() {
+	m.Kept.Close()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.steps != nil {
+		m.steps.Close()
+		m.steps, m.of = nil, 0
+	}
+}
+
+// Holds says that nothing has happened in the manager since it answered with these steps:
+// that answer is what it would give now. Steps that a manager tells are of its own file
+// alone (board.Steps), and its end is seen in that file, by the end of the connection, or
+// by both. One that is stopped or hangs has done nothing since either.
+func (m *Manager) Holds(steps uint64) bool {
+	if steps == 0 {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.Connection()
+	if c == 0 {
+		return false
+	}
+	if c != m.of {
+		// The file that is there now is of the manager that the connection is to, or of a
+		// later one, which counts otherwise.
+		if m.steps != nil {
+			m.steps.Close()
+		}
+		// A manager without one is asked for everything, and has said so itself.
+		m.steps, _ = board.OpenSteps(filepath.Join(filepath.Dir(m.Path), board.StepsName))
+		m.of = c
+	}
+	return m.steps != nil && m.steps.Now() == steps
 }
 
 // List fetches all pages of a list.
@@ -44,7 +90,8 @@ func (m *Manager) List(ctx context.Context, args ipc.ListArgs) ([]ipc.Unit, erro
 
 // ListKnown is List for who has an answer with a tag already: if it still holds, it
 // returns the same tag and no units. Without a tag an answer cannot be recognized later.
-func (m *Manager) ListKnown(ctx context.Context, args ipc.ListArgs, known string) (units []ipc.Unit, tag string, err error) {
+// While Holds is true of steps, the answer is the same.
+func (m *Manager) ListKnown(ctx context.Context, args ipc.ListArgs, known string) (units []ipc.Unit, tag string, steps uint64, err error) {
 	ask := func(known string) (r ipc.ListResult, err error) {
 		args := args
 		args.Known = known
@@ -53,23 +100,23 @@ func (m *Manager) ListKnown(ctx context.Context, args ipc.ListArgs, known string
 	}
 	r, err := ask(cmp.Or(known, "none"))
 	if err != nil || r.Tag == known || r.Next == "" {
-		return r.Units, r.Tag, err
+		return r.Units, r.Tag, r.Steps, err
 	}
 	first := r
 	args.After = r.Next
 	rest, err := m.List(ctx, args)
 	if err != nil {
-		return nil, "", err
+		return nil, "", 0, err
 	}
 	// Pages are of different moments: the tag is one of the whole only if nothing changed.
 	args.After = ""
 	if r, err = ask(first.Tag); err != nil {
-		return nil, "", err
+		return nil, "", 0, err
 	}
 	if r.Tag != first.Tag {
-		first.Tag = ""
+		first.Tag, r.Steps = "", 0
 	}
-	return append(first.Units, rest...), first.Tag, nil
+	return append(first.Units, rest...), first.Tag, r.Steps, nil
 }
 
 // Jobs lists the jobs that wait or run, or those of the ids.
@@ -103,6 +150,14 @@ func (m *Manager) Measured(ctx context.Context, name string) (*translate.Unit, e
 // Quick is Measured without what the manager asks the kernel for: resources.
 func (m *Manager) Quick(ctx context.Context, name string) (*translate.Unit, error) {
 	return m.unit(ctx, ipc.ShowArgs{Unit: name, Bare: true})
+}
+
+// Remembers is what Quick would answer, if that is known to hold without asking; else nil.
+func (m *Manager) Remembers(name string) *translate.Unit {
+	if known := m.models.of(name); m.Holds(known.steps) {
+		return known.unit
+	}
+	return nil
 }
 
 func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit, error) {

@@ -52,7 +52,7 @@ type call struct {
 	unit string
 	// held are the units that were loaded for it; see ensure.
 	held *[]string
-	// steps are core.View.Steps of what it has seen first.
+	// steps are the manager's Steps of what it has seen first.
 	steps uint64
 }
 

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ type fake struct {
 	api  *API
 	logs strings.Builder
 
+	steps   atomic.Uint64
 	mu      sync.Mutex // stands for the loop's goroutine
 	core    *core.Core
 	now     core.Time
@@ -147,11 +149,15 @@ func (f *fake) setRules(rules string) {
 	}
 }
 
+func (f *fake) Steps() uint64 { return 1 + f.steps.Load() }
+func (f *fake) Happened()     { f.steps.Add(1) }
+
 func (f *fake) step(ev core.Event) {
 	todo := []core.Event{ev}
 	for len(todo) > 0 {
 		f.now.Mono += time.Millisecond
 		f.now.Wall += int64(time.Millisecond)
+		f.Happened()
 		acts := f.core.Step(f.now, todo[0], nil)
 		todo = todo[1:]
 		for _, a := range acts {

@@ -75,7 +75,7 @@ func (c *call) list(a *ipc.ListArgs) (any, error) {
 	whole := a.Known != "" && a.All && a.InUse && len(a.Units)+len(a.States)+len(a.Types) == 0
 	same := false
 	err = c.query(func(v core.View) {
-		c.steps = c.tags.count(v)
+		c.steps = c.m.Steps()
 		if whole {
 			if t, ok := c.still(everything); ok && t.tag == a.Known {
 				res.Tag, res.Total, same = t.tag, t.total, true
@@ -115,6 +115,9 @@ func (c *call) list(a *ipc.ListArgs) (any, error) {
 		if run != 0 {
 			res.Units[k].PID = c.m.PID(run)
 		}
+	}
+	if whole {
+		res.Steps = c.provable()
 	}
 	if a.Known != "" && !same {
 		res.Tag = tagOf(res.Units)
@@ -224,7 +227,7 @@ func (c *call) status(*ipc.UnitArgs) (any, error) {
 // log and the decisions about it; without disk and kernel also without what is read there.
 func (c *call) stateOf(disk, kernel bool) (s ipc.Status, u core.UnitView, err error) {
 	err = c.look(func(v core.View, w core.UnitView) {
-		u, c.steps = w, c.tags.count(v)
+		u, c.steps = w, c.m.Steps()
 		s = ipc.Status{Unit: row(v, &u), Why: c.cause(u.Cause, u.Name), Result: u.Result, Stable: u.Stable, Frozen: u.Frozen,
 			Text: u.Status, StoredFDs: u.Stored, ActiveEnter: stamp(u.ActiveEnter), ActiveExit: stamp(u.ActiveExit),
 			InactiveEnter: stamp(u.InactiveEnter), InactiveExit: stamp(u.InactiveExit)}

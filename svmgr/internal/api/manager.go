@@ -54,8 +54,13 @@ type Loop interface {
 	// Post hands over an event and returns when the core has taken it and its
 	// actions are under way; false means that the loop has ended.
 	Post(core.Event) bool
-	// Now reads the clocks. It alone is also called within Query.
+	// Now reads the clocks. It and Steps alone are also called within Query.
 	Now() core.Time
+	// Steps is a number that moves before anything of what happens can be seen: with each
+	// event, and with each call of Happened, which is for what no event goes with. It is
+	// never 0 while requests are answered.
+	Steps() uint64
+	Happened()
 }
 
 // World is what is known of processes. None of it asks the core.

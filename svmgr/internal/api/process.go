@@ -61,7 +61,7 @@ func (c *call) mount(a *ipc.MountArgs) (any, error) {
 	if !strings.HasSuffix(m.Unit, ".service") {
 		return nil, ipc.Errorf("NotSupported", "mount: %s is no service", m.Unit).WithUnit(m.Unit)
 	}
-	defer c.tags.unheard.Add(1) // that it has failed is a property of the unit
+	defer c.m.Happened() // that it has failed is a property of the unit
 	return nil, c.m.LiveMount(run, m)
 }
 

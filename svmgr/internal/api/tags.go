@@ -4,9 +4,6 @@ import (
 	"hash/maphash"
 	"strconv"
 	"sync"
-	"sync/atomic"
-
-	"dynamod/svmgr/internal/core"
 )
 
 // tagSeed makes the tags of one manager mean nothing to the next.
@@ -27,12 +24,16 @@ func tagOf[T comparable](rows []T) string {
 type tags struct {
 	mu sync.Mutex
 	by map[string]tagged
-	// unheard counts what happened to units without an event of the core.
-	unheard atomic.Uint64
 }
 
-// count is how much has happened.
-func (t *tags) count(v core.View) uint64 { return v.Steps() + t.unheard.Load() }
+// provable are the steps of what was seen, for who may go by them without asking again:
+// he sees everything, whatever the rules become.
+func (c *call) provable() uint64 {
+	if c.peer.UID != c.access.Owner {
+		return 0
+	}
+	return c.steps
+}
 
 type tagged struct {
 	steps uint64
@@ -52,7 +53,7 @@ func (c *call) still(what string) (tagged, bool) {
 	c.tags.mu.Lock()
 	defer c.tags.mu.Unlock()
 	t, ok := c.tags.by[what]
-	return t, ok && t.steps == c.steps
+	return t, ok && t.steps == c.steps && c.steps != 0
 }
 
 // keep keeps a tag of what was seen at c.steps or later.

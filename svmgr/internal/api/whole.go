@@ -37,10 +37,12 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 	}
 	known, still := c.still(c.unit)
 	if still = still && err == nil && a.Known == known.tag; still && a.Bare && a.Steps == c.steps && a.Steps != 0 && !counts(u.Unit) {
-		res.Tag, res.Steps = known.tag, c.steps
+		res.Tag, res.Steps = known.tag, c.provable()
 		return res, nil
 	}
-	res.Steps = c.steps
+	if a.Bare && !counts(u.Unit) {
+		res.Steps = c.provable()
+	}
 	if a.After == "" {
 		res.Facts = &ipc.Facts{Status: s, Perpetual: u.Unit != nil && u.Unit.Perpetual}
 		res.Facts.Group, res.Facts.Invocation, res.Facts.MainStart = c.m.RunOf(c.unit)

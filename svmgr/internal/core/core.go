@@ -10,12 +10,10 @@ import (
 // Core is the whole state of one manager. It is plain data: only Step writes,
 // nothing in it points outside, and Snapshot can write all of it down.
 type Core struct {
-	// steps counts events; it is not part of the state.
-	steps uint64
-	cfg   Config
-	g     *graph.Graph
-	now   Time
-	out   []Action
+	cfg Config
+	g   *graph.Graph
+	now Time
+	out []Action
 
 	recs []record
 	sups []supervisor
@@ -134,7 +132,6 @@ func (c *Core) presentAtStart(i graph.Index) {
 func (c *Core) Step(now Time, ev Event, out []Action) []Action {
 	now.Mono = max(now.Mono, c.now.Mono)
 	c.now, c.out = now, out
-	c.steps++
 	c.handle(ev)
 	c.settle()
 	c.expire()

@@ -181,9 +181,6 @@ func (v View) Verdicts(name string) (ds []Decision, fs []Finding, checked Time) 
 // kept beyond the next Step.
 func (v View) Graph() *graph.Graph { return v.c.g }
 
-// Steps is how many events there were: as long as it is the same, so is everything here.
-func (v View) Steps() uint64 { return v.c.steps }
-
 // Known says whether an index of the graph is in use.
 func (v View) Known(i graph.Index) bool {
 	if i < 0 || int(i) >= len(v.c.recs) {

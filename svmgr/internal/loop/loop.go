@@ -53,6 +53,7 @@ type Loop struct {
 	// sleepless: the machine cannot be woken; that was said.
 	sleepless bool
 	onEnd     func(core.ShutdownKind)
+	happens   func()
 }
 
 // Options are what a Loop is made of. Record may be nil: then a killed manager
@@ -69,11 +70,17 @@ type Options struct {
 	// HandedOver is called once, on the loop's goroutine, when a shutdown has
 	// stopped everything; Run returns after it.
 	HandedOver func(core.ShutdownKind)
+	// Happens is called before each event is carried out, nil for nobody: before anything
+	// that it changes can be seen from outside.
+	Happens func()
 }
 
 // New makes a loop; nothing happens before Run.
 func New(o Options) *Loop {
-	return &Loop{core: o.Core, actor: o.Actor, listen: o.Listener, record: o.Record, log: o.Log, onEnd: o.HandedOver, alarm: o.Alarm,
+	if o.Happens == nil {
+		o.Happens = func() {}
+	}
+	return &Loop{core: o.Core, happens: o.Happens, actor: o.Actor, listen: o.Listener, record: o.Record, log: o.Log, onEnd: o.HandedOver, alarm: o.Alarm,
 		events: make(chan core.Event, maxQueue), queries: make(chan func(*core.Core)),
 		replies: make(map[core.RequestID]chan<- core.Reply), done: make(chan struct{}),
 		// Ids of a former life must not come again: their replies are gone.
@@ -211,6 +218,7 @@ func (l *Loop) step(ev core.Event) {
 	if l.actor.Stale(ev) {
 		return
 	}
+	l.happens()
 	now := Now()
 	l.out = l.core.Step(now, ev, l.out[:0])
 	if l.record != nil {

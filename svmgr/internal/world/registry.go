@@ -278,6 +278,9 @@ func (w *World) warn(unit, text string) {
 	}
 	w.reg.warnings[unit] = list
 	w.reg.mu.Unlock()
+	if w.cfg.Happened != nil {
+		w.cfg.Happened()
+	}
 	w.log.Warn(text, "unit", unit)
 }
 

@@ -12,6 +12,8 @@ type pool struct {
 	workers int
 	closed  bool
 	idle    sync.WaitGroup
+	// did is called after each piece of work; nil for nobody.
+	did func()
 }
 
 type strand struct {
@@ -64,6 +66,9 @@ func (p *pool) work() {
 		s.todo = s.todo[1:]
 		p.mu.Unlock()
 		f()
+		if p.did != nil {
+			p.did()
+		}
 		p.mu.Lock()
 		if len(s.todo) > 0 {
 			p.ready = append(p.ready, s) // at the end: fair to the others

@@ -96,6 +96,9 @@ type Config struct {
 	// EndsTold it goes on telling (EndedElsewhere).
 	Ends     []Ended
 	EndsTold bool
+	// Happened is called when something that can be asked of a unit has changed and no
+	// event tells of it; nil is for nobody. It is called by any goroutine.
+	Happened func()
 	// Log takes the world's own messages.
 	Log *slog.Logger
 	// Output takes the lines of services; nil drops them with a count.
@@ -216,6 +219,7 @@ func New(cfg Config, post func(core.Event)) (*World, error) {
 	}
 	w := &World{liveMounts: liveMounts{}, cfg: cfg, post: post, log: cfg.Log, sys: realKernel, accounts: accounts.System, ignored: child.Ignored(),
 		preserve: map[string]*unit.Unit{}, atRest: map[string]*unit.Unit{}, notYet: map[string]bool{}}
+	w.pool.did = cfg.Happened
 	w.between.Store(cfg.Booted)
 	w.takeKept(cfg.Kept)
 	w.cfg.Directories.defaults(cfg.User)

@@ -1,0 +1,86 @@
+package board
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+func TestSteps(t *testing.T) {
+	path := filepath.Join(t.TempDir(), StepsName)
+	if err := os.WriteFile(path, []byte("something else"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err := CreateSteps(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenSteps(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	first := s.Now()
+	if first == 0 || r.Now() != first {
+		t.Fatalf("the file says %d, the manager is at %d", r.Now(), first)
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 1000 {
+				s.Step()
+			}
+		})
+	}
+	all.Wait()
+	if r.Now() != first+4000 || s.Now() != first+4000 {
+		t.Errorf("after 4000 steps: %d and %d more", r.Now()-first, s.Now()-first)
+	}
+	// The next manager begins elsewhere, and the file of the former one says nothing new.
+	next, err := CreateSteps(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next.Now() == s.Now() || next.Now() == first {
+		t.Error("two managers count alike")
+	}
+	s.End()
+	s.Step()
+	if r.Now() != 0 {
+		t.Errorf("after the end the file says %d", r.Now())
+	}
+	if fresh, err := OpenSteps(path); err != nil || fresh.Now() != next.Now() {
+		t.Errorf("the new file: %v", err)
+	} else {
+		fresh.Close()
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".steps-*")); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
+}
+
+// What is no such file says nothing, and nothing that is there holds up who opens it.
+func TestNoSteps(t *testing.T) {
+	dir := t.TempDir()
+	short := filepath.Join(dir, "short")
+	if err := os.WriteFile(short, []byte("1234"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{short, dir} {
+		r, err := OpenSteps(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := r.Now(); n != 0 {
+			t.Errorf("%s says %d", path, n)
+		}
+		r.Close()
+	}
+	if _, err := OpenSteps(filepath.Join(dir, "none")); err == nil {
+		t.Error("a file that is not there was opened")
+	}
+	if _, err := CreateSteps(filepath.Join(dir, "none", StepsName)); err == nil {
+		t.Error("a file was made where there is no directory")
+	}
+}

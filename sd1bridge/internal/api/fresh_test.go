@@ -1,0 +1,119 @@
+package api
+
+import (
+	"context"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"dynamod/internal/ipc"
+	"dynamod/internal/testkit"
+)
+
+// What is told without asking the manager is never older than what others were told: who
+// has the answer to a request reads what came of it, though a moment ago it was otherwise.
+func TestFresh(t *testing.T) {
+	h := start(t, map[string]string{"default.target": "[Unit]\nDescription=All\n", "web.service": "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sleep 1000\n"})
+	c, err := h.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	other, err := ipc.Dial(ctx, h.control)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	o := c.Object("", "/org/freedesktop/systemd1/unit/web_2eservice")
+	read := func(name, want string) {
+		t.Helper()
+		for range 3 { // the later ones need not be asked for
+			if v, err := o.GetProperty(prefix + name); err != nil || !strings.Contains(v.String(), want) {
+				t.Fatalf("%s is %v (%v), want %s", name, v, err, want)
+			}
+		}
+	}
+	listed := func(want string) {
+		t.Helper()
+		var rows []unitRow
+		if err := c.Object("", "/org/freedesktop/systemd1").Call(prefix+"Manager.ListUnits", 0).Store(&rows); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			if r.Name == "web.service" && r.Active == want {
+				return
+			}
+		}
+		if want != "inactive" { // one at rest that nothing needs is not there
+			t.Fatalf("web.service is not listed as %s", want)
+		}
+	}
+	read("Unit.ActiveState", "inactive")
+	for range 20 {
+		for _, x := range []struct {
+			verb ipc.Verb
+			want string
+		}{{ipc.VerbStart, `"active"`}, {ipc.VerbStop, "inactive"}} {
+			if err := other.Call(ctx, x.verb, &ipc.JobArgs{Unit: "web.service", Wait: true, Force: true}, nil); err != nil {
+				t.Fatal(err)
+			}
+			read("Unit.ActiveState", x.want)
+			listed(strings.Trim(x.want, `"`))
+		}
+	}
+	if err := other.Call(ctx, ipc.VerbMark, &ipc.MarkArgs{Unit: "web.service", Add: []string{"needs-restart"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	read("Unit.Markers", "needs-restart")
+}
+
+// As long as nothing happens, a manager that does not answer need not: what it told holds.
+// When it is gone, nothing holds any more.
+func TestHoldsWithoutTheManager(t *testing.T) {
+	h := start(t, someUnits)
+	c, err := h.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	o := c.Object("", "/org/freedesktop/systemd1/unit/web_2eservice")
+	get := func() (dbus.Variant, error) { return o.GetProperty(prefix + "Unit.ActiveState") }
+	pid := int(h.server.ping().PID)
+	signal := func(sig syscall.Signal) {
+		t.Helper()
+		if err := syscall.Kill(pid, sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testkit.Eventually(t, "nothing happens between an answer and the moment at which the manager stands still", func() bool {
+		if v, err := get(); err != nil || v.Value() != "inactive" {
+			t.Fatalf("%v, %v", v, err)
+		}
+		signal(syscall.SIGSTOP)
+		testkit.Eventually(t, "it stands still", func() bool {
+			stat, _ := os.ReadFile("/proc/" + itoa(pid) + "/stat")
+			return strings.Contains(string(stat), ") T ")
+		})
+		if h.server.up.Remembers("web.service") != nil {
+			return true
+		}
+		signal(syscall.SIGCONT)
+		return false
+	})
+	v, err := get()
+	signal(syscall.SIGCONT)
+	if err != nil || v.Value() != "inactive" {
+		t.Errorf("while the manager stands still: %v, %v", v, err)
+	}
+	signal(syscall.SIGKILL)
+	testkit.Eventually(t, "a manager that is gone tells nothing", func() bool {
+		_, err := get()
+		return err != nil
+	})
+}
