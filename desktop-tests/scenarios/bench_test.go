@@ -140,9 +140,7 @@ func (i benched) boot(b *testing.B) map[string]*vm.Results {
 // need less than a third of the processor time of systemd for each step.
 func BenchmarkAgainstSystemd(b *testing.B) {
 	image := benchImage(b, debtree.Minimal, fleetScript, map[string]vm.Source{
-		"/etc/systemd/system/fleet@.service": {Text: "[Service]\nExecStart=/bin/sleep infinity\n"},
-		// It asks the manager about each unit that changes, as nobody asks systemd here.
-		"/etc/dynamod/services/dynamod-sd1bridge.toml": {Link: "/dev/null"}})
+		"/etc/systemd/system/fleet@.service": {Text: "[Service]\nExecStart=/bin/sleep infinity\n"}})
 	steps := []string{"start", "restart", "stop"}
 	for b.Loop() {
 		costs, memory := map[string]fleetCost{}, map[string]string{}

@@ -44,8 +44,12 @@ type Service struct {
 
 	mu    sync.Mutex
 	conns map[*conn]bool
-	// changed are properties whose change was not told yet, in order.
+	// unasked says that nobody on the bus wants signals; see Unasked.
+	unasked bool
+	// changed are properties whose change was not told yet, in order, and at is where
+	// each stands.
 	changed []change
+	at      map[place]int
 	ended   sync.WaitGroup
 }
 

@@ -115,35 +115,70 @@ func (p *Property) value(object any) (dbus.Variant, error) {
 	return dbus.MakeVariantWithSignature(v, sig), nil
 }
 
-// change is what is to be told of one object's interface.
+// place is one object's interface, change what is to be told of it.
+type place struct{ path, iface string }
+
 type change struct {
-	path, iface string
-	names       []string
+	place
+	names []string
 }
 
 // Changed notes that properties have changed. They are told by the next Flush, with
 // the values that they have then: several changes in between are one signal. No
-// names means all that are not constant.
+// names means all that are not constant. Nothing is noted while nobody listens: who
+// comes later reads.
 func (s *Service) Changed(path, iface string, names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for k := range s.changed {
-		c := &s.changed[k]
-		if c.path != path || c.iface != iface {
-			continue
-		}
-		if len(c.names) > 0 && len(names) > 0 {
-			for _, n := range names {
-				if !slices.Contains(c.names, n) {
-					c.names = append(c.names, n)
-				}
-			}
-		} else {
-			c.names = nil
-		}
+	if !s.listening() {
 		return
 	}
-	s.changed = append(s.changed, change{path, iface, names})
+	at := place{path, iface}
+	k, known := s.at[at]
+	if !known {
+		if s.at == nil {
+			s.at = map[place]int{}
+		}
+		s.at[at] = len(s.changed)
+		s.changed = append(s.changed, change{at, names})
+		return
+	}
+	c := &s.changed[k]
+	if len(c.names) == 0 || len(names) == 0 {
+		c.names = nil
+		return
+	}
+	for _, n := range names {
+		if !slices.Contains(c.names, n) {
+			c.names = append(slices.Clip(c.names), n)
+		}
+	}
+}
+
+// Unasked says whether nobody on the bus has asked for signals. Those of Changed and Emit
+// are kept from it then, and go to private peers alone.
+func (s *Service) Unasked(yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unasked = yes
+}
+
+// Listening says whether anybody would get a signal: whoever works out what to tell need
+// not if nobody would.
+func (s *Service) Listening() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listening()
+}
+
+// listening is Listening for who holds mu.
+func (s *Service) listening() bool {
+	for c := range s.conns {
+		if !c.onBus || !s.unasked {
+			return true
+		}
+	}
+	return false
 }
 
 // Flush sends PropertiesChanged for what has changed since the last one. When it returns,
@@ -153,11 +188,11 @@ func (s *Service) Flush() {
 	defer s.telling.Unlock()
 	s.mu.Lock()
 	todo := s.changed
-	s.changed = nil
-	idle := len(s.conns) == 0
+	s.changed, s.at = nil, nil
+	heard := s.listening()
 	s.mu.Unlock()
-	if idle {
-		return // nobody could hear it; who comes later reads
+	if !heard {
+		return // who comes later reads
 	}
 	for _, ch := range todo {
 		object, interfaces, err := s.tree.find(nil, ch.path)
@@ -198,17 +233,35 @@ func (s *Service) tell(ch change, i *Interface, object any) {
 	}
 }
 
-// Emit sends a signal to everybody: to the bus and to all private peers.
+// Emit sends a signal to everybody who listens: to all private peers, and to the bus unless
+// it is Unasked.
 func (s *Service) Emit(path, iface, member string, body ...any) {
-	s.emit("", path, iface, member, body)
+	s.mu.Lock()
+	heard := s.listening()
+	s.mu.Unlock()
+	if heard {
+		s.emit(audience{}, path, iface, member, body)
+	}
+}
+
+// Announce is Emit for what the bus gets in any case.
+func (s *Service) Announce(path, iface, member string, body ...any) {
+	s.emit(audience{all: true}, path, iface, member, body)
 }
 
 // EmitTo sends a signal to one client of the bus.
 func (s *Service) EmitTo(destination, path, iface, member string, body ...any) {
-	s.emit(destination, path, iface, member, body)
+	s.emit(audience{client: destination}, path, iface, member, body)
 }
 
-func (s *Service) emit(destination, path, iface, member string, body []any) {
+// audience is who gets a signal: one client of the bus, or whoever listens, or all.
+type audience struct {
+	client string
+	all    bool
+}
+
+func (s *Service) emit(to audience, path, iface, member string, body []any) {
+	destination := to.client
 	m := &dbus.Message{Type: dbus.TypeSignal, Flags: dbus.FlagNoReplyExpected, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath(path)), dbus.FieldInterface: dbus.MakeVariant(iface), dbus.FieldMember: dbus.MakeVariant(member)}}
 	var encoded Encoded
@@ -230,7 +283,7 @@ func (s *Service) emit(destination, path, iface, member string, body []any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		if destination != "" && !c.onBus {
+		if destination != "" && !c.onBus || destination == "" && c.onBus && s.unasked && !to.all {
 			continue
 		}
 		if _, err := c.sendEncoded(m, encoded.data, nil); err != nil && !hungUp(err) {

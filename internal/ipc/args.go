@@ -31,6 +31,8 @@ type ListArgs struct {
 	// InUse leaves out units that nothing needs now: systemd would not have them
 	// loaded.
 	InUse bool `json:"in_use,omitempty"`
+	// Held leaves out units that nobody holds on to with ref.
+	Held bool `json:"held,omitempty"`
 	// Known is the Tag of an answer that the caller has, or anything else to get one: if
 	// nothing about the units is different now, the answer is its tag alone.
 	Known string `json:"known,omitempty"`

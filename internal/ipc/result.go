@@ -59,6 +59,8 @@ type Unit struct {
 	Cause string `json:"cause,omitempty"`
 	// Following is the name that it is an alias of, for devices.
 	Following string `json:"following,omitempty"`
+	// BusName is the name on the message bus that it takes, if its files name one.
+	BusName string `json:"bus_name,omitempty"`
 }
 
 // ListResult is a page of units, by name.

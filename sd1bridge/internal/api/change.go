@@ -90,7 +90,7 @@ func (s *Server) links(c *bus.Call, names []string, ch change) error {
 		}
 	}
 	if len(out) > 0 {
-		s.bus.Emit(translate.ManagerPath, prefix+"Manager", "UnitFilesChanged")
+		s.bus.Announce(translate.ManagerPath, prefix+"Manager", "UnitFilesChanged")
 	}
 	if !ch.carries {
 		return c.Reply(out)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"dynamod/internal/ipc"
-	"dynamod/internal/unit"
 	"dynamod/internal/unitname"
 	"dynamod/sd1bridge/internal/translate"
 )
@@ -51,6 +50,9 @@ func (s *Server) Run(ctx context.Context) {
 		}
 	}()
 	soon := func() {
+		if !s.bus.Listening() {
+			return
+		}
 		select {
 		case flush <- struct{}{}:
 		default:
@@ -68,33 +70,52 @@ func (s *Server) caughtUp() {
 	s.first.Do(func() { s.forgetFormer(); former = false })
 	if former {
 		s.holdAgain()
-		s.allChanged()
+		if s.bus.Listening() {
+			s.allChanged()
+		}
 	}
 	s.wantedNames()
+	s.knownJobs()
+}
+
+// knownJobs finds out which jobs there are, and how those ended that are not there any more.
+func (s *Server) knownJobs() {
+	s.jobs.order.Lock() // a client may be asking for one
+	defer s.jobs.order.Unlock()
+	ctx, cancel := s.ctx(nil)
+	defer cancel()
+	list, err := s.up.Jobs(ctx)
+	if err != nil {
+		s.log.Warn("jobs could not be listed: that some are gone is not told", "err", err)
+		return
+	}
+	there := map[uint32]bool{}
+	for _, j := range list {
+		there[j.ID] = true
+		s.announce(j.ID, j.Unit, false)
+	}
 	s.jobs.mu.Lock()
-	var open []uint32
-	for id := range s.jobs.announced {
-		open = append(open, id)
+	over := map[uint32]bool{}
+	for id, told := range s.jobs.open {
+		if !there[id] && id < firstIdle {
+			over[id] = told
+		}
 	}
 	s.jobs.mu.Unlock()
-	for _, id := range open {
-		ctx, cancel := s.ctx(nil)
-		list, err := s.up.Jobs(ctx, id)
-		cancel()
-		if err != nil && ipc.KindOf(err) != "NoSuchJob" {
-			s.log.Warn("a job's end could not be asked for", "job", id, "err", err)
-			continue
-		}
+	listening := s.bus.Listening()
+	for id, told := range over {
 		unit, result := "", "canceled"
-		running := false
-		for _, j := range list {
-			unit, result, running = j.Unit, jobResult(j.Result), j.State != "ended"
+		if told || listening { // else nobody is told how it ended
+			list, err := s.up.Jobs(ctx, id)
+			if err != nil && ipc.KindOf(err) != "NoSuchJob" {
+				s.log.Warn("a job's end could not be asked for", "job", id, "err", err)
+				continue
+			}
+			for _, j := range list {
+				unit, result = j.Unit, jobResult(j.Result)
+			}
 		}
-		if !running {
-			s.jobs.order.Lock()
-			s.retire(id, unit, result)
-			s.jobs.order.Unlock()
-		}
+		s.retire(id, unit, result)
 	}
 }
 
@@ -108,16 +129,8 @@ func (s *Server) wantedNames() {
 		s.log.Warn("services could not be listed", "err", err)
 	}
 	for _, row := range list {
-		if row.Active == "inactive" || row.Active == "failed" {
-			continue
-		}
-		u, err := s.up.Quick(ctx, row.Name)
-		if err != nil {
-			s.log.Warn("a service could not be looked at", "unit", row.Name, "err", err)
-			continue
-		}
-		if name := unit.BusName.Of(u.Model); name != "" {
-			s.want(name, row.Name)
+		if row.BusName != "" && row.Active != "inactive" && row.Active != "failed" {
+			s.want(row.BusName, row.Name)
 		}
 	}
 }
@@ -149,7 +162,7 @@ func (s *Server) heard(e ipc.Event) {
 		s.bus.Emit(translate.ManagerPath, manager, "UnitRemoved", e.Unit, path(translate.UnitPath(e.Unit)))
 	case ipc.EventJobNew:
 		s.jobs.order.Lock()
-		s.announce(e.Job, e.Unit)
+		s.announce(e.Job, e.Unit, false)
 		s.jobs.order.Unlock()
 		s.bus.Changed(translate.UnitPath(e.Unit), prefix+"Unit", "Job")
 	case ipc.EventJobDone:
@@ -158,11 +171,11 @@ func (s *Server) heard(e ipc.Event) {
 		s.jobs.order.Unlock()
 		s.bus.Changed(translate.UnitPath(e.Unit), prefix+"Unit", "Job")
 	case ipc.EventReloaded:
-		s.bus.Emit(translate.ManagerPath, manager, "UnitFilesChanged")
+		s.bus.Announce(translate.ManagerPath, manager, "UnitFilesChanged")
 	case ipc.EventStarted:
 		f := s.boot()
 		before, began, finished := beforeKernel(s.opts.Root), translate.Micro(userspace(&f)), translate.Micro(f.Finished)
-		s.bus.Emit(translate.ManagerPath, manager, "StartupFinished", before[0]-before[1], before[1], began, uint64(0), finished-began, before[0]+finished)
+		s.bus.Announce(translate.ManagerPath, manager, "StartupFinished", before[0]-before[1], before[1], began, uint64(0), finished-began, before[0]+finished)
 	case ipc.EventBusName:
 		if e.Result == "wanted" {
 			s.want(e.Text, e.Unit)

@@ -18,35 +18,50 @@ type jobs struct {
 	order sync.RWMutex
 
 	mu sync.Mutex
-	// announced are the jobs of which JobNew was sent and JobRemoved was not.
-	announced map[uint32]bool
+	// open are the jobs that the manager is known to have, and whether the bus was told of
+	// each: of those that a client asked for it is in any case, of others while somebody
+	// has subscribed. At most as many as the manager has.
+	open map[uint32]bool
 	// idle counts the jobs that ended before they began, downwards from the top:
 	// the manager makes none where there is nothing to do, and clients wait for one.
 	idle uint32
 }
 
+// firstIdle is where the numbers of jobs begin that the manager does not know: it counts
+// upwards, and would need centuries to come there.
+const firstIdle = 1 << 31
+
 func jobPath(id uint32) dbus.ObjectPath {
 	return path(translate.JobsPath + "/" + strconv.FormatUint(uint64(id), 10))
 }
 
-// announce sends JobNew, once.
-func (s *Server) announce(id uint32, unit string) {
+// announce sends JobNew, once: to all of a job that a client asks for, else to those who
+// listen. One that was there before a client asked for it too is not new.
+func (s *Server) announce(id uint32, unit string, asked bool) {
 	s.jobs.mu.Lock()
-	known := s.jobs.announced[id]
-	s.jobs.announced[id] = true
+	told, known := s.jobs.open[id]
+	s.jobs.open[id] = told || asked
 	s.jobs.mu.Unlock()
-	if !known {
+	switch {
+	case known:
+	case asked:
+		s.bus.Announce(translate.ManagerPath, prefix+"Manager", "JobNew", id, jobPath(id), unit)
+	default:
 		s.bus.Emit(translate.ManagerPath, prefix+"Manager", "JobNew", id, jobPath(id), unit)
 	}
 }
 
-// retire sends JobRemoved, once, and for no job that was never announced.
+// retire sends JobRemoved, once, and for no job that is not known: to all if they were told
+// of it, else to those who listen now, who may have seen it in a list.
 func (s *Server) retire(id uint32, unit, result string) {
 	s.jobs.mu.Lock()
-	known := s.jobs.announced[id]
-	delete(s.jobs.announced, id)
+	told, known := s.jobs.open[id]
+	delete(s.jobs.open, id)
 	s.jobs.mu.Unlock()
-	if known {
+	switch {
+	case told:
+		s.bus.Announce(translate.ManagerPath, prefix+"Manager", "JobRemoved", id, jobPath(id), unit, result)
+	case known:
 		s.bus.Emit(translate.ManagerPath, prefix+"Manager", "JobRemoved", id, jobPath(id), unit, result)
 	}
 }
@@ -74,7 +89,7 @@ func (s *Server) enqueue(c *bus.Call, v ipc.Verb, unit, mode string) (id uint32,
 		return 0, false, s.asSystemd(err, v, unit)
 	}
 	id, ended = s.known(r.Job)
-	s.announce(id, unit)
+	s.announce(id, unit, true)
 	return id, ended, nil
 }
 

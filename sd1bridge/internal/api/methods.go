@@ -533,7 +533,7 @@ func (s *Server) killWith(c *bus.Call, name, whom string, signal int32, value *i
 
 // reloaded carries out Manager.Reload between its two signals.
 func (s *Server) reload(c *bus.Call) error {
-	signal := func(active bool) { s.bus.Emit(translate.ManagerPath, prefix+"Manager", "Reloading", active) }
+	signal := func(active bool) { s.bus.Announce(translate.ManagerPath, prefix+"Manager", "Reloading", active) }
 	signal(true)
 	defer signal(false)
 	var r ipc.ReloadResult

@@ -335,8 +335,9 @@ func (s *Server) find(c *bus.Call, match func(*ipc.Facts) bool) (string, error) 
 	return best, nil
 }
 
-// subscribe counts who wants signals. All get them anyway (systemd tells private
-// peers without being asked); asking twice is an error that clients know.
+// subscribe counts who wants signals. The bus gets those of units while there is anybody
+// (org.freedesktop.systemd1(5), Subscribe()); private peers get all, as systemd tells them,
+// without being asked. Asking twice is an error that clients know.
 func (s *Server) subscribe(c *bus.Call, on bool) error {
 	who := c.Sender()
 	if who == "" {
@@ -356,6 +357,7 @@ func (s *Server) subscribe(c *bus.Call, on bool) error {
 	default:
 		delete(s.subscribers, who)
 	}
+	s.bus.Unasked(len(s.subscribers) == 0)
 	return nil
 }
 
@@ -365,6 +367,7 @@ const maxSubscribers = 4096
 func (s *Server) Gone(sender string) {
 	s.mu.Lock()
 	delete(s.subscribers, sender)
+	s.bus.Unasked(len(s.subscribers) == 0)
 	s.mu.Unlock()
 	if s.refs.holds(sender) {
 		go s.forget(sender) // ends with its reports, which have a deadline

@@ -160,7 +160,7 @@ func (s *Server) forgetFormer() {
 	defer s.refs.asking.Unlock()
 	ctx, cancel := s.ctx(nil)
 	defer cancel()
-	list, err := s.up.List(ctx, ipc.ListArgs{All: true})
+	list, err := s.up.List(ctx, ipc.ListArgs{All: true, Held: true})
 	if err != nil {
 		s.log.Warn("units could not be listed", "err", err)
 	}

@@ -60,10 +60,10 @@ func (s *Server) enqueueJob(c *bus.Call, name, typ, mode string) error {
 			}
 			continue
 		}
-		s.announce(j.ID, j.Unit)
+		s.announce(j.ID, j.Unit, true)
 		others = append(others, affectedJob{j.ID, jobPath(j.ID), j.Unit, path(translate.UnitPath(j.Unit)), j.Type})
 	}
-	s.announce(id, main.Unit)
+	s.announce(id, main.Unit, true)
 	err = c.Reply(main.ID, main.Path, main.Unit, main.UnitPath, main.Type, others)
 	s.jobs.order.RUnlock()
 	if ended {

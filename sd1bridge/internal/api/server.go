@@ -69,7 +69,7 @@ func New(up *upstream.Manager, opts Options, log *slog.Logger) *Server {
 	s.presets.Root, s.presets.User = opts.Root, opts.User
 	s.names.wanted = map[string]string{}
 	s.tables = s.build()
-	s.jobs.announced, s.refs.held = map[uint32]bool{}, map[string]map[string]int{}
+	s.jobs.open, s.refs.held = map[uint32]bool{}, map[string]map[string]int{}
 	s.stdio.by = map[string][]int{}
 	one := func(name string) *bus.Interface { return s.tables.by[name] }
 	alone := bus.One(nil, one("Manager"))
@@ -81,6 +81,7 @@ func New(up *upstream.Manager, opts Options, log *slog.Logger) *Server {
 		&bus.Node{Path: translate.UnitsPath + "/*", Find: s.findUnit, Names: s.unitLabels},
 		&bus.Node{Path: translate.JobsPath + "/*", Find: s.findJob, Names: s.jobLabels},
 	), log)
+	s.bus.Unasked(true)
 	return s
 }
 

@@ -15,16 +15,17 @@ import (
 type shown struct {
 	mu sync.Mutex
 	// rested are units that came to rest and of which it was not asked since whether they
-	// are in use, each with the number of that event. gone are those that were told to be
-	// removed. Both are at most as many as the manager has.
-	rested map[string]uint64
+	// are in use, each with the number of that event; it is negative if nobody was there to
+	// be told. gone are those that were told to be removed, or would have been. Both are at
+	// most as many as the manager has.
+	rested map[string]int64
 	gone   map[string]bool
-	events uint64
+	events int64
 }
 
 func (h *shown) init() {
 	if h.gone == nil {
-		h.rested, h.gone = map[string]uint64{}, map[string]bool{}
+		h.rested, h.gone = map[string]int64{}, map[string]bool{}
 	}
 }
 
@@ -36,6 +37,9 @@ func (h *shown) moved(s *Server, unit, active string) {
 	if active == "inactive" || active == "failed" {
 		h.events++
 		h.rested[unit] = h.events
+		if !s.bus.Listening() {
+			h.rested[unit] = -h.events
+		}
 		return
 	}
 	delete(h.rested, unit)
@@ -79,6 +83,9 @@ func (s *Server) atRest() {
 		delete(h.rested, unit)
 		if err == nil && !inUse[unit] {
 			h.gone[unit] = true
+			if event < 0 {
+				continue
+			}
 			s.bus.Emit(translate.ManagerPath, prefix+"Manager", "UnitRemoved", unit, path(translate.UnitPath(unit)))
 		}
 	}
@@ -88,7 +95,7 @@ func (s *Server) atRest() {
 }
 
 // inUse are those of the units that something needs.
-func (s *Server) inUse(units map[string]uint64) (map[string]bool, error) {
+func (s *Server) inUse(units map[string]int64) (map[string]bool, error) {
 	ctx, cancel := s.ctx(nil)
 	defer cancel()
 	args := ipc.ListArgs{All: true, InUse: true, Units: slices.Collect(maps.Keys(units))}

@@ -218,7 +218,7 @@ func (s *Server) addNow(c *bus.Call, m *made, mode string, aux []ipc.AddedUnit) 
 	ended := false
 	if err == nil {
 		r.Job, ended = s.known(r.Job)
-		s.announce(r.Job, m.name)
+		s.announce(r.Job, m.name, true)
 		err = c.Reply(jobPath(r.Job))
 	}
 	s.jobs.order.RUnlock()

@@ -25,6 +25,9 @@ func row(v core.View, u *core.UnitView) ipc.Unit {
 		r.Description = clipped(unit.Description.Of(d))
 		r.Load = d.Load.String()
 	}
+	if u.Unit != nil {
+		r.BusName = unit.BusName.Of(u.Unit)
+	}
 	if u.Cause.Kind != core.NoCause {
 		r.Cause = u.Cause.Kind.String()
 	}
@@ -72,7 +75,7 @@ func (c *call) list(a *ipc.ListArgs) (any, error) {
 	size, fits := 0, 0
 	// The list of everything is asked for again and again.
 	const everything = "*"
-	whole := a.Known != "" && a.All && a.InUse && len(a.Units)+len(a.States)+len(a.Types) == 0
+	whole := a.Known != "" && a.All && a.InUse && !a.Held && len(a.Units)+len(a.States)+len(a.Types) == 0
 	same := false
 	err = c.query(func(v core.View) {
 		c.steps = c.m.Steps()
@@ -93,7 +96,7 @@ func (c *call) list(a *ipc.ListArgs) (any, error) {
 			if len(a.States) > 0 && !slices.Contains(a.States, v.StateAt(i).String()) {
 				return false
 			}
-			return (all || lively(v, i)) && (inUse == nil || inUse[i])
+			return (all || lively(v, i)) && (inUse == nil || inUse[i]) && (!a.Held || v.HeldAt(i))
 		})
 		res.Total = total
 		for k, i := range page {

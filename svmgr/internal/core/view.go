@@ -181,6 +181,9 @@ func (v View) Verdicts(name string) (ds []Decision, fs []Finding, checked Time) 
 // kept beyond the next Step.
 func (v View) Graph() *graph.Graph { return v.c.g }
 
+// HeldAt says whether a client holds on to a unit that View knows (VerbRef).
+func (v View) HeldAt(i graph.Index) bool { return v.c.rec(i).refd }
+
 // Known says whether an index of the graph is in use.
 func (v View) Known(i graph.Index) bool {
 	if i < 0 || int(i) >= len(v.c.recs) {
