@@ -190,6 +190,10 @@ type SubscribeArgs struct {
 	Units []string `json:"units,omitempty"`
 	// States restrict EventUnit to changes into these states.
 	States []string `json:"states,omitempty"`
+	// Merge is for who wants to know what units are, and not all that they went through:
+	// of the events "unit" of one unit that wait to be read the last comes, in the place
+	// of the first, and so with "status". A unit that came to rest is told of in any case.
+	Merge bool `json:"merge,omitempty"`
 }
 
 // ReloadArgs load the configuration anew.

@@ -44,6 +44,7 @@ type Event struct {
 	JobType string `json:"job_type,omitempty"`
 	Result  string `json:"result,omitempty"`
 	Source  string `json:"source,omitempty"`
-	// Count is of EventDropped.
+	// Count is of EventDropped. Of an event that came of several (SubscribeArgs.Merge) it is
+	// how many others it stands for; From is that of the first of them.
 	Count uint64 `json:"count,omitempty"`
 }

@@ -14,13 +14,20 @@ type subscribers struct {
 	set map[*subscription]struct{}
 }
 
-// subscription is what one connection wants, and its queue. All fields but queue
-// and stop belong to subscribers.mu.
+// subscription is what one connection wants, and its queue. All fields but wake and stop
+// belong to subscribers.mu.
 type subscription struct {
 	args    SubscribeArgs
 	visible func(string) bool
-	// queue is bounded; what does not fit is counted and told.
-	queue chan queued
+	// queue is bounded; what does not fit is counted and told. taken is how many were
+	// taken from its front.
+	queue []queued
+	taken int
+	// waiting is where the newest event of a unit stands that a later one may be merged
+	// with, counted from the first event that there ever was.
+	waiting map[topic]int
+	// wake receives when there is something to write.
+	wake chan struct{}
 	// stop is closed when no more events are wanted; the writer then writes
 	// what is queued and ends.
 	stop    chan struct{}
@@ -30,9 +37,13 @@ type subscription struct {
 	lost, lostSeq uint64
 }
 
-// queued is a line for a subscriber, and how many events were lost before it.
+// topic is what events are merged by.
+type topic struct{ kind, unit string }
+
+// queued is an event for a subscriber, and how many were lost before it. One without a
+// kind is only for those.
 type queued struct {
-	line          []byte
+	event         Event
 	lost, lostSeq uint64
 }
 
@@ -47,22 +58,84 @@ func (s *Server) Publish(e Event) {
 	defer s.subs.mu.Unlock()
 	s.subs.seq++
 	e.Seq = s.subs.seq
-	var line []byte
 	for sub := range s.subs.set {
-		if !sub.wants(&e) {
-			continue
-		}
-		if line == nil {
-			line = encodeEvent(&e)
-		}
-		select {
-		case sub.queue <- queued{line, sub.lost, sub.lostSeq}:
-			sub.lost = 0
-		default:
-			sub.lost++
-			sub.lostSeq = e.Seq
+		if sub.wants(&e) {
+			sub.put(e)
 		}
 	}
+}
+
+// put queues an event, or merges it with one that waits.
+func (s *subscription) put(e Event) {
+	room := MaxQueued
+	if s.args.Merge {
+		if s.merged(&e) {
+			return
+		}
+		room = MaxMerged
+	}
+	if len(s.queue) >= room {
+		s.lost++
+		s.lostSeq = e.Seq
+		delete(s.waiting, topic{e.Kind, e.Unit}) // what comes next is told in its place
+		return
+	}
+	s.queue = append(s.queue, queued{e, s.lost, s.lostSeq})
+	s.lost = 0
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// merged makes one event of e and the one that waits for the same unit, if there is one;
+// else it notes where e will stand.
+func (s *subscription) merged(e *Event) bool {
+	at := topic{e.Kind, e.Unit}
+	switch e.Kind {
+	case EventUnit, EventStatus:
+	case EventUnitNew, EventUnitGone: // what comes later is of another life
+		delete(s.waiting, topic{EventUnit, e.Unit})
+		delete(s.waiting, topic{EventStatus, e.Unit})
+		return false
+	default:
+		return false
+	}
+	if k, ok := s.waiting[at]; ok {
+		if q := &s.queue[k-s.taken].event; q.Active != "inactive" && q.Active != "failed" {
+			seq, from, count := q.Seq, q.From, q.Count+1
+			*q = *e
+			q.Seq, q.From, q.Count = seq, from, count
+			return true
+		}
+	}
+	if s.waiting == nil {
+		s.waiting = map[topic]int{}
+	}
+	s.waiting[at] = s.taken + len(s.queue)
+	return false
+}
+
+// next takes an event from a subscription's queue. When all is read, what was lost after
+// the last one is told, for the next one may be long in coming.
+func (s *subscribers) next(sub *subscription) (q queued, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(sub.queue) == 0 {
+		q = queued{lost: sub.lost, lostSeq: sub.lostSeq}
+		sub.lost = 0
+		return q, q.lost > 0
+	}
+	q = sub.queue[0]
+	if at := (topic{q.event.Kind, q.event.Unit}); sub.waiting[at] == sub.taken {
+		delete(sub.waiting, at)
+	}
+	sub.queue[0] = queued{}
+	sub.taken++
+	if sub.queue = sub.queue[1:]; len(sub.queue) == 0 {
+		sub.queue, sub.waiting = nil, nil // a burst must not be paid for ever
+	}
+	return q, true
 }
 
 func (s *subscription) wants(e *Event) bool {
@@ -118,8 +191,7 @@ func (c *conn) subscribe(a SubscribeArgs, visible func(string) bool) (seq uint64
 		c.sub.args, c.sub.visible = a, visible
 		return s.seq
 	}
-	c.sub = &subscription{args: a, visible: visible, queue: make(chan queued, MaxQueued),
-		stop: make(chan struct{})}
+	c.sub = &subscription{args: a, visible: visible, wake: make(chan struct{}, 1), stop: make(chan struct{})}
 	if s.set == nil {
 		s.set = map[*subscription]struct{}{}
 	}
@@ -147,29 +219,18 @@ const batch = 16 << 10
 func (c *conn) writeEvents(sub *subscription) {
 	defer c.tasks.Done()
 	var buf []byte
-	add := func(q queued) {
-		if q.lost > 0 {
-			buf = append(buf, encodeEvent(&Event{Seq: q.lostSeq, Kind: EventDropped, Count: q.lost})...)
-		}
-		buf = append(buf, q.line...)
-	}
 	for stopped := false; ; {
 		for len(buf) < batch {
-			select {
-			case q := <-sub.queue:
-				add(q)
-				continue
-			default:
+			q, ok := c.server.subs.next(sub)
+			if !ok {
+				break
 			}
-			// All is read: what was lost after the last event is told now, for
-			// the next one may be long in coming.
-			c.server.subs.mu.Lock()
-			if len(sub.queue) == 0 {
-				add(queued{lost: sub.lost, lostSeq: sub.lostSeq})
-				sub.lost = 0
+			if q.lost > 0 {
+				buf = append(buf, encodeEvent(&Event{Seq: q.lostSeq, Kind: EventDropped, Count: q.lost})...)
 			}
-			c.server.subs.mu.Unlock()
-			break
+			if q.event.Kind != "" {
+				buf = append(buf, encodeEvent(&q.event)...)
+			}
 		}
 		switch {
 		case len(buf) > 0:
@@ -183,8 +244,7 @@ func (c *conn) writeEvents(sub *subscription) {
 			return
 		}
 		select {
-		case q := <-sub.queue:
-			add(q)
+		case <-sub.wake:
 		case <-sub.stop:
 			stopped = true
 		}

@@ -151,6 +151,84 @@ func TestTheLastLossIsTold(t *testing.T) {
 	})
 }
 
+// TestMergedEvents: who asked for it gets what units are, in order and bounded, however
+// much happens before it reads; and every event is sent, stood for or counted.
+func TestMergedEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(newFake(), nil)
+		defer s.Close()
+		c := pipe(t, s, Peer{})
+		c.say(`{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"merge":true}}` + "\n")
+		c.hear()
+		// The writer is busy with this one until it is read.
+		s.Publish(Event{Kind: EventStarted})
+		synctest.Wait()
+		unit := func(name, from, active string) {
+			s.Publish(Event{Kind: EventUnit, Unit: name, From: from, State: active, Active: active})
+		}
+		for _, name := range []string{"a.service", "b.service"} {
+			s.Publish(Event{Kind: EventJobNew, Unit: name, Job: 1})
+			unit(name, "inactive", "activating")
+		}
+		for range 2 * MaxMerged {
+			s.Publish(Event{Kind: EventStatus, Unit: "a.service", Text: "busy"})
+		}
+		unit("a.service", "activating", "active")
+		s.Publish(Event{Kind: EventStatus, Unit: "a.service", Text: "done"})
+		s.Publish(Event{Kind: EventJobDone, Unit: "a.service", Job: 1})
+		unit("b.service", "activating", "failed")
+		unit("b.service", "failed", "activating") // it was at rest: that is told
+		unit("b.service", "activating", "active")
+		unit("c.service", "inactive", "activating")
+		s.Publish(Event{Kind: EventUnitGone, Unit: "c.service"})
+		unit("c.service", "inactive", "active") // another c.service
+		if e := c.event(); e.Kind != EventStarted {
+			t.Fatalf("first %+v", e)
+		}
+		last := uint64(1)
+		for _, want := range []Event{
+			{Kind: EventJobNew, Unit: "a.service"},
+			{Kind: EventUnit, Unit: "a.service", From: "inactive", Active: "active", Count: 1},
+			{Kind: EventJobNew, Unit: "b.service"},
+			{Kind: EventUnit, Unit: "b.service", From: "inactive", Active: "failed", Count: 1},
+			{Kind: EventStatus, Unit: "a.service", Text: "done", Count: 2 * MaxMerged},
+			{Kind: EventJobDone, Unit: "a.service"},
+			{Kind: EventUnit, Unit: "b.service", From: "failed", Active: "active", Count: 1},
+			{Kind: EventUnit, Unit: "c.service", From: "inactive", Active: "activating"},
+			{Kind: EventUnitGone, Unit: "c.service"},
+			{Kind: EventUnit, Unit: "c.service", From: "inactive", Active: "active"},
+		} {
+			e := c.event()
+			if e.Kind != want.Kind || e.Unit != want.Unit || e.From != want.From || e.Active != want.Active || e.Text != want.Text || e.Count != want.Count {
+				t.Errorf("came %+v; want %+v", e, want)
+			}
+			if e.Seq <= last {
+				t.Errorf("event %d comes after %d", e.Seq, last)
+			}
+			last = e.Seq
+		}
+		// What was read is merged with nothing, and what does not fit is counted.
+		s.Publish(Event{Kind: EventStarted})
+		synctest.Wait()
+		for k := range MaxMerged + 10 {
+			unit(fmt.Sprintf("n%d.service", k), "inactive", "active")
+			unit(fmt.Sprintf("n%d.service", k), "active", "deactivating")
+		}
+		c.event()
+		events, others, lost := 0, uint64(0), uint64(0)
+		for events+int(others+lost) < 2*(MaxMerged+10) {
+			if e := c.event(); e.Kind == EventDropped {
+				lost += e.Count
+			} else {
+				events, others = events+1, others+e.Count
+			}
+		}
+		if events > MaxMerged+1 || lost == 0 || others == 0 {
+			t.Errorf("%d events for %d others, %d lost", events, others, lost)
+		}
+	})
+}
+
 func BenchmarkPublish(b *testing.B) {
 	s := NewServer(newFake(), nil)
 	e := Event{Kind: EventUnit, Unit: "a.service", From: "starting", State: "active", Cause: &Cause{Kind: "request"}}

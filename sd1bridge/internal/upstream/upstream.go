@@ -289,7 +289,7 @@ func (m *Manager) listenOnce(ctx context.Context, fresh func(), each func(ipc.Ev
 		return err
 	}
 	defer c.Close()
-	s, err := c.Subscribe(ctx, ipc.SubscribeArgs{})
+	s, err := c.Subscribe(ctx, ipc.SubscribeArgs{Merge: true})
 	if err != nil {
 		return err
 	}
