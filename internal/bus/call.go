@@ -1,10 +1,10 @@
 package bus
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -80,7 +80,7 @@ func (c *Call) Reply(values ...any) error {
 	if c.done {
 		panic(fmt.Sprintf("%s.%s is answered twice", c.Interface, c.Member))
 	}
-	if got := dbus.SignatureOf(values...).String(); got != c.out {
+	if got := signatureOf(values...); got != c.out {
 		panic(fmt.Sprintf("%s.%s answers %q; its signature is %q", c.Interface, c.Member, got, c.out))
 	}
 	return c.reply(values...)
@@ -94,19 +94,14 @@ type Encoded struct {
 
 // Encode is for values without descriptors.
 func Encode(values ...any) (Encoded, error) {
-	sig := dbus.SignatureOf(values...)
-	var buf bytes.Buffer
-	m := &dbus.Message{Type: dbus.TypeMethodReply, Body: values, Headers: map[dbus.HeaderField]dbus.Variant{
-		dbus.FieldReplySerial: dbus.MakeVariant(uint32(1)), dbus.FieldSignature: dbus.MakeVariant(sig)}}
-	switch fds, err := m.EncodeToWithFDs(&buf, native); {
-	case err != nil:
+	var e encoder
+	if err := e.body(values); err != nil {
 		return Encoded{}, fmt.Errorf("encode values: %w", err)
-	case len(fds) > 0:
+	}
+	if len(e.fds) > 0 {
 		return Encoded{}, errors.New("encode values: there are descriptors among them")
 	}
-	// The body is last, and its length is in the header (D-Bus specification, "Message Format").
-	body := buf.Bytes()[buf.Len()-int(native.Uint32(buf.Bytes()[4:])):]
-	return Encoded{sig.String(), bytes.Clone(body)}, nil
+	return Encoded{signatureOf(values...), slices.Clip(e.b)}, nil
 }
 
 // ReplyEncoded is Reply.
@@ -128,7 +123,11 @@ func (c *Call) answer(values []any, encoded []byte) error {
 	r := c.response(dbus.TypeMethodReply)
 	r.Body = values
 	if c.out != "" {
-		r.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.ParseSignatureMust(c.out))
+		s, err := known(c.out)
+		if err != nil {
+			panic(err) // the table was checked
+		}
+		r.Headers[dbus.FieldSignature] = dbus.MakeVariantWithSignature(s, sigSignature)
 	}
 	if _, err := c.conn.sendEncoded(r, encoded, nil); err != nil {
 		return err // the caller gets it, if it is still there
@@ -138,9 +137,9 @@ func (c *Call) answer(values []any, encoded []byte) error {
 }
 
 func (c *Call) response(t dbus.Type) *dbus.Message {
-	h := map[dbus.HeaderField]dbus.Variant{dbus.FieldReplySerial: dbus.MakeVariant(c.msg.Serial())}
+	h := map[dbus.HeaderField]dbus.Variant{dbus.FieldReplySerial: dbus.MakeVariantWithSignature(c.msg.serial, sigUint32)}
 	if s := c.Sender(); s != "" {
-		h[dbus.FieldDestination] = dbus.MakeVariant(s)
+		h[dbus.FieldDestination] = dbus.MakeVariantWithSignature(s, sigString)
 	}
 	return &dbus.Message{Type: t, Flags: dbus.FlagNoReplyExpected, Headers: h}
 }

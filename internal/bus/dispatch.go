@@ -127,6 +127,7 @@ func (c *conn) run() error {
 		}
 	}()
 	err := c.readLoop()
+	c.forsake()
 	close(c.calls)
 	c.close(err)
 	c.cancel()

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"bufio"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 )
 
 // daemon is a real message bus of the test's own.
@@ -71,4 +73,24 @@ func (d *daemon) client(t *testing.T) *dbus.Conn {
 	}
 	t.Cleanup(func() { c.Close() })
 	return c
+}
+
+// streams are the two ends of a connection.
+func streams(t testing.TB) (a, b *stream) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	side := func(fd int) *stream {
+		file := os.NewFile(uintptr(fd), "pair")
+		defer file.Close()
+		c, err := net.FileConn(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return newStream(c.(*net.UnixConn))
+	}
+	return side(fds[0]), side(fds[1])
 }

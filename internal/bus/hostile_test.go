@@ -183,29 +183,14 @@ func FuzzStream(f *testing.F) {
 	f.Add([]byte("l\x01\x00\x01\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00"))
 	f.Add([]byte("B\x02\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x08\x05\x01u\x00\x00\x00\x00\x01"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		side := func(fd int) *net.UnixConn {
-			file := os.NewFile(uintptr(fd), "pair")
-			defer file.Close()
-			c, err := net.FileConn(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return c.(*net.UnixConn)
-		}
-		a, b := side(fds[0]), side(fds[1])
-		defer b.Close()
+		a, st := streams(t)
 		if len(data) > 64<<10 {
 			data = data[:64<<10]
 		}
-		if _, err := a.Write(data); err != nil {
+		if _, err := a.nc.Write(data); err != nil {
 			t.Fatal(err)
 		}
-		a.Close()
-		st := newStream(b)
+		a.nc.Close()
 		for {
 			m, err := st.read()
 			if err != nil {

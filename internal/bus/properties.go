@@ -108,7 +108,10 @@ func (p *Property) value(object any) (dbus.Variant, error) {
 	if err != nil {
 		return dbus.Variant{}, err
 	}
-	sig := dbus.SignatureOf(v)
+	sig, ok := simple(v)
+	if !ok {
+		sig = dbus.SignatureOf(v)
+	}
 	if got := sig.String(); got != p.Type {
 		panic(fmt.Sprintf("property %s has a value of signature %q; want %q", p.Name, got, p.Type))
 	}
@@ -266,7 +269,7 @@ func (s *Service) emit(to audience, path, iface, member string, body []any) {
 		dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath(path)), dbus.FieldInterface: dbus.MakeVariant(iface), dbus.FieldMember: dbus.MakeVariant(member)}}
 	var encoded Encoded
 	if len(body) > 0 {
-		m.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(body...))
+		m.Headers[dbus.FieldSignature] = dbus.MakeVariantWithSignature(dbus.SignatureOf(body...), sigSignature)
 	}
 	if destination != "" {
 		m.Body = body // it may have descriptors in it

@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -39,14 +40,21 @@ const (
 // reads, one writes; sending is safe from several and never waits for the peer.
 type stream struct {
 	nc  *net.UnixConn
+	raw syscall.RawConn
 	oob []byte
+	// in is what was read and is not a whole message yet, in the buffer buf; fds are the
+	// descriptors that came with it.
+	in, buf []byte
+	fds     []int
 
 	mu     sync.Mutex
 	serial uint32
-	out    bytes.Buffer
+	out    []byte
 	queue  []packet
-	queued int // bytes
-	wake   chan struct{}
+	// writing says that the writer has taken a message and not written all of it yet.
+	writing bool
+	queued  int // bytes
+	wake    chan struct{}
 	// empty is closed when nothing is queued; nil until somebody waits for that.
 	empty chan struct{}
 	// pending are who waits for the reply to a serial.
@@ -75,14 +83,19 @@ func (p *packet) close() {
 }
 
 func newStream(nc *net.UnixConn) *stream {
-	return &stream{nc: nc, oob: make([]byte, unix.CmsgSpace(MaxFDs*4)), wake: make(chan struct{}, 1), pending: map[uint32]chan<- *message{}}
+	raw, err := nc.SyscallConn()
+	if err != nil {
+		panic("a connection that is none: " + err.Error()) // it has just been made
+	}
+	return &stream{nc: nc, raw: raw, oob: make([]byte, unix.CmsgSpace(MaxFDs*4)), wake: make(chan struct{}, 1), pending: map[uint32]chan<- *message{}}
 }
 
 // message is a message as it came, with the descriptors that came along. They are
 // numbered as in the body (UnixFDIndex) and belong to whoever handles the message.
 type message struct {
 	*dbus.Message
-	fds []int
+	serial uint32
+	fds    []int
 }
 
 func (m *message) closeFDs() {
@@ -97,71 +110,97 @@ func (m *message) closeFDs() {
 // errProtocol is a peer that does not speak D-Bus.
 var errProtocol = errors.New("it does not speak D-Bus")
 
+// readAhead is the size of the buffer for what comes; it is larger while a larger message
+// is coming.
+const readAhead = 4096
+
 // read waits for one message.
 func (s *stream) read() (*message, error) {
-	var head [16]byte
-	m := &message{}
-	ok := false
-	defer func() {
-		if !ok {
-			m.closeFDs()
-		}
-	}()
-	if err := s.fill(head[:], m); err != nil {
+	if err := s.want(16); err != nil {
 		return nil, err
 	}
 	var order binary.ByteOrder
-	switch head[0] {
+	switch s.in[0] {
 	case 'l':
 		order = binary.LittleEndian
 	case 'B':
 		order = binary.BigEndian
 	default:
-		return nil, fmt.Errorf("%w: byte order %#x", errProtocol, head[0])
+		return nil, fmt.Errorf("%w: byte order %#x", errProtocol, s.in[0])
 	}
-	body, fields := uint64(order.Uint32(head[4:])), uint64(order.Uint32(head[12:]))
+	body, fields := uint64(order.Uint32(s.in[4:])), uint64(order.Uint32(s.in[12:]))
 	size := 16 + (fields+7)&^7 + body
 	if size > MaxMessage {
 		return nil, fmt.Errorf("%w: a message of %d bytes; at most %d are taken", errProtocol, size, MaxMessage)
 	}
-	// Grown as it comes: a peer must send what it makes us hold.
-	whole := bytes.NewBuffer(make([]byte, 0, min(size, 64<<10)))
-	whole.Write(head[:])
-	var chunk [16 << 10]byte
-	for left := size - 16; left > 0; {
-		n := min(left, uint64(len(chunk)))
-		if err := s.fill(chunk[:n], m); err != nil {
-			return nil, noEOF(err)
-		}
-		whole.Write(chunk[:n])
-		left -= n
+	if err := s.want(int(size)); err != nil {
+		return nil, noEOF(err)
 	}
-	msg, err := decode(whole, m.fds)
-	if err != nil {
+	m := &message{}
+	if err := m.decode(s.in[:size], &s.fds); err != nil {
+		m.closeFDs()
 		return nil, fmt.Errorf("%w: %w", errProtocol, err)
 	}
-	m.Message = msg
-	ok = true
+	s.in = s.in[size:]
+	if len(s.in) == 0 {
+		if cap(s.buf) > readAhead {
+			s.buf = nil // one large message must not be held for ever
+		}
+		if len(s.fds) > 0 {
+			m.closeFDs()
+			return nil, fmt.Errorf("%w: %d descriptors of no message", errProtocol, len(s.fds))
+		}
+	}
 	return m, nil
 }
 
-// decode keeps a panic of the decoder from being ours: the bytes are a stranger's.
-func decode(r io.Reader, fds []int) (msg *dbus.Message, err error) {
+// want reads until there are n bytes. The buffer grows as they come: a peer must send what
+// it makes us hold.
+func (s *stream) want(n int) error {
+	for len(s.in) < n {
+		if room := max(readAhead, min(n, 2*len(s.in)+readAhead)); room > cap(s.buf) {
+			s.buf = make([]byte, room)
+		}
+		s.in = s.buf[:copy(s.buf[:cap(s.buf)], s.in)]
+		got, err := s.fill(s.buf[len(s.in):cap(s.buf)])
+		if err != nil {
+			return err
+		}
+		s.in = s.buf[:len(s.in)+got]
+	}
+	return nil
+}
+
+// decode reads a message, to which belong as many of the descriptors as its header says.
+func (m *message) decode(data []byte, fds *[]int) (err error) {
+	// godbus panics here and there: the bytes are a stranger's.
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("malformed message: %v", p)
 		}
 	}()
-	// godbus would put the descriptors in itself, and cannot do that in arrays of them.
-	if msg, err = dbus.DecodeMessage(r); err != nil {
-		return nil, err
+	var simple bool
+	if m.Message, m.serial, simple = plain(data); !simple {
+		// godbus would put the descriptors in itself, and cannot do that in arrays of them.
+		if m.Message, err = dbus.DecodeMessage(bytes.NewReader(data)); err != nil {
+			return err
+		}
+		m.serial = m.Message.Serial()
 	}
-	for k, v := range msg.Body {
-		if msg.Body[k], err = withFDs(v, fds, 0); err != nil {
-			return nil, err
+	if n, _ := m.Headers[dbus.FieldUnixFDs].Value().(uint32); n > 0 {
+		if uint64(n) > uint64(len(*fds)) {
+			return fmt.Errorf("%d descriptors are said to come, and %d came", n, len(*fds))
+		}
+		m.fds, *fds = slices.Clone((*fds)[:n]), (*fds)[n:]
+	}
+	if !simple {
+		for k, v := range m.Body {
+			if m.Body[k], err = withFDs(v, m.fds, 0); err != nil {
+				return err
+			}
 		}
 	}
-	return msg, nil
+	return nil
 }
 
 // maxDepth is how deep values may be nested (D-Bus specification: 32 arrays and 32
@@ -233,33 +272,27 @@ func noEOF(err error) error {
 	return err
 }
 
-// fill reads exactly len(p) bytes and the descriptors that come with them. The
-// sender attaches those of a message to its bytes, and no read here spans two
-// messages, so they cannot be mixed up.
-func (s *stream) fill(p []byte, m *message) error {
-	for len(p) > 0 {
-		n, oobn, flags, _, err := s.nc.ReadMsgUnix(p, s.oob)
-		if oobn > 0 {
-			if e := m.take(s.oob[:oobn]); e != nil && err == nil {
-				err = e
-			}
+// fill reads what has come, and the descriptors with it. The sender attaches those of a
+// message to its bytes, and no read goes beyond bytes that have some (unix(7)): they come
+// in the order of the messages, each of which says how many it has.
+func (s *stream) fill(p []byte) (int, error) {
+	n, oobn, flags, _, err := s.nc.ReadMsgUnix(p, s.oob)
+	if oobn > 0 {
+		if e := s.take(s.oob[:oobn]); e != nil && err == nil {
+			err = e
 		}
-		if flags&unix.MSG_CTRUNC != 0 && err == nil {
-			err = fmt.Errorf("%w: more than %d descriptors", errProtocol, MaxFDs)
-		}
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return io.EOF
-		}
-		p = p[n:]
 	}
-	return nil
+	if flags&unix.MSG_CTRUNC != 0 && err == nil {
+		err = fmt.Errorf("%w: more than %d descriptors", errProtocol, MaxFDs)
+	}
+	if err == nil && n == 0 {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // take keeps the descriptors of a control message (unix(7), SCM_RIGHTS).
-func (m *message) take(oob []byte) error {
+func (s *stream) take(oob []byte) error {
 	cmsgs, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
 		return err
@@ -272,12 +305,20 @@ func (m *message) take(oob []byte) error {
 		for _, fd := range fds {
 			unix.CloseOnExec(fd)
 		}
-		m.fds = append(m.fds, fds...)
+		s.fds = append(s.fds, fds...)
 	}
-	if len(m.fds) > MaxFDs {
+	if len(s.fds) > MaxFDs {
 		return fmt.Errorf("%w: more than %d descriptors", errProtocol, MaxFDs)
 	}
 	return nil
+}
+
+// forsake closes descriptors of messages that did not come; only its reader calls it.
+func (s *stream) forsake() {
+	for _, fd := range s.fds {
+		unix.Close(fd)
+	}
+	s.fds = nil
 }
 
 // errSlow is a peer that does not read what it is sent.
@@ -296,33 +337,33 @@ func (s *stream) sendEncoded(msg *dbus.Message, body []byte, reply chan<- *messa
 	if s.failed != nil {
 		return 0, s.failed
 	}
-	s.out.Reset()
-	fds, err := msg.EncodeToWithFDs(&s.out, native)
-	if err == nil && len(fds) > 0 {
-		// How many descriptors belong to it stands in the header, or the other side
-		// takes none of them (D-Bus specification, "Header Fields"). Most messages have
-		// none, and counting first costs as much as the message.
-		msg.Headers[dbus.FieldUnixFDs] = dbus.MakeVariant(uint32(len(fds)))
-		s.out.Reset()
-		fds, err = msg.EncodeToWithFDs(&s.out, native)
+	// The body first, for the header says how long it is and how many descriptors it has.
+	var fds []int
+	if body == nil && len(msg.Body) > 0 {
+		e := encoder{b: s.out[:0]}
+		if err := e.body(msg.Body); err != nil {
+			return 0, fmt.Errorf("encode message: %w", err)
+		}
+		body, fds = e.b, e.fds
+		if s.out = e.b; cap(s.out) > 256<<10 {
+			s.out = nil // one large answer must not be held for ever
+		}
+		if len(fds) > 0 {
+			msg.Headers[dbus.FieldUnixFDs] = dbus.MakeVariant(uint32(len(fds)))
+		}
 	}
-	if err != nil {
+	h := encoder{b: make([]byte, 0, 256+len(body))}
+	if err := h.header(msg, len(body)); err != nil {
 		return 0, fmt.Errorf("encode message: %w", err)
 	}
-	if body != nil {
-		native.PutUint32(s.out.Bytes()[4:], uint32(len(body)))
-	}
-	size := s.out.Len() + len(body)
+	p := packet{data: append(h.b, body...)}
+	size := len(p.data)
 	if size > MaxMessage || len(fds) > MaxFDs {
 		return 0, fmt.Errorf("encode message: %d bytes and %d descriptors are too many", size, len(fds))
 	}
 	if s.queued+size > maxQueuedBytes || len(s.queue) >= maxQueuedMessages {
 		s.fail(errSlow)
 		return 0, errSlow
-	}
-	p := packet{data: slices.Concat(s.out.Bytes(), body)}
-	if s.out.Cap() > 256<<10 {
-		s.out = bytes.Buffer{} // one large answer must not be held for ever
 	}
 	for _, fd := range fds {
 		// It waits in the queue, and the caller may close its own meanwhile.
@@ -340,13 +381,39 @@ func (s *stream) sendEncoded(msg *dbus.Message, body []byte, reply chan<- *messa
 	if reply != nil {
 		s.pending[s.serial] = reply
 	}
+	if s.atOnce(&p) {
+		return s.serial, nil
+	}
 	s.queue = append(s.queue, p)
-	s.queued += size
+	s.queued += len(p.data)
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
 	return s.serial, nil
+}
+
+// atOnce writes a message if nothing waits before it and the peer has room: no other
+// goroutine need wake up for that. What it could not write is left in p. The caller holds mu.
+func (s *stream) atOnce(p *packet) bool {
+	if len(s.queue) > 0 || s.writing || len(p.fds) > 0 {
+		return false
+	}
+	n := 0
+	err := s.raw.Control(func(fd uintptr) {
+		for {
+			var err error
+			n, err = unix.SendmsgN(int(fd), p.data, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+			if err != unix.EINTR {
+				break
+			}
+		}
+	})
+	if err != nil || n <= 0 {
+		return false // the writer finds out why
+	}
+	p.data = p.data[n:]
+	return len(p.data) == 0
 }
 
 // written waits until all that was sent is written, or the stream has failed.
@@ -430,10 +497,12 @@ func (s *stream) writeLoop() {
 			p := s.queue[0]
 			s.queue[0] = packet{}
 			s.queue = s.queue[1:]
+			s.writing = true
 			s.mu.Unlock()
 			err := s.write(&p)
 			p.close()
 			s.mu.Lock()
+			s.writing = false
 			s.queued -= len(p.data)
 			if err != nil {
 				s.queued = 0
