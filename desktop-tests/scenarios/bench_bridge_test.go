@@ -22,7 +22,7 @@ case $1 in
 systemd) systemctl is-system-running --wait >/dev/null ;;
 dynamod) dynamodctl start default.target >/dev/null ;;
 esac
-for n in $(seq 300); do busctl status org.freedesktop.systemd1 >/dev/null 2>&1 && break; sleep 0.1; done
+for n in $(seq 300); do busctl get-property org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager Version >/dev/null 2>&1 && break; sleep 0.1; done
 sleep 5 # the boot has settled
 ms() {
 	local what=$1 least= n a z; shift

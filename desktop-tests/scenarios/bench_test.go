@@ -120,7 +120,7 @@ func (i benched) boot(b *testing.B) map[string]*vm.Results {
 	b.Helper()
 	out := map[string]*vm.Results{}
 	for _, side := range inits {
-		m, err := vm.Start(b.Context(), vm.Spec{Name: "bench/" + side, Kernel: i.kernel, Initramfs: i.initramfs, Memory: 1024, Limit: 10 * time.Minute, Progress: os.Stderr,
+		m, err := vm.Start(b.Context(), vm.Spec{Name: "bench/" + side, Kernel: i.kernel, Initramfs: i.initramfs, Memory: 1024, Limit: 20 * time.Minute, Progress: os.Stderr,
 			Disks: []vm.Drive{{File: i.disk}}, Append: []string{"root=LABEL=" + bootable.DebianLabel, "rootfstype=ext4", "rw", "init=" + bootable.InitPrograms[side], "bench=" + side}})
 		if err != nil {
 			b.Fatal(err)
