@@ -1,5 +1,5 @@
-// logins makes sessions as pam_systemd does, one after the other, and ends each by
-// ReleaseSession and the death of its leader. It says how long the answers took, how long the
+// logins makes sessions as pam_systemd does, one after the other, and lets each end by the
+// death of its leader, who holds its FIFO too (ReleaseSession is for who is in the session). It says how long the answers took, how long the
 // end took until the session and its cgroup were gone, what processor time the machine spent on both,
 // and what logind, the managers and the machine have grown by. Run it
 // as a service (systemd-run --wait --pipe logins …): who is in a session gets that one.
@@ -121,26 +121,22 @@ func login(c *dbus.Conn, removed <-chan *dbus.Signal, class string, uid uint32) 
 		owner, vt         uint32
 		existing          bool
 	)
-	login1d := c.Object(login1, path)
 	begin := time.Now()
-	err = login1d.Call(manager+".CreateSessionWithPIDFD", 0, uid, dbus.UnixFD(fd), "logins", "unspecified", class, "", "", uint32(0), "", "", false, "", "", uint64(0), []property{}).
+	err = c.Object(login1, path).Call(manager+".CreateSessionWithPIDFD", 0, uid, dbus.UnixFD(fd), "logins", "unspecified", class, "", "", uint32(0), "", "", false, "", "", uint64(0), []property{}).
 		Store(&id, &at, &runtime, &fifo, &owner, &seat, &vt, &existing)
 	in = time.Since(begin)
 	if err != nil {
 		end()
 		return 0, 0, err
 	}
-	defer unix.Close(int(fifo))
 	if existing {
+		unix.Close(int(fifo))
 		end()
 		return 0, 0, fmt.Errorf("this program is in session %s already; run it as a service", id)
 	}
 	begin = time.Now()
-	err = login1d.Call(manager+".ReleaseSession", 0, id).Err
+	unix.Close(int(fifo))
 	end()
-	if err != nil {
-		return 0, 0, err
-	}
 	limit := time.After(time.Minute)
 	for {
 		select {
