@@ -59,7 +59,7 @@ build: ## build the programs into build/
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o build/dynamod-sd1bridge ./sd1bridge
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o build/dynamod-logind ./logind
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o build/dynamod-hostnamed ./hostnamed
-	@echo "PID 1 has $$(stat -c %s build/dynamod-init) bytes and is made of" $$(CGO_ENABLED=0 go list -deps ./init)
+	@echo "PID 1 has $$(stat -c %s build/dynamod-init) bytes, of $$(CGO_ENABLED=0 go list -deps ./init | wc -l) packages (go list -deps ./init)"
 
 .PHONY: install
 install: build ## install into DESTDIR (default /), below PREFIX (default /usr), as a package would

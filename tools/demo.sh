@@ -15,7 +15,11 @@ show() {
 say "Unit files of a real Debian 13 GNOME system (fetched once, then cached):"
 tree=
 if tools/install-deps.sh tree && tree=$(go run ./desktop-tests/cmd/debtree -recipe gnome-units); then
-	echo "$tree"
+	# A short name for it, which what follows shows again and again.
+	mkdir -p build/demo
+	ln -sfn "$tree" build/demo/gnome
+	echo "build/demo/gnome is $tree"
+	tree=build/demo/gnome
 	show dynamodctl check --root "$tree"
 	show dynamodctl check --root "$tree" --user
 	show dynamodctl show --root "$tree" ssh

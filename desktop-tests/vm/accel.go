@@ -76,6 +76,9 @@ func Acceleration(ctx context.Context, progress io.Writer) (Accel, error) {
 			return "", err
 		}
 		accel = TCG
+		if progress != nil {
+			fmt.Fprint(progress, "vm: /dev/kvm is here, but runs no guest (see build/vm/smoke-kvm): QEMU emulates a processor, which is slower\n")
+		}
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return "", err

@@ -53,7 +53,11 @@ func (r *Results) read(in io.Reader, log io.Writer, tell func(line string)) {
 		line := strings.TrimRight(sc.Text(), "\r")
 		fmt.Fprintln(log, line)
 		r.take(line)
-		tell(line)
+		if value, ok := strings.CutPrefix(line, "value "); ok {
+			tell("measured " + value)
+		} else {
+			tell(line)
+		}
 	}
 	if err := sc.Err(); err == bufio.ErrTooLong {
 		r.take(fmt.Sprintf("FAIL results: a line of more than %d bytes; the rest is lost", maxResultLine))
