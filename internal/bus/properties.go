@@ -197,10 +197,18 @@ func (s *Service) Flush() {
 	if !heard {
 		return // who comes later reads
 	}
+	// An object is found once for changes of it that follow each other, as those of its
+	// interfaces do: it may ask elsewhere for what it tells, and keep that.
+	var last string
+	var object any
+	var interfaces []*Interface
 	for _, ch := range todo {
-		object, interfaces, err := s.tree.find(nil, ch.path)
-		if err != nil {
-			continue // it is gone, which was told otherwise
+		if ch.path != last {
+			var err error
+			last = ch.path
+			if object, interfaces, err = s.tree.find(nil, ch.path); err != nil {
+				interfaces = nil // it is gone, which was told otherwise
+			}
 		}
 		for _, i := range interfaces {
 			if i.Name == ch.iface {

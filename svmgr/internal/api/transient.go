@@ -154,7 +154,7 @@ func (c *call) free(name string) error {
 		known = ok && u.Defined != nil
 		taken = known && (!u.Ephemeral || u.State.Up() || u.Job != 0)
 	})
-	if err == nil && !known {
+	if err == nil && !known && !strings.HasSuffix(name, ".scope") { // which has no file: systemd.scope(5)
 		var us []*unit.Unit
 		if us, _, err = c.m.Load(name); err == nil {
 			for _, u := range us {
