@@ -308,9 +308,13 @@ func (c *configuration) connection(socket *unit.Unit, instance string) (*unit.Un
 // FileState implements api.Config.
 func (c *configuration) FileState(u *unit.Unit) (enabled string, changed bool) {
 	l := c.loader()
-	state := l.FileState(u.Name)
-	now, _ := l.One(u.Name)
-	return fmt.Sprint(state), u.Path != "" && unit.Canonical(now) != unit.Canonical(u)
+	s, ok := c.lookup.stateOf(l, u)
+	if !ok {
+		now, _ := l.One(u.Name)
+		s = fileState{fmt.Sprint(l.FileState(u.Name)), u.Path != "" && unit.Canonical(now) != unit.Canonical(u)}
+		c.lookup.keep(l, u, s)
+	}
+	return s.enabled, s.changed
 }
 
 // Build implements api.Config. What is wrong in drop-ins that apply to the name costs

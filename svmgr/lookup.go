@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"dynamod/internal/load"
+	"dynamod/internal/unit"
 	"dynamod/svmgr/internal/witness"
 )
 
@@ -16,6 +17,32 @@ type lookup struct {
 	fs     *witness.FS
 	loader *load.Loader
 	timer  *time.Timer
+	// states are what loader found out of the files of units: what holds for it holds for
+	// them.
+	states map[*unit.Unit]fileState
+}
+
+// fileState is what the disk says of a unit that is loaded.
+type fileState struct {
+	enabled string
+	changed bool
+}
+
+// stateOf is what is known of a unit's files; ok is false if a loader has to find out.
+func (l *lookup) stateOf(of *load.Loader, u *unit.Unit) (s fileState, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s, ok = l.states[u]
+	return s, ok && l.loader == of
+}
+
+// keep keeps what a loader found out, unless there is another one by now.
+func (l *lookup) keep(of *load.Loader, u *unit.Unit, s fileState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loader == of {
+		l.states[u] = s
+	}
 }
 
 // lookupIdle is how long a loader is kept that nobody asks: less than restAfter, when
@@ -33,7 +60,7 @@ func (c *configuration) loader() *load.Loader {
 		l.fs = witness.New(cfg.FS)
 		_ = l.fs.Watch("/") // cfg.FS shows all; without it each question compares
 		cfg.FS = l.fs
-		l.loader = load.New(cfg)
+		l.loader, l.states = load.New(cfg), map[*unit.Unit]fileState{}
 	}
 	if l.timer == nil {
 		l.timer = time.AfterFunc(lookupIdle, c.forgetLoader)
@@ -54,5 +81,5 @@ func (l *lookup) close() {
 	if l.fs != nil {
 		l.fs.Close()
 	}
-	l.loader, l.fs = nil, nil
+	l.loader, l.fs, l.states = nil, nil, nil
 }
