@@ -55,9 +55,6 @@ func (s *Server) enqueueJob(c *bus.Call, name, typ, mode string) error {
 	for _, j := range r.Jobs {
 		if j.ID == r.Job {
 			main.Unit, main.UnitPath, main.Type = j.Unit, path(translate.UnitPath(j.Unit)), j.Type
-			if (v == ipc.VerbRestart || v == ipc.VerbTryRestart) && j.Type == "start" {
-				main.Type = "restart" // its stop is over already; it was queued as this
-			}
 			continue
 		}
 		s.announce(j.ID, j.Unit, true)

@@ -111,7 +111,8 @@ func (c *call) begin(mode graph.Mode, wait, force, jobs bool) (any, error) {
 const maxShort = 200
 
 // madeFor are the jobs that were made for a request, and that of the unit if it was there
-// already.
+// already, with the types that they were made with: a restart whose stop is over is a start
+// by now.
 func (c *call) madeFor(r core.Reply) (list []ipc.Job, omitted int, err error) {
 	err = c.query(func(v core.View) {
 		add := func(id core.JobID) {
@@ -123,6 +124,7 @@ func (c *call) madeFor(r core.Reply) (list []ipc.Job, omitted int, err error) {
 			default:
 				w := c.wireJob(&j)
 				w.WaitsFor = nil // who asks for one job asks for that
+				w.Type = j.Planned.String()
 				list = append(list, w)
 			}
 		}

@@ -443,3 +443,19 @@ func TestHoldersThatDie(t *testing.T) {
 		t.Error("after the second: run-2 is there")
 	}
 }
+
+// The jobs that are told to be made for a request have the types that they were made with,
+// though what they go on as may be another by then.
+func TestJobsAsTheyWereMade(t *testing.T) {
+	f := newFake(t, "", "web.service |[Service];ExecStart=/bin/x", "part.service |[Unit];PartOf=web.service;After=web.service;[Service];ExecStart=/bin/x")
+	f.start("web", "part")
+	r := do[*ipc.JobResult](f, ipc.VerbRestart, &ipc.JobArgs{Unit: "web.service", Jobs: true})
+	types := map[string]string{}
+	for _, j := range r.Jobs {
+		types[j.Unit] = j.Type
+	}
+	want(t, "types", line(types), "map[part.service:restart web.service:restart]")
+	f.exit("web.service", 0)
+	r = do[*ipc.JobResult](f, ipc.VerbRestart, &ipc.JobArgs{Unit: "web.service", Jobs: true})
+	want(t, "of one that is down", r.Jobs[0].Type, "restart")
+}

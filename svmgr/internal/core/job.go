@@ -9,12 +9,14 @@ import (
 
 // job is a queued intention on one unit; a unit has at most one.
 type job struct {
-	ID     JobID
-	Unit   graph.Index `json:"-"`
-	Name   string      // the unit's name, for ended jobs of units that are gone
-	Type   graph.JobType
-	Mode   graph.Mode
-	Source Source
+	ID   JobID
+	Unit graph.Index `json:"-"`
+	Name string      // the unit's name, for ended jobs of units that are gone
+	Type graph.JobType
+	// Planned is the type that the last transaction gave it: a restart goes on as a start.
+	Planned graph.JobType
+	Mode    graph.Mode
+	Source  Source
 	// Running: the job acts or waits for its unit; else it waits for others.
 	Running bool
 	// Parked: the unit is in a state that must pass first.
@@ -181,6 +183,7 @@ func (c *Core) install(p *graph.Planned, src Source, mode graph.Mode) *job {
 	if old := r.job; old != nil {
 		if p.Merges {
 			c.retype(old, p.Type)
+			old.Planned = p.Type
 			old.Irreversible = old.Irreversible || p.Irreversible
 			// A group restart takes nothing over that others stop or want: it would
 			// start again what they stopped on purpose.
@@ -196,7 +199,7 @@ func (c *Core) install(p *graph.Planned, src Source, mode graph.Mode) *job {
 		c.finish(old, JobCanceled, Cause{Kind: ByRequest})
 	}
 	c.nextJob++
-	j := &job{ID: c.nextJob, Unit: p.Unit, Name: c.g.Name(p.Unit), Type: p.Type, Mode: mode, Source: src,
+	j := &job{ID: c.nextJob, Unit: p.Unit, Name: c.g.Name(p.Unit), Type: p.Type, Planned: p.Type, Mode: mode, Source: src,
 		Irreversible: p.Irreversible, NoOrder: p.NoOrder, Begin: c.now.Mono}
 	c.jobs[j.ID] = j
 	r.job = j

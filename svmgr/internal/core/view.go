@@ -93,9 +93,11 @@ type Member struct {
 
 // JobView is one job, waiting, running, or ended less than JobRetention ago.
 type JobView struct {
-	ID      JobID
-	Unit    string
-	Type    graph.JobType
+	ID   JobID
+	Unit string
+	Type graph.JobType
+	// Planned is the type that the last transaction gave it.
+	Planned graph.JobType
 	Mode    graph.Mode
 	Source  Source
 	Running bool
@@ -279,7 +281,7 @@ func (v View) Job(id JobID) (JobView, bool) {
 }
 
 func (v View) job(j *job) JobView {
-	w := JobView{ID: j.ID, Unit: j.Name, Type: j.Type, Mode: j.Mode, Source: j.Source,
+	w := JobView{ID: j.ID, Unit: j.Name, Type: j.Type, Planned: j.Planned, Mode: j.Mode, Source: j.Source,
 		Running: j.Running, Ended: j.Ended, Result: j.Result, Begin: j.Begin, Cause: j.Cause}
 	if j.Ended || j.Running {
 		return w
