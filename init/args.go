@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dynamod/init/internal/pid1"
+	ipc "dynamod/internal/ipc/pid1"
 )
 
 const defaultManager = "/usr/lib/dynamod/dynamod-svmgr"
@@ -50,6 +51,7 @@ func parseArgs(args []string) (o options, err error) {
 			if err := setDuration(d, name, take()); err != nil {
 				return o, err
 			}
+			o.cfg.DeadlineFixed = o.cfg.DeadlineFixed || name == "--boot-deadline"
 			continue
 		}
 		switch name {
@@ -65,6 +67,7 @@ func parseArgs(args []string) (o options, err error) {
 			if o.cfg.BootAction, err = bootAction(take()); err != nil {
 				return o, err
 			}
+			o.cfg.ActionFixed = true
 		default:
 			o.unknown = append(o.unknown, word)
 		}
@@ -119,14 +122,9 @@ func setDuration(d *pid1.Time, name, value string) error {
 	return nil
 }
 
-func bootAction(s string) (pid1.BootAction, error) {
-	switch s {
-	case "none":
-		return pid1.BootNone, nil
-	case "reboot":
-		return pid1.BootReboot, nil
-	case "emergency":
-		return pid1.BootEmergency, nil
+func bootAction(s string) (ipc.BootAction, error) {
+	if a := ipc.ParseBootAction(s); a != 0 {
+		return a, nil
 	}
 	return 0, errors.New("the action after a failed boot is none, reboot or emergency, not \"" + s + "\"")
 }

@@ -133,13 +133,15 @@ func (o *options) fromLine(line cmdline.Line) (bad []string) {
 		o.cfg.Emergency = o.cfg.Emergency || on
 	}
 	if v, ok := line.Value("dynamod.boot-deadline"); ok {
-		note(setDuration(&o.cfg.BootDeadline, "--boot-deadline", v))
+		err := setDuration(&o.cfg.BootDeadline, "--boot-deadline", v)
+		note(err)
+		o.cfg.DeadlineFixed = o.cfg.DeadlineFixed || err == nil
 	}
 	if v, ok := line.Value("dynamod.boot-action"); ok {
 		action, err := bootAction(v)
 		note(err)
 		if err == nil {
-			o.cfg.BootAction = action
+			o.cfg.BootAction, o.cfg.ActionFixed = action, true
 		}
 	}
 	if v, ok := line.Value("dynamod.watchdog"); ok {

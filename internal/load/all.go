@@ -75,6 +75,7 @@ func (l *Loader) All() (*unit.Set, []diag.Diag) {
 	l.mu.Unlock()
 	ds = append(ds, l.checkSupervision(units)...)
 	set, more := unit.NewSet(units, l.sups)
+	set.Boot = l.boot
 	return set, diag.Sort(append(ds, more...))
 }
 

@@ -25,6 +25,7 @@ type Loader struct {
 	natives     map[string]*native
 	nativeNames map[string]string
 	sups        []*unit.Supervisor
+	boot        *unit.Boot
 	// extra are links that stand in no directory: those of fstab, and native
 	// services started at boot.
 	extra        map[string][]unit.Link
@@ -61,6 +62,7 @@ func New(cfg Config) *Loader {
 	l.ix.collectAliases()
 	l.takeStock()
 	l.readNatives()
+	l.readBoot()
 	l.readConsoles()
 	l.diags = append(l.diags, l.ix.diags...)
 	return l

@@ -86,7 +86,7 @@ func TestEffectsAreTrue(t *testing.T) {
 	}
 	for name, s := range keyNames(t) {
 		// These act through other keys, or through functions of this package.
-		if s.into != nil || s.In&(InInstall|InSupervisor) != 0 || s == ServiceName.s || s == StartMode.s {
+		if s.into != nil || s.In&(InInstall|InSupervisor|InBoot) != 0 || s == ServiceName.s || s == StartMode.s {
 			continue
 		}
 		claims := s.Effect == ByCore || s.Effect == ByGraph || s.Effect == ByLoader || s.Effect == ByWorld

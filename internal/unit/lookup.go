@@ -15,7 +15,7 @@ func (b *builder) directiveRow(f *Fragment) *Setting {
 	if strings.HasPrefix(f.Section, "X-") || strings.HasPrefix(f.Key, "X-") {
 		return nil
 	}
-	if in == inNone || in == InSupervisor || in&b.types == 0 {
+	if in == inNone || in&(InSupervisor|InBoot) != 0 || in&b.types == 0 {
 		b.wrongSection(f, in)
 		return nil
 	}
@@ -43,9 +43,9 @@ func (b *builder) wrongSection(f *Fragment, in Section) {
 	case f.Section == "":
 		d.Message = fmt.Sprintf("%s= stands before the first section", diag.Clip(f.Key))
 		d.Hint = "write a section header such as [Unit] above it"
-	case in == inNone || in == InSupervisor:
+	case in == inNone || in&(InSupervisor|InBoot) != 0:
 		d.Message = fmt.Sprintf("there is no section [%s]; what it holds is ignored", diag.Clip(f.Section))
-		if s := diag.Suggest(f.Section, sectionNames[:len(sectionNames)-1]); s != "" {
+		if s := diag.Suggest(f.Section, sectionNames[:len(sectionNames)-2]); s != "" {
 			d.Hint = fmt.Sprintf("did you mean [%s]?", s)
 		}
 	default:
@@ -62,7 +62,7 @@ func (b *builder) unknownDirective(f *Fragment, in Section) {
 	var own, other []string
 	for _, n := range sectionNames {
 		bit := sectionBit(n)
-		if s := byDirective[directive{bit, f.Key}]; s != nil && bit != InSupervisor {
+		if s := byDirective[directive{bit, f.Key}]; s != nil && bit&(InSupervisor|InBoot) == 0 {
 			if bit&b.types != 0 {
 				own = append(own, n)
 			}
@@ -114,7 +114,7 @@ func allDirectives(in Section) []string {
 
 // byName lists the sections among in that know the directive.
 func byName(name string, in Section) (out Section) {
-	for bit := InUnit; bit <= InSupervisor; bit <<= 1 {
+	for bit := InUnit; bit <= InBoot; bit <<= 1 {
 		if in&bit != 0 && byDirective[directive{bit, name}] != nil {
 			out |= bit
 		}

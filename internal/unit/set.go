@@ -44,7 +44,9 @@ type Set struct {
 	Units []*Unit
 	// Supervisors are sorted by name and always hold the root.
 	Supervisors []*Supervisor
-	byName      map[string]int32
+	// Boot is what boot.toml says, nil without one.
+	Boot   *Boot
+	byName map[string]int32
 }
 
 // NewSet sorts units, indexes names and aliases, and reports duplicates: the

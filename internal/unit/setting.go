@@ -65,12 +65,14 @@ const (
 	InScope
 	// InSupervisor is dynamod's own: [supervisor] files of the native format.
 	InSupervisor
+	// InBoot is boot.toml, which is about the boot of the machine.
+	InBoot
 
 	inNone Section = 0
 )
 
 var sectionNames = [...]string{"Unit", "Install", "Service", "Socket", "Mount", "Automount",
-	"Swap", "Timer", "Path", "Slice", "Scope", "Supervisor"}
+	"Swap", "Timer", "Path", "Slice", "Scope", "Supervisor", "Boot"}
 
 // sectionBit is the bit of a section header, inNone for an unknown one.
 func sectionBit(name string) Section {
@@ -262,7 +264,7 @@ func register(s *Setting) {
 		panic(fmt.Sprintf("setting %q has no canonical key", s.Name))
 	}
 	put := func(in Section, name string) {
-		for bit := InUnit; bit <= InSupervisor; bit <<= 1 {
+		for bit := InUnit; bit <= InBoot; bit <<= 1 {
 			if in&bit == 0 {
 				continue
 			}

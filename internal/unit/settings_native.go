@@ -112,19 +112,19 @@ var ProbeAssertUID = integer(Setting{Native: "probe.assert-uid", Default: "-1", 
 var WatchdogGate = boolean(Setting{Native: "watchdog.gate-hardware", In: InService, Since: "dynamod", Effect: ByWorld, Source: "dynamod",
 	Doc: "Feeds the hardware watchdog only while this service keeps sending WATCHDOG=1."})
 
-var BootSuccess = boolean(Setting{Native: "boot.success", In: anyType, Since: "dynamod", Effect: NotYet, Why: "dynamod-init counts no boots yet; it calls a boot good when no unit has failed", Source: "dynamod",
+var BootSuccess = boolean(Setting{Native: "boot.success", In: anyType, Since: "dynamod", Effect: ByCore, Source: "dynamod",
 	Doc: "Makes the unit one of those that must be up for the boot to count as a success."})
 
-var BootGrace = duration(Setting{Native: "boot.grace", Default: "30s", In: anyType, Since: "dynamod", Effect: NotYet, Why: "dynamod-init counts no boots yet; it calls a boot good when no unit has failed", Source: "dynamod",
-	Doc: "How long the unit must stay up for that."})
+var BootGrace = duration(Setting{Native: "boot.grace", Default: "30s", In: anyType, Since: "dynamod", Effect: ByCore, Source: "dynamod",
+	Doc: "How long without a break the unit must be up for that; without it the grace of boot.toml holds."})
 
-var BootDeadline = duration(Setting{Native: "boot.deadline", Default: "infinity", In: anyType, Since: "dynamod", Effect: NotYet, Why: "dynamod-init counts no boots yet; it calls a boot good when no unit has failed", Source: "dynamod",
-	Doc: "How long after boot the unit may take to be up before the boot counts as failed."})
+var BootDeadline = duration(Setting{Native: "boot.deadline", Default: "infinity", In: anyType, Since: "dynamod", Effect: ByWorld, Source: "dynamod",
+	Doc: "How long after the start of PID 1 the unit may take before the boot counts as failed: of all such units and boot.toml the earliest holds. It needs boot.success."})
 
-var BootDeadlineAction = enum(Setting{Native: "boot.deadline-action", Default: "none", Enum: []string{"none", "reboot", "emergency"}, In: anyType, Since: "dynamod", Effect: NotYet, Why: "dynamod-init counts no boots yet; it calls a boot good when no unit has failed", Source: "dynamod",
-	Doc: "What happens when the boot deadline passes."})
+var BootDeadlineAction = enum(Setting{Native: "boot.deadline-action", Default: "none", Enum: bootActions, In: anyType, Since: "dynamod", Effect: ByWorld, Source: "dynamod",
+	Doc: "What PID 1 does when this deadline passes."})
 
-var SafeMode = boolean(Setting{Native: "boot.safe-mode", In: anyType, Since: "dynamod", Effect: NotYet, Why: "there is no safe mode yet: the kernel command line has systemd.unit=rescue.target and emergency", Source: "dynamod",
+var SafeMode = boolean(Setting{Native: "boot.safe-mode", In: anyType, Since: "dynamod", Effect: ByGraph, Source: "dynamod",
 	Doc: "Starts the unit in safe mode too."})
 
 var Log = str(Setting{Native: "logging.target", NativeAliases: []string{"service.log", "log"}, Default: "logd", In: InExec, Since: "dynamod", Effect: ByWorld, Source: "dynamod",

@@ -46,6 +46,7 @@ func (m *Machine) do(now Time, a Act, in Input, e *Event) {
 	case ActHello:
 		m.greeted, m.talks = true, true
 		m.out.done, m.out.helloID = true, e.Message.ID
+		m.out.late = m.boot == Failed // this one may not know
 		if m.exits.lost > 0 {
 			m.say(ExitsLost, int64(m.exits.lost))
 		}
@@ -311,13 +312,14 @@ func (m *Machine) bootLate(now Time) {
 	m.boot = Failed
 	m.say(BootTooLate, int64((now-m.began)/milli))
 	m.order(Order{Kind: ShowBoot, Boot: Failed})
+	m.out.late = true
 	switch m.cfg.BootAction {
-	case BootReboot:
+	case ipc.BootReboot:
 		if m.stop.Kind == 0 {
 			m.stop = Meaning{InStop, ipc.Reboot, "SIGUSR1"}
 		}
 		m.input(now, InStop, nil)
-	case BootEmergency:
+	case ipc.BootEmergency:
 		m.input(now, InEmergency, nil)
 	}
 }

@@ -445,6 +445,26 @@ func TestBootVerdict(t *testing.T) {
 		{"degraded", func(w *world) { w.message(ipc.Message{Kind: ipc.BootDone, Flag: true}) }, "boot degraded"},
 		{"late", func(w *world) { w.live(300 * Second); w.message(ipc.Message{Kind: ipc.BootDone}) }, "boot failed"},
 		{"hung", func(w *world) { w.pass(300 * Second) }, "boot failed"},
+		{"sooner", func(w *world) {
+			w.message(ipc.Message{Kind: ipc.BootPolicy, Usec: 20e6, Action: ipc.BootNone})
+			w.live(21 * Second)
+			w.message(ipc.Message{Kind: ipc.BootDone})
+		}, "boot failed"},
+		{"over already", func(w *world) {
+			w.live(20 * Second)
+			w.message(ipc.Message{Kind: ipc.BootPolicy, Usec: 1, Action: ipc.BootNone})
+			w.live(Second)
+			w.message(ipc.Message{Kind: ipc.BootDone})
+		}, "boot failed"},
+		{"never", func(w *world) {
+			w.message(ipc.Message{Kind: ipc.BootPolicy, Action: ipc.BootReboot})
+			w.live(1000 * Second)
+			w.message(ipc.Message{Kind: ipc.BootDone})
+		}, "boot ok"},
+		{"verdict before policy", func(w *world) {
+			w.message(ipc.Message{Kind: ipc.BootDone})
+			w.message(ipc.Message{Kind: ipc.BootPolicy, Usec: 1, Action: ipc.BootReboot})
+		}, "boot ok"},
 	} {
 		w := newWorld(t, nil)
 		w.begin()
@@ -463,13 +483,33 @@ func TestBootVerdict(t *testing.T) {
 	}
 }
 
+// What was said at the start goes before the configuration; each manager hears of the
+// verdict before it is asked to stop.
+func TestBootPolicyIsTheSecondWord(t *testing.T) {
+	w := newWorld(t, func(c *Config) {
+		c.DeadlineFixed, c.ActionFixed, c.BootDeadline, c.BootAction = true, true, 50*Second, ipc.BootReboot
+	})
+	w.begin()
+	w.hello()
+	w.message(ipc.Message{Kind: ipc.BootPolicy, Usec: 10e6, Action: ipc.BootEmergency})
+	w.log = nil
+	w.live(49 * Second)
+	if strings.Contains(strings.Join(w.log, ";"), "boot failed") {
+		t.Errorf("the configuration's deadline held: %v", w.log)
+	}
+	w.live(2 * Second)
+	if !strings.Contains(strings.Join(w.log, ";"), "boot failed;> BootLate;> ShutdownSignal SIGUSR1") {
+		t.Errorf("happened: %v", w.log)
+	}
+}
+
 func TestBootActionReboots(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.BootAction = BootReboot; c.StopWait = 60 * Second })
+	w := newWorld(t, func(c *Config) { c.BootAction = ipc.BootReboot; c.StopWait = 60 * Second })
 	w.begin()
 	w.hello()
 	w.log = nil
 	w.live(300 * Second)
-	if !strings.Contains(strings.Join(w.log, ";"), "boot failed;> ShutdownSignal SIGUSR1") {
+	if !strings.Contains(strings.Join(w.log, ";"), "boot failed;> BootLate;> ShutdownSignal SIGUSR1") {
 		t.Errorf("happened: %v", w.log)
 	}
 	w.pass(100 * Second)

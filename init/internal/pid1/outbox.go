@@ -13,6 +13,7 @@ const maxAnswers = 64
 // outbox is what the manager has to be told, besides what is kept and who ended.
 type outbox struct {
 	acks    int
+	late    bool   // the boot has failed
 	stop    bool   // the signal of the ordered stop
 	signals uint64 // the others, one bit each: twice the same in a row is once
 	done    bool   // HelloDone
@@ -85,6 +86,10 @@ func (m *Machine) Next(now Time, msg *ipc.Message, fds *[ipc.MaxFDs]int32) (n in
 		}
 	}
 	switch {
+	case o.late && m.talks:
+		o.late = false
+		*msg = ipc.Message{Kind: ipc.BootLate}
+		return 0, true
 	case o.stop && m.talks:
 		o.stop = false
 		return 0, m.tell(msg, m.stop.Name)

@@ -141,7 +141,7 @@ func FuzzHistory(f *testing.F) {
 		cfg := Defaults()
 		if len(data) > 0 {
 			cfg.Container = data[0]%2 == 1
-			cfg.BootAction = BootAction(data[0] / 2 % 3)
+			cfg.BootAction = ipc.BootAction(data[0]/2%3 + 1)
 			cfg.Feed = 10 * Second
 		}
 		h := &history{t: t, m: new(Machine), now: Second, fds: map[int32]bool{}, nextFD: 10}
@@ -183,7 +183,7 @@ func TestNothingAllocates(t *testing.T) {
 	buf := make([]byte, 0, ipc.MaxFrame)
 	frames := [][]byte{}
 	for _, msg := range []ipc.Message{
-		{Kind: ipc.Hello, Count: 1}, {Kind: ipc.Heartbeat}, {Kind: ipc.BootDone}, {Kind: ipc.Gate, Flag: true},
+		{Kind: ipc.Hello, Count: 1}, {Kind: ipc.Heartbeat}, {Kind: ipc.BootPolicy, Usec: 1e6, Action: ipc.BootReboot}, {Kind: ipc.BootDone}, {Kind: ipc.Gate, Flag: true},
 		{Kind: ipc.Watchdog, ID: 7, Setting: ipc.RuntimeWatchdog, Usec: 1},
 		{Kind: ipc.Deposit, Unit: []byte("a.service"), Name: []byte("x"), Count: 2},
 		{Kind: ipc.LogToKmsg, Level: 3, Text: []byte("a line")},

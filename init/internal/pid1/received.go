@@ -29,6 +29,8 @@ func (m *Machine) received(now Time, e *Event) {
 		m.withdraw(msg)
 	case ipc.BootDone:
 		m.bootDone(now, msg.Flag)
+	case ipc.BootPolicy:
+		m.bootPolicy(msg)
 	case ipc.Gate:
 		m.gate = msg.Flag
 	case ipc.Watchdog:
@@ -81,6 +83,24 @@ func (m *Machine) withdraw(msg *ipc.Message) {
 			return
 		}
 		m.order(Order{Kind: CloseFD, FD: fd})
+	}
+}
+
+// bootPolicy takes what the configuration says of a boot that takes too long, as far as
+// nobody has said it at the start.
+func (m *Machine) bootPolicy(msg *ipc.Message) {
+	if m.boot != Pending {
+		return
+	}
+	if !m.cfg.ActionFixed {
+		m.cfg.BootAction = msg.Action
+	}
+	switch {
+	case m.cfg.DeadlineFixed:
+	case msg.Usec == 0:
+		m.set(slotBoot, never)
+	default: // it may be over already
+		m.set(slotBoot, m.began+Time(msg.Usec)*1000)
 	}
 }
 

@@ -198,15 +198,6 @@ var bootNames = [...]string{Pending: "pending", BootOK: "ok", Degraded: "degrade
 
 func (b Boot) String() string { return bootNames[b] }
 
-// BootAction is what a failed boot leads to.
-type BootAction uint8
-
-const (
-	BootNone BootAction = iota
-	BootReboot
-	BootEmergency
-)
-
 // End is how it ends.
 type End struct {
 	Kind    ipc.Shutdown
@@ -239,7 +230,10 @@ type Config struct {
 	StopWait, TermWait, KillWait Time
 	// BootDeadline is when a boot that is still pending has failed, 0 for never.
 	BootDeadline Time
-	BootAction   BootAction
+	BootAction   ipc.BootAction
+	// DeadlineFixed and ActionFixed: somebody has said so at the start, and the
+	// configuration does not change it.
+	DeadlineFixed, ActionFixed bool
 	// Feed is how often the hardware watchdog is fed, 0 for never.
 	Feed Time
 	// Container: PID 1 of a container; there is no shell, and the end is an exit.
@@ -257,6 +251,6 @@ func Defaults() Config {
 		Heartbeat: 5 * Second, Missed: 3, StartGrace: 60 * Second, AbortWait: 5 * Second,
 		DelayMin: Second / 2, DelayMax: 30 * Second, Steady: 30 * Second, Rapid: 5, AfterShell: 60 * Second,
 		StopWait: 30 * 60 * Second, TermWait: 5 * Second, KillWait: 2 * Second,
-		BootDeadline: 5 * 60 * Second,
+		BootDeadline: 5 * 60 * Second, BootAction: ipc.BootNone,
 	}
 }

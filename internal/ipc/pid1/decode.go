@@ -113,6 +113,12 @@ func decodeField(r *frame.Reader, m *Message, i int) {
 		case 2:
 			m.Text = r.Str(MaxGovernor)
 		}
+	case BootPolicy:
+		if i == 0 {
+			m.Usec = r.Uint(MaxBootUsec)
+		} else {
+			m.Action = BootAction(decodeWord(r, bootActionWords[:]))
+		}
 	case WatchdogIs:
 		switch i {
 		case 5:

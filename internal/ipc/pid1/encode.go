@@ -101,6 +101,15 @@ func appendField(out []byte, m *Message, i int) ([]byte, bool) {
 		}
 		return frame.AppendStr(out, m.Text), true
 	}
+	if m.Kind == BootPolicy {
+		if i == 0 {
+			return frame.AppendUint(out, m.Usec), m.Usec <= MaxBootUsec
+		}
+		if m.Action == 0 || int(m.Action) >= len(bootActionWords) {
+			return out, false
+		}
+		return frame.AppendStr(out, bootActionWords[m.Action]), true
+	}
 	if m.Kind == WatchdogIs {
 		switch i {
 		case 5:

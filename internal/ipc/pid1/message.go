@@ -70,6 +70,12 @@ const (
 	// hardware RuntimeWatchdog and Governor do not, and PreTimeout holds once the hardware
 	// is armed, if that can warn.
 	WatchdogIs
+	// BootPolicy, s→i: what the configuration says of a boot that takes too long: it has
+	// failed Usec after the start of init, 0 for never, and Action is what follows. The
+	// kernel command line goes before it; it means nothing once there is a verdict.
+	BootPolicy
+	// BootLate, i→s: the boot has failed, because its time was over.
+	BootLate
 	numKinds
 )
 
@@ -88,6 +94,33 @@ const (
 var shutdownWords = [...]string{Poweroff: "Poweroff", Reboot: "Reboot", Halt: "Halt", Kexec: "Kexec", SoftReboot: "SoftReboot"}
 
 func (s Shutdown) String() string { return word(shutdownWords[:], int(s)) }
+
+// BootAction is what a failed boot leads to; the zero value is none of them, so that a
+// message that lost it says nothing.
+type BootAction uint8
+
+const (
+	BootNone BootAction = iota + 1
+	BootReboot
+	BootEmergency
+)
+
+var bootActionWords = [...]string{BootNone: "none", BootReboot: "reboot", BootEmergency: "emergency"}
+
+func (a BootAction) String() string { return word(bootActionWords[:], int(a)) }
+
+// ParseBootAction finds an action by its word; 0 is not one.
+func ParseBootAction(s string) BootAction {
+	for i, w := range bootActionWords {
+		if w != "" && w == s {
+			return BootAction(i)
+		}
+	}
+	return 0
+}
+
+// MaxBootUsec bounds the time for a boot: ten years, which no sum with a clock overflows.
+const MaxBootUsec = 10 * 366 * 24 * 3600 * 1e6
 
 // Urgency is how much of init's part is skipped.
 type Urgency uint8
@@ -179,6 +212,7 @@ type Message struct {
 	Exit             Exit
 	Setting          Setting
 	Usec             uint64
+	Action           BootAction
 	Dog              Dog
 }
 
@@ -208,6 +242,8 @@ var shapes = [numKinds]shape{
 	Gate:            {"Gate", frame.Request, 1, []string{"open"}},
 	Watchdog:        {"Watchdog", frame.Request, 3, []string{"setting", "usec", "governor"}},
 	WatchdogIs:      {"WatchdogIs", frame.Response, 8, []string{"runtime", "pre", "reboot", "kexec", "pinged", "device", "governor", "errno"}},
+	BootPolicy:      {"BootPolicy", frame.Request, 2, []string{"deadline", "action"}},
+	BootLate:        {"BootLate", frame.Event, 0, nil},
 }
 
 func (k Kind) String() string {

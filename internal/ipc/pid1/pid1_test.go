@@ -70,6 +70,8 @@ func every() []Message {
 		{Kind: BootDone, Flag: true},
 		{Kind: Gate, Flag: true},
 		{Kind: Watchdog, Setting: KexecWatchdog, Usec: math.MaxUint64, Text: bytes.Repeat([]byte("g"), MaxGovernor)},
+		{Kind: BootPolicy, Usec: MaxBootUsec, Action: BootEmergency},
+		{Kind: BootLate},
 		{Kind: WatchdogIs, Name: long, Text: bytes.Repeat([]byte("g"), MaxGovernor), Count: math.MaxUint32,
 			Dog: Dog{math.MaxUint64, math.MaxUint64, math.MaxUint64, math.MaxUint64, math.MaxUint64}},
 	}

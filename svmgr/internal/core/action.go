@@ -278,6 +278,8 @@ const (
 	StartupFinished
 	// Degraded: the root supervisor gave up.
 	Degraded
+	// BootJudged: the verdict on the boot is another one.
+	BootJudged
 )
 
 // Level orders log lines like syslog(3).

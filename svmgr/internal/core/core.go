@@ -44,6 +44,7 @@ type Core struct {
 	retireDL, retireQ time.Duration
 	deadlockDL        time.Duration
 	deadlockQ         time.Duration
+	bootDL, bootQ     time.Duration
 	knotted           bool
 	shutdown          *shutdown
 	timers            []graph.Index
@@ -53,6 +54,11 @@ type Core struct {
 	wakeStale bool
 	busNames  map[string]graph.Index
 	bootAsked bool
+	// boot is the verdict, bootSet the units that must be up for a good one, bootNames
+	// the same by name.
+	boot      BootState
+	bootSet   []bootMember
+	bootNames map[string]bool
 	// watchdogsOff is WatchdogsSet.
 	watchdogsOff bool
 }
@@ -102,6 +108,7 @@ func New(set *unit.Set, g *graph.Graph, cfg Config) *Core {
 		c.recs[i].boundTo, c.recs[i].socket = graph.None, graph.None
 	}
 	c.buildSupervisors(set)
+	c.learnBoot(set)
 	for _, names := range [][]string{cfg.Plugged, cfg.Mounted} {
 		for _, n := range names {
 			if i, ok := g.Lookup(n); ok {

@@ -35,6 +35,7 @@ const (
 	globalShutdown graph.Index = -2
 	globalJobs     graph.Index = -3
 	globalDeadlock graph.Index = -4
+	globalBoot     graph.Index = -5
 	// supervisors count down from here.
 	firstSup graph.Index = -16
 )
@@ -103,6 +104,8 @@ func (c *Core) slot(i graph.Index, k deadlineKind) (dl, queued *time.Duration) {
 		return &c.retireDL, &c.retireQ
 	case i == globalDeadlock:
 		return &c.deadlockDL, &c.deadlockQ
+	case i == globalBoot:
+		return &c.bootDL, &c.bootQ
 	}
 	s := &c.sups[firstSup-i]
 	return &s.dl, &s.queued
@@ -201,6 +204,9 @@ func (c *Core) fire(i graph.Index, k deadlineKind) {
 		return
 	case i == globalDeadlock:
 		c.lookForDeadlocks()
+		return
+	case i == globalBoot:
+		c.judgeBoot(BootGood)
 		return
 	case i <= firstSup:
 		c.queueSup(int32(firstSup - i))

@@ -182,6 +182,14 @@ type (
 		Detail string
 	}
 
+	// BootMarked is a verdict on the boot from outside. Late is PID 1's, whose time for it
+	// is over: it holds only while there is none.
+	BootMarked struct {
+		Good, Late bool
+		// Request, if not 0, is answered.
+		Request RequestID
+	}
+
 	// ClockJump says that the wall clock was set, or, with a Zone, that the time
 	// zone changed: its name for people and the content of its file (tzfile(5)),
 	// so that the same event means the same when it is read back.
@@ -265,6 +273,7 @@ func (AutomountRequested) event() {}
 func (BusNameAcquired) event()    {}
 func (BusNameLost) event()        {}
 func (ProbeResult) event()        {}
+func (BootMarked) event()         {}
 func (ClockJump) event()          {}
 func (ManagerRestored) event()    {}
 func (Request) event()            {}

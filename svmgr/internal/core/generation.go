@@ -98,6 +98,8 @@ func (c *Core) reloaded(e *Reloaded) {
 		}
 	}
 	c.adopt(g, set)
+	c.learnBoot(set)
+	c.lookAtBoot()
 	for k := range c.recs {
 		name := g.Name(graph.Index(k))
 		if _, ok := e.Set.Find(name); ok && !slices.Contains(e.OnDemand, name) {
@@ -173,6 +175,7 @@ func (c *Core) keepRunning(set *unit.Set) (*unit.Set, []string) {
 		return set, nil
 	}
 	merged, _ := unit.NewSet(append(extra, set.Units...), set.Supervisors)
+	merged.Boot = set.Boot
 	return merged, names
 }
 
@@ -348,7 +351,10 @@ func (c *Core) rebuildHeap() {
 			}
 		}
 	}
-	c.shutdownQ, c.retireQ, c.deadlockQ = 0, 0, 0
+	c.shutdownQ, c.retireQ, c.deadlockQ, c.bootQ = 0, 0, 0, 0
+	if c.bootDL != 0 {
+		c.arm(globalBoot, 0, c.bootDL)
+	}
 	if c.deadlockDL != 0 {
 		c.arm(globalDeadlock, 0, c.deadlockDL)
 	}

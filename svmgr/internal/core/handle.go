@@ -73,6 +73,8 @@ func (c *Core) handle(ev Event) {
 		c.probed(e)
 	case WatchdogsSet:
 		c.watchdogsOff = e.Off
+	case BootMarked:
+		c.bootMarked(e)
 	case ClockJump:
 		c.clockJumped(&e)
 	case ManagerRestored:

@@ -28,6 +28,9 @@ func (c *Core) CheckInvariants() error {
 			return fmt.Errorf("job %d is in the table but not on its unit", id)
 		}
 	}
+	if at, ok := c.bootDue(); ok != (c.bootDL != 0) || ok && len(c.bootSet) > 0 && max(at, 1) != c.bootDL {
+		return fmt.Errorf("the boot would be good at %v (%v), and its clock is at %v", at, ok, c.bootDL)
+	}
 	for id, r := range c.runs {
 		if r.Unit < 0 || int(r.Unit) >= len(c.recs) {
 			return fmt.Errorf("run %d outlives its unit", id)

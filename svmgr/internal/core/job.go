@@ -373,6 +373,7 @@ func (c *Core) finish(j *job, res JobResult, cause Cause) {
 	if !c.booted && c.bootAsked && len(c.jobs) == 0 {
 		c.booted = true
 		c.emit(Publish{What: StartupFinished})
+		c.lookAtBoot()
 	}
 }
 

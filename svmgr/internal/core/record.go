@@ -323,6 +323,7 @@ func (c *Core) enter(i graph.Index, to State, sub Sub, cause Cause) {
 		p.Job, p.JobType = j.ID, j.Type.String()
 	}
 	c.emit(p)
+	c.bootMoved(i)
 	if from != to {
 		c.emit(Log{Level: logLevel(to), Unit: name, Cause: r.cause, From: from, To: to})
 	}

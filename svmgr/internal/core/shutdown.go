@@ -36,6 +36,7 @@ func (c *Core) beginShutdown(e *ShutdownRequested) {
 	if e.Request != 0 {
 		c.emit(Reply{ID: e.Request})
 	}
+	c.lookAtBoot()
 	c.arm(globalShutdown, 0, c.now.Mono+c.cfg.ShutdownTimeout)
 	for k := range c.sups {
 		c.sups[k].rest()
@@ -131,7 +132,7 @@ func (c *Core) handOver() {
 	for k := range c.recs {
 		c.recs[k].dl = [numDeadlines]time.Duration{}
 	}
-	c.shutdownDL, c.retireDL, c.deadlockDL = 0, 0, 0
+	c.shutdownDL, c.retireDL, c.deadlockDL, c.bootDL = 0, 0, 0, 0
 	for k := range c.sups {
 		c.sups[k].dl = 0
 	}
@@ -155,6 +156,10 @@ func (c *Core) afterHandOver(ev Event) {
 			c.emit(Reply{ID: e.Request, Err: refused})
 		}
 	case ShutdownRequested:
+		if e.Request != 0 {
+			c.emit(Reply{ID: e.Request, Err: refused})
+		}
+	case BootMarked:
 		if e.Request != 0 {
 			c.emit(Reply{ID: e.Request, Err: refused})
 		}

@@ -29,6 +29,7 @@ type image struct {
 	Startup  time.Duration    `json:",omitempty"`
 	Stamps   map[string]int64 `json:",omitempty"`
 	Booted   bool             `json:",omitempty"`
+	Boot     BootState        `json:",omitempty"`
 	Asked    bool             `json:",omitempty"`
 	Degraded bool             `json:",omitempty"`
 	// WatchdogsOff is WatchdogsSet.
@@ -124,7 +125,7 @@ func (c *Core) names(is []graph.Index) []string {
 // core that, after a ManagerRestored event, goes on from there.
 func (c *Core) Snapshot() []byte {
 	im := image{Version: snapshotVersion, Now: c.now, NextJob: c.nextJob, Failed: c.failures, NextRun: c.nextRun, Rng: c.rng, Startup: c.cfg.Startup, Stamps: c.cfg.Stamps,
-		Booted: c.booted, Asked: c.bootAsked, Degraded: c.degraded, WatchdogsOff: c.watchdogsOff, Shutdown: c.shutdown,
+		Booted: c.booted, Boot: c.boot, Asked: c.bootAsked, Degraded: c.degraded, WatchdogsOff: c.watchdogsOff, Shutdown: c.shutdown,
 		Deadline: c.shutdownDL, Retire: c.retireDL, Deadlock: c.deadlockDL, Knotted: c.knotted, Ended: c.ended,
 		Timers: c.names(c.timers), Idle: c.names(c.idle)}
 	for k := range c.recs {
@@ -189,6 +190,9 @@ func Restore(set *unit.Set, g *graph.Graph, cfg Config, data []byte) (*Core, err
 	if err := json.Unmarshal(data, &im); err != nil {
 		return nil, fmt.Errorf("read snapshot: %w", err)
 	}
+	if im.Boot > BootBad {
+		return nil, fmt.Errorf("read snapshot: there is no verdict %d on the boot", im.Boot)
+	}
 	if im.Version != snapshotVersion {
 		return nil, fmt.Errorf("read snapshot: version %d, this manager knows %d", im.Version, snapshotVersion)
 	}
@@ -229,7 +233,7 @@ func Restore(set *unit.Set, g *graph.Graph, cfg Config, data []byte) (*Core, err
 		return out
 	}
 	c.now, c.nextJob, c.failures, c.nextRun, c.rng = im.Now, im.NextJob, im.Failed, im.NextRun, im.Rng
-	c.booted, c.bootAsked, c.degraded, c.shutdown = im.Booted, im.Asked, im.Degraded, im.Shutdown
+	c.booted, c.boot, c.bootAsked, c.degraded, c.shutdown = im.Booted, im.Boot, im.Asked, im.Degraded, im.Shutdown
 	c.shutdownDL, c.retireDL, c.deadlockDL = im.Deadline, im.Retire, im.Deadlock
 	c.knotted, c.watchdogsOff = im.Knotted, im.WatchdogsOff
 	c.timers, c.idle = findAll(im.Timers), findAll(im.Idle)
@@ -276,6 +280,7 @@ func Restore(set *unit.Set, g *graph.Graph, cfg Config, data []byte) (*Core, err
 			}
 		}
 	}
+	c.lookAtBoot()
 	c.rebuildHeap()
 	c.relink()
 	c.ready, c.out = nil, nil

@@ -23,6 +23,8 @@ type Told struct {
 	Signal func(name string)
 	// Refused says that descriptors are not kept after all.
 	Refused func(unit, name string, why pid1.Result)
+	// BootLate says that the boot has failed because its time was over.
+	BootLate func()
 	// HungUp says that init has closed the channel; nothing follows.
 	HungUp func(error)
 }
@@ -79,6 +81,8 @@ type Left struct {
 	Exits []pid1.Exit
 	// Lost exit records did not fit.
 	Lost uint64
+	// BootLate: the boot has failed.
+	BootLate bool
 	// Signals came while the former program of this process was replaced.
 	Signals []string
 }
@@ -145,6 +149,8 @@ func (k *Init) hello() (*Left, error) {
 			left.Exits = append(left.Exits, m.Exit)
 		case pid1.ShutdownSignal:
 			left.Signals = append(left.Signals, string(m.Text))
+		case pid1.BootLate:
+			left.BootLate = true
 		case pid1.HelloDone:
 			left.Lost = m.Lost
 			return left, k.file.SetDeadline(time.Time{})
@@ -222,6 +228,13 @@ func (k *Init) Shutdown(kind pid1.Shutdown, how pid1.Urgency, argument string) e
 // BootDone says that the boot has ended.
 func (k *Init) BootDone(degraded bool) error {
 	return k.send(&pid1.Message{Kind: pid1.BootDone, Flag: degraded}, nil)
+}
+
+// BootPolicy says when a boot has failed that is not good by then, after the start of
+// init, and what follows; 0 is never.
+func (k *Init) BootPolicy(deadline time.Duration, action pid1.BootAction) error {
+	usec := min(uint64(max(deadline, 0)/time.Microsecond), pid1.MaxBootUsec)
+	return k.send(&pid1.Message{Kind: pid1.BootPolicy, Usec: usec, Action: action}, nil)
 }
 
 // Gate says whether the services live that gate the hardware watchdog.
@@ -417,6 +430,10 @@ func (k *Init) hear(m *pid1.Message) {
 	case pid1.Exited:
 		if k.told.Exited != nil {
 			k.told.Exited(m.Exit)
+		}
+	case pid1.BootLate:
+		if k.told.BootLate != nil {
+			k.told.BootLate()
 		}
 	case pid1.ShutdownSignal:
 		if k.told.Signal != nil {

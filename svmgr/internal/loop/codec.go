@@ -17,7 +17,7 @@ var names = map[reflect.Type]string{}
 var _ = register(core.Loaded{}, core.Released{}, core.Accepted{}, core.SpawnDone{}, core.SpawnFailed{}, core.Exited{}, core.Notified{}, core.Ready{}, core.MainPID{},
 	core.CgroupEmpty{}, core.OOMKilled{}, core.Listening{}, core.Readable{}, core.PathChanged{}, core.DeviceAppeared{},
 	core.MountChanged{}, core.AutomountRequested{}, core.BusNameAcquired{}, core.BusNameLost{}, core.ProbeResult{},
-	core.ClockJump{}, core.Request{}, core.ShutdownRequested{}, core.WatchdogsSet{}, core.Tick{})
+	core.ClockJump{}, core.Request{}, core.ShutdownRequested{}, core.WatchdogsSet{}, core.BootMarked{}, core.Tick{})
 
 func register(events ...core.Event) bool {
 	for _, e := range events {

@@ -132,6 +132,9 @@ func (c *chaos) event() core.Event {
 			return core.Loaded{}
 		}
 	case r < 91:
+		if c.in(30) {
+			return core.BootMarked{Good: c.in(30), Late: c.in(50)}
+		}
 		return core.WatchdogsSet{Off: c.in(40)}
 	case r < 94:
 		return core.Accepted{Source: pick(c.dice, "uid 0", "uid 1000")}

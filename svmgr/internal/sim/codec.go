@@ -32,7 +32,7 @@ var allEvents = []core.Event{core.Loaded{}, core.Released{}, core.Reloaded{}, co
 	core.Notified{}, core.Ready{}, core.MainPID{}, core.CgroupEmpty{}, core.OOMKilled{}, core.Listening{},
 	core.Readable{}, core.Accepted{}, core.PathChanged{}, core.DeviceAppeared{}, core.MountChanged{},
 	core.AutomountRequested{}, core.BusNameAcquired{}, core.BusNameLost{}, core.ProbeResult{}, core.ClockJump{},
-	core.ManagerRestored{}, core.Request{}, core.ShutdownRequested{}, core.WatchdogsSet{}, core.Tick{}}
+	core.ManagerRestored{}, core.Request{}, core.ShutdownRequested{}, core.WatchdogsSet{}, core.BootMarked{}, core.Tick{}}
 
 var allActions = []core.Action{core.Spawn{}, core.Signal{}, core.KillCgroup{}, core.RemoveCgroup{}, core.Reconfigure{}, core.Freeze{},
 	core.Thaw{}, core.Adopt{}, core.Listen{}, core.Unlisten{}, core.Watch{}, core.Unwatch{}, core.Probe{},

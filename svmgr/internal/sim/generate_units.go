@@ -162,6 +162,10 @@ func (g *generator) nativeService(name string) *Spec {
 	g.maybe(s, 30, "shutdown", "stop-signal", `"SIGTERM"`, `"SIGINT"`)
 	g.maybe(s, 30, "shutdown", "stop-timeout", `"1s"`, `"5s"`)
 	g.maybe(s, 10, "shutdown", "stop-exec", `["/bin/stop"]`)
+	if g.in(15) {
+		s.add("boot", "success", "true")
+		g.maybe(s, 60, "boot", "grace", `"0"`, `"1s"`, `"5s"`)
+	}
 	return s
 }
 

@@ -45,6 +45,8 @@ type observer struct {
 	handedOver bool
 	blurred    bool // units ran without files when the shutdown began
 	restoring  bool // this Step tells a new manager what it missed
+	marking    bool // this Step brings a verdict on the boot from outside
+	judged     core.BootState
 
 	reload *reloadCheck
 	fails  *Violation
@@ -56,6 +58,7 @@ type seen struct {
 	state     core.State
 	sub       core.Sub
 	active    time.Duration // last sign of activity
+	upAt      time.Duration // when it came up
 	job       *seenJob
 	inc       core.RunID
 	removed   map[core.RunID]bool
@@ -118,6 +121,9 @@ func (o *observer) adopt(c *core.Core, g *graph.Graph) {
 	o.core, o.graph = c, g
 	c.View().Units(func(v core.UnitView) bool {
 		s := o.unit(v.Name)
+		if counts(v.State) && !counts(s.state) {
+			s.upAt = v.ActiveEnter.Mono
+		}
 		s.state, s.sub, s.active = v.State, v.Sub, o.now
 		return true
 	})
@@ -127,7 +133,7 @@ func (o *observer) adopt(c *core.Core, g *graph.Graph) {
 func (o *observer) before(now time.Duration, ev core.Event) {
 	o.now = now
 	o.step++
-	o.restoring = false
+	o.restoring, o.marking = false, false
 	switch ev := ev.(type) {
 	case core.Request:
 		if o.reqs[ev.ID] == nil {
@@ -145,6 +151,8 @@ func (o *observer) before(now time.Duration, ev core.Event) {
 		o.reload = o.beginReload(ev)
 	case core.ManagerRestored:
 		o.restoring = true
+	case core.BootMarked:
+		o.bootMarked(ev)
 	case core.ShutdownRequested:
 		if ev.Request != 0 {
 			o.reqs[ev.Request] = &seenRequest{req: core.Request{ID: ev.Request}}
@@ -266,6 +274,7 @@ func (o *observer) after(ev core.Event, out []core.Action) {
 	if _, ok := ev.(core.Request); ok {
 		o.promptReply(ev.(core.Request))
 	}
+	o.bootOverdue()
 	if d, ok := o.core.Deadline(); ok && d < o.now {
 		if o.late == 0 {
 			o.violated("a-deadline", "-", "Deadline %v is in the past after a Step at %v", d, o.now)
@@ -322,6 +331,8 @@ func (o *observer) published(p core.Publish) {
 		o.jobNew(p)
 	case core.JobRemoved:
 		o.jobRemoved(p)
+	case core.BootJudged:
+		o.bootJudged()
 	}
 }
 
@@ -332,6 +343,7 @@ func (o *observer) changed(p core.Publish) {
 	}
 	from := s.state
 	s.state, s.sub, s.active = p.To, p.Sub, o.now
+	o.rises(s, from, p.To)
 	if p.To == from {
 		return
 	}
