@@ -127,7 +127,9 @@ func (c *configuration) load(files fs.FS, made api.MadeUnits) *api.Generation {
 	}
 	if len(more) > 0 {
 		// Names were looked at above: none is there twice but an alias of two.
+		boot := set.Boot
 		set, _ = unit.NewSet(append(more, set.Units...), set.Supervisors)
+		set.Boot = boot
 	}
 	g := &api.Generation{Set: set, OnDemand: onDemand, Diags: ds, Files: files}
 	for _, d := range ds {

@@ -11,8 +11,16 @@ import (
 // Build makes the graph of a loaded set. Diagnostics are about what only shows
 // between units: missing requirements, cycles, contradictions.
 func Build(set *unit.Set, cfg Config) (*Graph, []diag.Diag) {
+	g, ds := build(set, cfg, nil)
+	if cfg.Safe {
+		g, ds = build(set, cfg, g.keepSafe())
+	}
+	return g, ds
+}
+
+func build(set *unit.Set, cfg Config, kept map[string]bool) (*Graph, []diag.Diag) {
 	n := len(set.Units)
-	g := &Graph{mode: cfg.Mode,
+	g := &Graph{mode: cfg.Mode, kept: kept,
 		names:  make([]string, 0, n+16),
 		units:  make([]*unit.Unit, 0, n+16),
 		kinds:  make([]unitname.Type, 0, n+16),
@@ -47,6 +55,7 @@ func Build(set *unit.Set, cfg Config) (*Graph, []diag.Diag) {
 		g.connect(e.out)
 	}
 	ds := g.checkFiles(first, e.selves)
+	ds = append(ds, checkBoot(set)...)
 	ds = append(ds, g.checkCycles()...)
 	ds = append(ds, g.checkNeverStarts()...)
 	return g, diag.Sort(ds)

@@ -20,6 +20,8 @@ type Graph struct {
 	// below are the paths that units asked mounts for, by unit: only those need
 	// another look when a mount point appears.
 	below map[Index][]pathNeed
+	// kept are the names of safe mode, nil outside of it.
+	kept map[string]bool
 	// free are the indices of removed units.
 	free []Index
 	// born are the units that intern made since Add began: they need their own

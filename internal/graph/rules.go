@@ -103,6 +103,9 @@ func (e *emitter) add(to Index, rel Rel, r rule) {
 		}
 		return
 	}
+	if rel = e.g.safely(e.i, to, rel); rel == 0 {
+		return
+	}
 	e.out = append(e.out, dep{from: e.i, to: to, rel: rel, rule: r, item: e.item, key: e.key})
 }
 

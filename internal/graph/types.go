@@ -17,7 +17,11 @@ const (
 )
 
 // Config is what Build needs besides the units.
-type Config struct{ Mode ManagerMode }
+type Config struct {
+	Mode ManagerMode
+	// Safe leaves out what is not of safe mode: the set has SafeTarget.
+	Safe bool
+}
 
 // Dependency explains one relation of one unit.
 type Dependency struct {

@@ -14,6 +14,11 @@ import (
 // All loads every unit of the search path; see Load.
 func (l *Loader) All() (*unit.Set, []diag.Diag) {
 	todo, templates := l.roots()
+	for _, m := range l.boot.Named() { // instances come only if somebody asks for them
+		if end := l.canonical(m.Unit); l.exists(end) && !slices.Contains(todo, end) {
+			todo = append(todo, end)
+		}
+	}
 	loaded := make(map[string]bool, len(todo))
 	for _, n := range todo {
 		loaded[n] = true

@@ -102,3 +102,27 @@ func (b *Boot) Status() (file, idFrom string) {
 	}
 	return file, idFrom
 }
+
+// NamedUnit is a unit that boot.toml names.
+type NamedUnit struct {
+	Key, Unit string
+	Pos       diag.Pos
+	// Success says that it must be up.
+	Success bool
+}
+
+// Named are the units that the file names.
+func (b *Boot) Named() (out []NamedUnit) {
+	u := b.unit()
+	for _, k := range []Key[[]string]{MachineBootSuccess, MachineBootSafeMode} {
+		pos := u.Origin(k.s)
+		for i, name := range k.Of(u) {
+			m := NamedUnit{Key: strings.TrimPrefix(k.s.Native, "machine-"), Unit: name, Success: k == MachineBootSuccess}
+			if i < len(pos) {
+				m.Pos = pos[i]
+			}
+			out = append(out, m)
+		}
+	}
+	return out
+}

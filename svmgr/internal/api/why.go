@@ -106,6 +106,8 @@ func (c *call) withoutCause(v core.View, u *core.UnitView) string {
 	g := v.Graph()
 	i, _ := g.Lookup(u.Name)
 	switch {
+	case u.State == core.Inactive && v.LeftOut(u.Name):
+		return "left out in safe mode: boot.safe-mode = true in its file, or its name in safe-mode of boot.toml, would bring it along; dynamodctl start starts it now"
 	case u.State == core.Inactive && u.InactiveExit == (core.Time{}):
 		return "nothing has asked for it since the manager knows it"
 	case u.State == core.Inactive:

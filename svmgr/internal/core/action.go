@@ -304,6 +304,9 @@ func (e *RequestError) Error() string { return e.Text }
 // Config is the policy of one manager.
 type Config struct {
 	User bool
+	// Safe is safe mode: the set has graph.SafeTarget, and the units that are left out
+	// do not count for the boot.
+	Safe bool
 	// Location is the local time zone for calendars; nil means UTC.
 	Location *time.Location
 	// ShutdownTimeout bounds the ordered stop (90 s when 0).

@@ -43,6 +43,9 @@ func (c *Core) learnBoot(set *unit.Set) {
 				grace = unit.BootGrace.Of(u)
 			}
 		}
+		if i, ok := c.g.Lookup(name); ok && c.g.LeftOut(i) {
+			return
+		}
 		if !c.bootNames[name] {
 			if c.bootNames == nil {
 				c.bootNames = map[string]bool{}

@@ -91,7 +91,10 @@ func (c *Core) reloaded(e *Reloaded) {
 	}
 	before := c.limited()
 	set, vanished := c.keepRunning(e.Set)
-	g, ds := graph.Build(set, graph.Config{Mode: mode})
+	if c.cfg.Safe {
+		set = graph.WithSafeTarget(set)
+	}
+	g, ds := graph.Build(set, graph.Config{Mode: mode, Safe: c.cfg.Safe})
 	for _, d := range ds {
 		if d.Severity == diag.Error {
 			c.emit(Log{Level: LevelWarning, Unit: d.Unit, Note: d.Message})

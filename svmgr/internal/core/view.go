@@ -330,6 +330,15 @@ func (v View) BootAsked() bool { return v.c.bootAsked }
 // Booted says whether the boot transaction has ended.
 func (v View) Booted() bool { return v.c.booted }
 
+// LeftOut says that safe mode does without the unit; Safe that it is safe mode.
+func (v View) LeftOut(name string) bool {
+	i, ok := v.c.g.Lookup(name)
+	return ok && v.c.g.LeftOut(i)
+}
+
+// Safe says whether this is safe mode.
+func (v View) Safe() bool { return v.c.cfg.Safe }
+
 // ServiceWatchdogs says whether WatchdogsSet has not switched them off.
 func (v View) ServiceWatchdogs() bool { return !v.c.watchdogsOff }
 
