@@ -50,6 +50,9 @@ func (m *manager) PrepareShutdown(a ipc.ShutdownArgs) (done bool, err error) {
 		m.exit = *a.ExitCode
 	}
 	m.mu.Unlock()
+	if !a.Force {
+		m.endedInOrder()
+	}
 	if !a.Force || m.link.init == nil {
 		return false, nil
 	}
@@ -164,6 +167,7 @@ func (m *manager) stop(kind core.ShutdownKind, signal string) {
 	if now {
 		m.log.Warn("stopping everything was asked for again: what still runs is killed", "signal", signal)
 	} else {
+		m.endedInOrder()
 		m.log.Info("stopping everything", "signal", signal, "kind", kind.String())
 	}
 	m.Take(core.ShutdownRequested{Kind: kind, Now: now})
@@ -236,18 +240,19 @@ func (m *manager) emergency(e core.Emergency) {
 	log.Error("a unit asks for what this manager cannot do", "mode", m.info.Mode)
 }
 
-// watchBoot tells init how the boot went, and whether what gates the hardware
+// watchBoot does what the verdict on the boot asks for, tells init, and whether what gates the hardware
 // watchdog lives. published are the core's words, in order; it ends with ctx.
 //
 // unkept says that the configuration is not on disk, which is read-only: so is / until
 // it has been checked. What makes it writable is a unit, so that each unit that comes up
 // is a reason to try again, until the boot is done.
 func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action, unkept bool) {
-	open := true
-	look := func() (degraded, gate bool) {
+	open, told := true, core.BootPending
+	look := func() (degraded, gate bool, boot core.BootView) {
 		gate = true
 		m.Query(func(c *core.Core) {
 			v := c.View()
+			boot = v.Boot()
 			degraded = v.Degraded()
 			v.Units(func(u core.UnitView) bool {
 				degraded = degraded || u.State == core.Failed || u.State == core.Abandoned
@@ -260,7 +265,7 @@ func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action, u
 				return true
 			})
 		})
-		return degraded, gate
+		return degraded, gate, boot
 	}
 	for {
 		select {
@@ -272,17 +277,23 @@ func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action, u
 				m.emergency(p)
 				continue
 			case core.Publish:
-				if unkept && (p.What == core.StartupFinished || p.To == core.Active || p.To == core.Completed) {
-					unkept = m.tryToKeep(p.What == core.StartupFinished)
+				if p.What == core.StartupFinished || p.To == core.Active || p.To == core.Completed {
+					if unkept {
+						unkept = m.tryToKeep(p.What == core.StartupFinished)
+					}
+					if m.health != nil {
+						m.health.count(p.What == core.StartupFinished)
+					}
 				}
-				if p.What == core.UnitChanged && !m.gates(p) || m.link.init == nil {
+				if p.What == core.UnitChanged && !m.gates(p) {
 					continue
 				}
-				degraded, gate := look()
-				if p.What == core.StartupFinished {
-					_ = m.link.init.BootDone(degraded) // an error means that init has gone, which is said
+				degraded, gate, boot := look()
+				if boot.State != told {
+					told = boot.State
+					m.judged(ctx, boot, degraded)
 				}
-				if gate != open {
+				if gate != open && m.link.init != nil {
 					open = gate
 					m.log.Warn("services that gate the hardware watchdog", "alive", open)
 					_ = m.link.init.Gate(open)

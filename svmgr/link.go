@@ -31,6 +31,8 @@ type link struct {
 	ends []world.Ended
 	// signals came to init while the former program was replaced.
 	signals []string
+	// late says that the boot has failed because its time was over.
+	late bool
 }
 
 // linkUp finds out who is above. It comes before the first child, so that none
@@ -59,7 +61,7 @@ func linkUp(mode mode, former *heritage, log *slog.Logger) (*link, error) {
 		for _, e := range left.Exits {
 			l.ends = append(l.ends, endOf(e))
 		}
-		l.signals = left.Signals
+		l.signals, l.late = left.Signals, left.BootLate
 		if left.Lost > 0 {
 			log.Warn("init could not remember how all processes ended", "lost", left.Lost)
 		}
@@ -119,6 +121,7 @@ func (l *link) listen(m *manager, signal func(name string)) {
 		Refused: func(unit, name string, why pid1.Result) {
 			m.world.NotKept(unit, name, fmt.Errorf("init keeps no more descriptors (%s)", why))
 		},
+		BootLate: func() { m.Take(core.BootMarked{Late: true}) },
 		HungUp: func(err error) {
 			l.log.Error("init has hung up: nothing is kept for the next manager any more", "err", err)
 			close(l.hungUp)

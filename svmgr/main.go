@@ -127,19 +127,28 @@ func run(s settings) (int, error) {
 		return 0, err
 	}
 	report(log, gen.Diags)
+	if s.mode == system {
+		m.health = openBootHealth(s.runtimeDir, takesOver, log)
+		gen = m.takeRung(gen, takesOver)
+		m.health.status(m.statusPath(gen.Set.Boot), statusPending)
+		m.health.count(false)
+	}
 	_, err = m.Keep(gen)
 	later := errors.Is(err, syscall.EROFS) // watchBoot tries again
 	if err != nil && !later {
 		log.Warn("the configuration could not be kept for rollback", "err", err)
 	}
-	g, ds := graph.Build(gen.Set, graph.Config{Mode: graphMode(s)})
+	g, ds := graph.Build(gen.Set, graph.Config{Mode: graphMode(s), Safe: m.safe()})
 	report(log, ds)
 	started := loop.Now()
 	target := bootTarget(gen.Set, cmp.Or(s.target, options.target), log)
+	if m.safe() {
+		target = graph.SafeTarget
+	}
 	m.info = api.Info{Version: version, PID: int32(os.Getpid()), Mode: s.mode.String(), Started: started, BootTarget: target}
 	dirs, stamps := placesOf(s)
 	present := world.KernelState(m.swapUnits())
-	cfg := core.Config{User: s.mode == user, Startup: started.Mono, Stamps: world.Stamps(stamps),
+	cfg := core.Config{User: s.mode == user, Safe: m.safe(), Startup: started.Mono, Stamps: world.Stamps(stamps),
 		Location: time.Local, Seed: machineSeed(s), Mounted: present}
 	c := core.New(gen.Set, g, cfg)
 	if takesOver {
@@ -215,9 +224,13 @@ func run(s settings) (int, error) {
 	if c.View().Booted() {
 		// The former manager may have died before it told init.
 		published <- core.Publish{What: core.StartupFinished}
+		published <- core.Publish{What: core.BootJudged}
 	}
 	if takesOver {
 		m.Loop.Begin(append(append([]core.Event{restored}, told...), gone...)...)
+	}
+	if link.late {
+		m.Loop.Begin(core.BootMarked{Late: true})
 	}
 	close(ready)
 	listener, err := former.listener(filepath.Join(s.runtimeDir, "control.sock"))
@@ -411,7 +424,7 @@ func (s speaker) Published(now core.Time, a core.Action) {
 
 func (s speaker) publish(a core.Action) {
 	e, urgent := a.(core.Emergency)
-	if p, ok := a.(core.Publish); !urgent && (!ok || p.What != core.UnitChanged && p.What != core.StartupFinished) {
+	if p, ok := a.(core.Publish); !urgent && (!ok || p.What != core.UnitChanged && p.What != core.StartupFinished && p.What != core.BootJudged) {
 		return
 	}
 	select {

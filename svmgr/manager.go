@@ -38,6 +38,8 @@ type manager struct {
 	spent  spent
 	// environ are the variables that services get.
 	environ *environ
+	// health remembers over boots how they went; nil for what is no machine's manager.
+	health *bootHealth
 	// own is what the manager itself goes by.
 	own *own
 	// changingFiles is held while drop-ins are written.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 	"dynamod/internal/ipc"
 	"dynamod/svmgr/internal/core"
 	"dynamod/svmgr/internal/keeper"
+	"dynamod/svmgr/internal/ladder"
 	"dynamod/svmgr/internal/loop"
 	"dynamod/svmgr/internal/world"
 )
@@ -121,9 +123,16 @@ func canTakeOver(s settings) error {
 	if err != nil {
 		return err
 	}
-	g, _ := graph.Build(gen.Set, graph.Config{Mode: graphMode(s)})
+	safe := false
+	if s.mode == system {
+		h := openBootHealth(s.runtimeDir, true, slog.New(slog.DiscardHandler))
+		if safe = h.rung() == ladder.Safe; safe {
+			gen.Set = graph.WithSafeTarget(gen.Set)
+		}
+	}
+	g, _ := graph.Build(gen.Set, graph.Config{Mode: graphMode(s), Safe: safe})
 	record := loop.PeekRecord(filepath.Join(s.runtimeDir, "state"))
-	c, err := recoverCore(record, gen.Set, g, core.Config{User: s.mode == user, Location: time.Local})
+	c, err := recoverCore(record, gen.Set, g, core.Config{User: s.mode == user, Safe: safe, Location: time.Local})
 	if err == nil && c == nil {
 		return errors.New("no manager has left its state there")
 	}

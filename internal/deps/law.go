@@ -71,6 +71,7 @@ var law = []rule{
 	{pkg: "svmgr/internal/sim/cmd/...", ours: with(model, "internal/graph", "internal/load", "svmgr/internal/core", "svmgr/internal/sim")},
 	{pkg: "svmgr/internal/world", ours: []string{"svmgr/internal/core", "svmgr/internal/child", "internal/envfile", "internal/unit", "internal/unitname", "internal/calendar", "internal/sandbox/...", "internal/sandbox", "internal/sys/...", "internal/version", "sdnotify"}, outside: []string{"golang.org/x/sys/unix", "golang.org/x/net/bpf"}},
 	{pkg: "svmgr/internal/generation"},
+	{pkg: "svmgr/internal/ladder", pure: true},
 	{pkg: "svmgr/internal/witness", outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "svmgr/child", ours: []string{"svmgr/internal/child", "internal/sys/mount", "internal/sys/confine"}},
 	{pkg: "svmgr/internal/generators", ours: []string{"internal/sys/confine"}},

@@ -70,11 +70,10 @@ func (s *Store) Add(im *Image) (uint64, error) {
 		return 1, err
 	}
 	next := uint64(1)
-	sum := sha256.New()
-	if err := im.write(sum); err != nil {
+	digest, err := im.Digest()
+	if err != nil {
 		return 0, err
 	}
-	digest := hex.EncodeToString(sum.Sum(nil))
 	if len(numbers) > 0 {
 		newest := numbers[len(numbers)-1]
 		if s.digest(newest) == digest {
@@ -95,6 +94,15 @@ func (s *Store) Add(im *Image) (uint64, error) {
 		numbers = numbers[1:]
 	}
 	return next, nil
+}
+
+// Digest tells images apart by what is in them.
+func (im *Image) Digest() (string, error) {
+	sum := sha256.New()
+	if err := im.write(sum); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // write makes the file of a generation: whole or not at all, also when the power

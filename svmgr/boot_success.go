@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"dynamod/internal/graph"
+	"dynamod/internal/ipc"
+	"dynamod/internal/unit"
+	"dynamod/svmgr/internal/core"
+	"dynamod/svmgr/internal/ladder"
+)
+
+// judged does what a verdict on the boot asks for. It does not wait: what is to run runs
+// as units do.
+func (m *manager) judged(ctx context.Context, b core.BootView, degraded bool) {
+	if m.link.init != nil && b.State == core.BootGood {
+		_ = m.link.init.BootDone(degraded) // an error means that init has gone, which is said
+	}
+	h := m.health
+	if h == nil {
+		return
+	}
+	switch b.State {
+	case core.BootGood:
+		m.log.Info("the boot is good", "boot", h.rung().String())
+		if h.rung() == ladder.Safe {
+			h.status("", statusFailed) // it was not the whole system that came up
+			h.succeeded(m.generation())
+			h.count(true)
+			return
+		}
+		h.status("", statusOK)
+		h.succeeded(m.generation())
+		h.count(true)
+		go m.afterSuccess(ctx) // ends when the last action has
+	case core.BootBad:
+		m.log.Error("the boot has failed", "boot", h.rung().String())
+		h.status("", statusFailed)
+		h.failed(m.generation())
+		h.count(true)
+	}
+}
+
+// The words of the status file.
+const (
+	statusPending = "pending\n"
+	statusOK      = "ok\n"
+	statusFailed  = "failed\n"
+)
+
+// action is what is done after a good boot.
+type action struct {
+	what string
+	// unit is started if it is there, argv run as one that is made for it.
+	unit string
+	argv string
+}
+
+// bootComplete is what systemd-bless-boot and its kind hang on (systemd.special(7)).
+const bootComplete = "boot-complete.target"
+
+// grubEnvironments and grubTools are where GRUB keeps its variables and what sets them.
+var (
+	grubEnvironments = []string{"/boot/grub/grubenv", "/boot/grub2/grubenv"}
+	grubTools        = []string{"/usr/bin/grub-editenv", "/usr/bin/grub2-editenv", "/usr/sbin/grub-editenv", "/bin/grub-editenv"}
+)
+
+// actions are all of them, in order.
+func (m *manager) actions() []action {
+	out := []action{{what: "boot-complete.target", unit: bootComplete}}
+	if env, tool := firstFile(grubEnvironments), firstFile(grubTools); env != "" && tool != "" {
+		out = append(out, action{what: "GRUB: boot_success", argv: tool + " " + env + " set boot_success=1"},
+			action{what: "GRUB: boot_counter", argv: tool + " " + env + " unset boot_counter"})
+	}
+	for _, e := range m.bootSettings().OnSuccess() {
+		out = append(out, action{what: "on-success", argv: e.String()})
+	}
+	return out
+}
+
+func firstFile(paths []string) string {
+	for _, p := range paths {
+		if st, err := os.Stat(p); err == nil && st.Mode().IsRegular() {
+			return p
+		}
+	}
+	return ""
+}
+
+// bootSettings is boot.toml of the generation in force.
+func (c *configuration) bootSettings() *unit.Boot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.set == nil {
+		return nil
+	}
+	return c.set.Boot
+}
+
+// afterSuccess carries out the actions, one after another and each once in a boot. One
+// that fails is told and keeps no other from its turn.
+func (m *manager) afterSuccess(ctx context.Context) {
+	h := m.health
+	for n, a := range m.actions() {
+		h.mu.Lock()
+		mine := n >= h.Done
+		if mine {
+			h.Done = n + 1
+			h.save()
+		}
+		h.mu.Unlock()
+		if !mine {
+			continue
+		}
+		name := a.unit
+		if a.argv != "" {
+			name = "boot-success-" + strconv.Itoa(n) + ".service"
+			if err := m.make(name, a); err != nil {
+				m.log.Error("an action after the good boot cannot be carried out", "action", a.what, "err", err)
+				continue
+			}
+		} else if !m.known(name) {
+			continue
+		}
+		reply := m.Ask(func(id core.RequestID) core.Event {
+			return core.Request{ID: id, Verb: core.VerbStart, Unit: name, Source: core.SourceOperator, Wait: true, Mode: graph.Replace}
+		})
+		select {
+		case <-ctx.Done():
+			return
+		case r := <-reply:
+			switch {
+			case r.Err != nil:
+				m.log.Error("an action after the good boot was refused", "action", a.what, "unit", name, "err", r.Err)
+			case r.Result != core.JobDone:
+				m.log.Error("an action after the good boot failed", "action", a.what, "unit", name, "result", r.Result.String())
+			default:
+				m.log.Info("done after the good boot", "action", a.what, "unit", name)
+			}
+		}
+	}
+}
+
+// make makes the unit of an action that is a command. It has a deadline as other units do.
+func (m *manager) make(name string, a action) error {
+	u, ds, err := m.Build(name, []ipc.Setting{
+		{Section: "Unit", Key: "Description", Value: "After the good boot: " + a.what},
+		{Section: "Service", Key: "Type", Value: "oneshot"},
+		{Section: "Service", Key: "ExecStart", Value: a.argv},
+		{Section: "Service", Key: "TimeoutStartSec", Value: "90s"},
+	})
+	if err != nil {
+		return err
+	}
+	if u.Load != unit.Loaded && len(ds) > 0 {
+		return errors.New(ds[0].String())
+	}
+	m.Take(core.Loaded{Units: []*unit.Unit{u}})
+	return nil
+}
+
+// known says that there is such a unit.
+func (m *manager) known(name string) bool {
+	known := false
+	m.Query(func(c *core.Core) {
+		u, ok := c.View().Unit(name)
+		known = ok && u.Unit != nil && u.Unit.Load == unit.Loaded
+	})
+	return known
+}
+
+// boot is how the boot stands; ok is false once the loop has ended.
+func (m *manager) boot() (b core.BootView, ok bool) {
+	ok = m.Query(func(c *core.Core) { b = c.View().Boot() })
+	return b, ok
+}
+
+// endedInOrder is called when somebody asks for the end: a boot that is still pending did
+// not fail.
+func (m *manager) endedInOrder() {
+	if m.health == nil {
+		return
+	}
+	if b, ok := m.boot(); ok && b.State == core.BootPending {
+		m.health.takeBack()
+	}
+}
+
+// initVerdict is what PID 1 says of the boot, "" if it says nothing.
+func initVerdict(runtimeDir string) string {
+	text, err := readSmall(filepath.Join(runtimeDir, "boot"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(text)
+}
