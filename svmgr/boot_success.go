@@ -191,11 +191,22 @@ func (m *manager) endedInOrder() {
 	}
 }
 
-// initVerdict is what PID 1 says of the boot, "" if it says nothing.
-func initVerdict(runtimeDir string) string {
-	text, err := readSmall(filepath.Join(runtimeDir, "boot"))
-	if err != nil {
-		return ""
+// BootHealth implements api.Manager.
+func (m *manager) BootHealth() ipc.BootHealthResult {
+	r := ipc.BootHealthResult{Kind: ladder.Full.String(), Generation: m.generation()}
+	if m.link.init != nil {
+		if text, err := readSmall(filepath.Join(filepath.Dir(m.own.path), "boot")); err == nil { // PID 1 writes it
+			r.Init = strings.TrimSpace(text)
+		}
 	}
-	return strings.TrimSpace(text)
+	h := m.health
+	if h == nil {
+		return r
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r.Kind, r.Why, r.Failed, r.Attempts, r.Counter, r.Counted = h.Rung, h.Why, h.Failed, h.Attempts, h.Counter, h.Counted
+	r.StatusFile, r.Status = h.Status, strings.TrimSpace(h.Written)
+	r.Good = h.goodGeneration()
+	return r
 }

@@ -246,6 +246,12 @@ type CleanArgs struct {
 	What []string `json:"what,omitempty"`
 }
 
+// BootMarkArgs are a verdict.
+type BootMarkArgs struct {
+	// Verdict is good or bad.
+	Verdict string `json:"verdict"`
+}
+
 // AddArgs make a transient unit of any kind, and others that come with it.
 type AddArgs struct {
 	Unit     string    `json:"unit"`

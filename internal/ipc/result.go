@@ -23,6 +23,48 @@ type PingResult struct {
 	State      string `json:"state"`
 	Generation uint64 `json:"generation"`
 	Started    Stamp  `json:"started"`
+	// Boot says why this boot is not the ordinary one, "" if it is.
+	Boot string `json:"boot,omitempty"`
+}
+
+// BootHealthResult is how this boot stands.
+type BootHealthResult struct {
+	// Verdict is the manager's: pending, good or bad. Init is PID 1's, which also knows
+	// ok, degraded and failed; "" where no dynamod-init says anything.
+	Verdict string `json:"verdict"`
+	Init    string `json:"init,omitempty"`
+	// Kind is full, rollback, safe or emergency, Why the reason of all but the first.
+	Kind string `json:"kind"`
+	Why  string `json:"why,omitempty"`
+	// Failed is how many boots went wrong before this one, Attempts after how many the
+	// ladder begins (0: never), Counter the file that counts them, "" for a manager
+	// without a ladder, and Counted whether this boot is in it.
+	Failed   int    `json:"failed"`
+	Attempts int    `json:"attempts"`
+	Counter  string `json:"counter,omitempty"`
+	Counted  bool   `json:"counted"`
+	// Generation is the configuration in force, Good the one that booted well last, 0 for
+	// none.
+	Generation uint64 `json:"generation"`
+	Good       uint64 `json:"good,omitempty"`
+	// StatusFile and Status are of the generation of the system.
+	StatusFile string `json:"status_file,omitempty"`
+	Status     string `json:"status,omitempty"`
+	// Due is in how many microseconds the boot will be good, if nothing changes, -1 if
+	// something is missed.
+	Due int64 `json:"due_usec"`
+	// Members are the units that must be up, Hidden how many more the caller may not see.
+	Members []BootMember `json:"members,omitempty"`
+	Hidden  int          `json:"hidden,omitempty"`
+}
+
+// BootMember is a unit that must be up for Grace microseconds; Since is when it came up.
+type BootMember struct {
+	Unit  string `json:"unit"`
+	State string `json:"state"`
+	Up    bool   `json:"up"`
+	Since Stamp  `json:"since"`
+	Grace int64  `json:"grace_usec"`
 }
 
 // Stamp is a moment, in microseconds since the epoch and since boot; zero when

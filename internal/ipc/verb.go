@@ -62,6 +62,8 @@ const (
 	VerbSetManager   Verb = "set-manager"
 	VerbDaemonReload Verb = "daemon-reload"
 	VerbRollback     Verb = "rollback"
+	VerbBootHealth   Verb = "boot-health"
+	VerbBootMark     Verb = "boot-mark"
 	VerbReexec       Verb = "reexec"
 	VerbShutdown     Verb = "shutdown"
 	VerbDebugState   Verb = "debug-state"
@@ -160,6 +162,8 @@ var verbs = withRequired([]verb{
 	{VerbSetManager, system, of[ManagerArgs], of[Done], "change that until the end of the boot, all that is named or nothing; a setting of the hardware watchdog comes alone", nil},
 	{VerbDaemonReload, system, of[ReloadArgs], of[ReloadResult], "load the configuration anew, all of it or nothing", nil},
 	{VerbRollback, system, of[RollbackArgs], of[ReloadResult], "return to a former generation of the configuration", nil},
+	{VerbBootHealth, query, of[NoArgs], of[BootHealthResult], "how this boot stands: its verdict, its kind, and what is still missed", nil},
+	{VerbBootMark, system, of[BootMarkArgs], of[Done], "say that this boot is good or that it is bad", nil},
 	{VerbReexec, system, of[NoArgs], of[Done], "replace the manager by its new program; services go on", nil},
 	{VerbShutdown, system, of[ShutdownArgs], of[Done], "stop everything in order, then end", nil},
 	{VerbDebugState, system, of[Page], of[DebugResult], "the manager's inner state, for developers; paged", nil},

@@ -120,7 +120,7 @@ A bare unit name means a service.
 		startAllCommand(g), stopAllCommand(g), notifyCommand(g))
 	add(groupConfig, enableCommand(g), disableCommand(g), maskCommand(g), unmaskCommand(g), addCommand(g), runCommand(g), removeCommand(g),
 		deleteAllCommand(g), setPropertyCommand(g), rollbackCommand(g))
-	add(groupSystem, shutdownCommand(g), reexecCommand(g), pingCommand(g), versionCommand(g), debugStateCommand(g), debugProcsCommand(g))
+	add(groupSystem, bootCommand(g), shutdownCommand(g), reexecCommand(g), pingCommand(g), versionCommand(g), debugStateCommand(g), debugProcsCommand(g))
 	add(groupOffline, offline(checkCommand()), offline(showCommand()), offline(explainCommand()), offline(calendarCommand()),
 		offline(escapeCommand()), offline(completionCommand()))
 	root.SetHelpCommandGroupID(groupSystem)

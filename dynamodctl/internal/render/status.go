@@ -201,6 +201,9 @@ func Overview(w io.Writer, p *ipc.PingResult, units []ipc.Unit, jobs []ipc.Job, 
 	o.line(w, o.paint(p.State)("●")+" "+o.Style.Bold(Safe(p.Program))+" "+Safe(p.Version))
 	row("state", o.paint(p.State)(Safe(p.State)))
 	row("mode", Safe(p.Mode))
+	if p.Boot != "" {
+		row("boot", o.Style.Red(Safe(p.Boot)))
+	}
 	row("pid", fmt.Sprint(p.PID))
 	row("since", o.since(p.Started))
 	if p.Generation != 0 {

@@ -61,7 +61,7 @@ func argsOn(v ipc.Verb, name string) any {
 		return &ipc.NotifyArgs{Unit: name, State: "READY=1"}
 	case ipc.VerbBusName:
 		return &ipc.BusNameArgs{Name: "org.x", Owned: true}
-	case ipc.VerbEnvironment, ipc.VerbManager:
+	case ipc.VerbEnvironment, ipc.VerbManager, ipc.VerbBootHealth:
 		return &ipc.NoArgs{}
 	case ipc.VerbSetManager:
 		return &ipc.ManagerArgs{}
@@ -69,6 +69,8 @@ func argsOn(v ipc.Verb, name string) any {
 		return &ipc.EnvironmentArgs{Set: []string{"A=b"}}
 	case ipc.VerbDaemonReload:
 		return &ipc.ReloadArgs{}
+	case ipc.VerbBootMark:
+		return &ipc.BootMarkArgs{Verdict: "good"}
 	case ipc.VerbRollback:
 		return &ipc.RollbackArgs{}
 	case ipc.VerbShutdown:
@@ -124,7 +126,7 @@ func TestStatement25NoVerbBypassesTheCheck(t *testing.T) {
 				t.Error("something was done")
 			}
 			switch v {
-			case ipc.VerbPing, ipc.VerbList, ipc.VerbTree, ipc.VerbJobs, ipc.VerbLogs, ipc.VerbStats, ipc.VerbProcs, ipc.VerbBoot, ipc.VerbSubscribe, ipc.VerbEnvironment, ipc.VerbManager, ipc.VerbDynamicUsers: // no units in it
+			case ipc.VerbPing, ipc.VerbList, ipc.VerbTree, ipc.VerbJobs, ipc.VerbLogs, ipc.VerbStats, ipc.VerbProcs, ipc.VerbBoot, ipc.VerbSubscribe, ipc.VerbEnvironment, ipc.VerbManager, ipc.VerbDynamicUsers, ipc.VerbBootHealth: // no units in it
 				if err != nil {
 					t.Errorf("filtered, not refused: %v", err)
 				}

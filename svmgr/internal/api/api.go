@@ -137,6 +137,8 @@ func init() {
 		ipc.VerbSetManager:   with(onManager, (*call).setManager),
 		ipc.VerbDaemonReload: with(onManager, (*call).daemonReload),
 		ipc.VerbRollback:     with(onManager, (*call).rollback),
+		ipc.VerbBootHealth:   with(onManager, (*call).bootHealth),
+		ipc.VerbBootMark:     with(onManager, (*call).bootMark),
 		ipc.VerbReexec:       with(onManager, (*call).reexec),
 		ipc.VerbShutdown:     with(onManager, (*call).shutdown),
 		ipc.VerbDebugState:   with(onManager, (*call).debugState),

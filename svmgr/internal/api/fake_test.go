@@ -449,6 +449,10 @@ func (f *fake) Info() Info {
 	return Info{Version: "test", PID: 42, Mode: "container", Generation: f.gen, Started: core.Time{Mono: 90 * time.Second, Wall: 1}, Moments: ipc.Moments{Began: f.began.Microseconds()}, BootTarget: "default.target"}
 }
 
+func (f *fake) BootHealth() ipc.BootHealthResult {
+	return ipc.BootHealthResult{Kind: "safe", Why: "3 boots in a row have failed: safe mode", Failed: 3, Attempts: 3}
+}
+
 func (f *fake) Reexec() error { f.note("reexec"); return f.refuse }
 func (f *fake) PrepareShutdown(a ipc.ShutdownArgs) (done bool, err error) {
 	code := "its own"

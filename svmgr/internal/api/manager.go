@@ -38,6 +38,8 @@ type Manager interface {
 	// changes it, all that is named or nothing.
 	Own() (ipc.ManagerResult, error)
 	SetOwn(ipc.ManagerArgs) error
+	// BootHealth is how this boot stands, but for what the core knows.
+	BootHealth() ipc.BootHealthResult
 	// Lines reads the log. Lines are oldest first.
 	Lines(LogQuery) LogPage
 }

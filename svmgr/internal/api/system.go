@@ -14,7 +14,7 @@ import (
 func (c *call) ping(*ipc.PingArgs) (any, error) {
 	info := c.m.Info()
 	r := &ipc.PingResult{Program: "dynamod-svmgr", Version: info.Version, PID: info.PID, Mode: info.Mode,
-		State: "running", Generation: info.Generation, Started: stamp(info.Started)}
+		State: "running", Generation: info.Generation, Started: stamp(info.Started), Boot: c.m.BootHealth().Why}
 	err := c.query(func(v core.View) {
 		switch {
 		case v.ShuttingDown():
