@@ -22,6 +22,9 @@ func (m *manager) judged(ctx context.Context, b core.BootView, degraded bool) {
 		_ = m.link.init.BootDone(degraded) // an error means that init has gone, which is said
 	}
 	h := m.health
+	if b.State == core.BootBad {
+		m.log.Error("the boot has failed", "boot", h.rung().String())
+	}
 	if h == nil {
 		return
 	}
@@ -39,7 +42,6 @@ func (m *manager) judged(ctx context.Context, b core.BootView, degraded bool) {
 		h.count(true)
 		go m.afterSuccess(ctx) // ends when the last action has
 	case core.BootBad:
-		m.log.Error("the boot has failed", "boot", h.rung().String())
 		h.status("", statusFailed)
 		h.failed(m.generation())
 		h.count(true)
