@@ -1,11 +1,13 @@
 package graph_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
+	"dynamod/desktop-tests/debtree"
 	"dynamod/internal/graph"
 	"dynamod/internal/load"
 )
@@ -94,5 +96,28 @@ func TestBootNamesUnits(t *testing.T) {
 	_, ds = graph.Build(set, graph.Config{})
 	if len(ds) != 1 || ds[0].Pos.Line != 3 || !strings.Contains(ds[0].String(), "boot.success: there is no unit there.service, so that no boot will be good") {
 		t.Errorf("%v", ds)
+	}
+}
+
+// On a Debian machine with sway safe mode has devices, logs, file systems and a login, and neither
+// network nor desktop.
+func TestSafeModeOfDebian(t *testing.T) {
+	root, ok := debtree.Cached(debtree.Sway)
+	if !ok {
+		t.Skip("SKIPPED: no Debian tree in the cache; build it with desktop-tests/cmd/debtree sway")
+	}
+	set, _ := load.Load(load.Config{FS: os.DirFS(root), Consoles: load.KernelConsoles})
+	g, _ := graph.Build(graph.WithSafeTarget(set), graph.Config{Safe: true})
+	got := " " + starts(g) + " "
+	for _, name := range []string{"sysinit.target", "local-fs.target", "getty.target", "getty@tty1.service", "systemd-udevd.service", "systemd-udev-trigger.service", "systemd-journald.service",
+		"systemd-tmpfiles-setup.service"} {
+		if _, ok := set.Find(name); ok && !strings.Contains(got, " "+name+" ") {
+			t.Errorf("safe mode lacks %s: %s", name, got)
+		}
+	}
+	for _, name := range []string{"NetworkManager.service", "seatd.service", "cron.service", "ssh.service", "ssh.socket", "dbus.socket", "dbus.service", "systemd-logind.service", "multi-user.target", "graphical.target", "network.target", "networking.service"} {
+		if strings.Contains(got, " "+name+" ") {
+			t.Errorf("safe mode has %s", name)
+		}
 	}
 }
