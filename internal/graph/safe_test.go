@@ -121,3 +121,23 @@ func TestSafeModeOfDebian(t *testing.T) {
 		}
 	}
 }
+
+// On a machine without unit files it is the stock services that are marked.
+func TestSafeModeOfStock(t *testing.T) {
+	set, ds := load.Load(load.Config{FS: os.DirFS("../../config"), NativeDirs: []string{"/stock"}})
+	if len(ds) > 0 {
+		t.Fatalf("%v", ds)
+	}
+	g, _ := graph.Build(graph.WithSafeTarget(set), graph.Config{Safe: true})
+	got := " " + starts(g) + " "
+	for _, name := range []string{"sysinit.target", "local-fs.target", "fsck.service", "remount-root-rw.service", "fstab-mount.service", "udev.service", "mdev.service", "syslog.service", "getty.target"} {
+		if !strings.Contains(got, " "+name+" ") {
+			t.Errorf("safe mode lacks %s: %s", name, got)
+		}
+	}
+	for _, name := range []string{"network.service", "sshd.service", "dbus.service", "dynamod-logind.service", "multi-user.target", "sockets.target", "timers.target"} {
+		if strings.Contains(got, " "+name+" ") {
+			t.Errorf("safe mode has %s: %s", name, got)
+		}
+	}
+}

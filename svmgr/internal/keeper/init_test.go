@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -343,5 +344,33 @@ func TestWatchdogIsAskedFor(t *testing.T) {
 	testkit.Receive(t, ended, "the end of init")
 	if _, err := k.Watchdog(pid1.Governor, 0, "a governor with much too long a name"); err != unix.EINVAL {
 		t.Errorf("a name that is too long: %v", err)
+	}
+}
+
+// What the configuration says of a late boot goes out, and a boot that was late comes in:
+// with the greeting for a manager that was not there, later for the one that is.
+func TestBootIsTalkedAbout(t *testing.T) {
+	p, fd := pair(t)
+	k, left := dial(t, p, fd, func() { p.say(pid1.Message{Kind: pid1.BootLate}) })
+	if !left.BootLate {
+		t.Error("the greeting did not bring the verdict")
+	}
+	told := make(chan string, 2)
+	k.Run(Told{BootLate: func() { told <- "late" }, Signal: func(s string) { told <- s }})
+	p.say(pid1.Message{Kind: pid1.BootLate})
+	p.say(pid1.Message{Kind: pid1.ShutdownSignal, Text: []byte("SIGUSR1")})
+	if a, b := <-told, <-told; a != "late" || b != "SIGUSR1" {
+		t.Errorf("told %s, then %s; want the verdict before the signal", a, b)
+	}
+	for _, c := range []struct {
+		after time.Duration
+		want  uint64
+	}{{20 * time.Second, 20e6}, {0, 0}, {-time.Second, 0}, {1<<63 - 1, 1 << 63 / 1000}, {100 * 366 * 24 * time.Hour, pid1.MaxBootUsec}} {
+		if err := k.BootPolicy(c.after, pid1.BootReboot); err != nil {
+			t.Fatal(err)
+		}
+		if m, _ := p.hear(); m.Kind != pid1.BootPolicy || m.Action != pid1.BootReboot || m.Usec != min(c.want, pid1.MaxBootUsec) {
+			t.Errorf("%v: %v %v %v", c.after, m.Kind, m.Action, m.Usec)
+		}
 	}
 }
