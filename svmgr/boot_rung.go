@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -19,16 +18,12 @@ import (
 	"dynamod/svmgr/internal/world"
 )
 
-// safeModeOption is on the kernel command line: on asks for safe mode, off switches the
-// ladder off.
-const safeModeOption = "dynamod.safe-mode"
-
 // stateMounts are the mount points below which the state of this manager lies.
 var stateMounts = []string{"var.mount", "var-lib.mount", "var-lib-dynamod.mount"}
 
 // takeRung makes of the configuration on disk what this boot goes by. takesOver says that
 // it is the one in force already.
-func (m *manager) takeRung(disk *api.Generation, takesOver bool) *api.Generation {
+func (m *manager) takeRung(disk *api.Generation, asked *bootOptions, takesOver bool) *api.Generation {
 	h := m.health
 	if h == nil {
 		return disk
@@ -36,8 +31,8 @@ func (m *manager) takeRung(disk *api.Generation, takesOver bool) *api.Generation
 	gen := disk
 	if h.fresh {
 		good, digest, number := m.goodImage(disk)
-		s := ladder.Situation{Attempts: disk.Set.Boot.Attempts(), Good: good != nil, KnownBad: digest != "" && digest == h.badDigest()}
-		m.askedOfTheKernel(&s)
+		s := ladder.Situation{Attempts: disk.Set.Boot.Attempts(), Good: good != nil, KnownBad: digest != "" && digest == h.badDigest(),
+			SafeAsked: asked.safeMode, Off: asked.noLadder}
 		if h.begin(s, m.stateApart(disk.Set)) == ladder.Rollback {
 			h.mu.Lock()
 			h.Bad = digest
@@ -72,25 +67,6 @@ func (m *manager) takeRung(disk *api.Generation, takesOver bool) *api.Generation
 
 // safe says that this boot is one in safe mode.
 func (m *manager) safe() bool { return m.health.rung() == ladder.Safe }
-
-// askedOfTheKernel reads what the kernel command line says of the ladder.
-func (m *manager) askedOfTheKernel(s *ladder.Situation) {
-	text, err := os.ReadFile("/proc/cmdline")
-	if err != nil {
-		m.log.Error("the kernel command line cannot be read", "err", err)
-		return
-	}
-	line := cmdline.Parse(string(text))
-	if !line.Has(safeModeOption) {
-		return
-	}
-	on, bad := line.Switch(safeModeOption, false)
-	if bad != "" {
-		m.log.Error("kernel command line: " + safeModeOption + "=" + fmt.Sprintf("%.40q", bad) + " is neither yes nor no")
-		return
-	}
-	s.SafeAsked, s.Off = on, !on
-}
 
 // goodImage is the configuration that booted well last, if it is kept and another one than
 // that on disk, whose digest comes along.
@@ -183,6 +159,9 @@ func (m *manager) tellPolicy(set *unit.Set) {
 		return
 	}
 	at, action := bootPolicy(set)
+	if m.mends {
+		at, action = 0, "none"
+	}
 	if err := m.link.init.BootPolicy(at, pid1.ParseBootAction(action)); err != nil {
 		m.log.Error("init cannot be told how long a boot may take", "err", err)
 	}

@@ -22,6 +22,9 @@ type bootOptions struct {
 	setenv []string
 	// watchdogsOff: no watchdogs of services and no emergency actions.
 	watchdogsOff bool
+	// safeMode asks for safe mode, noLadder for a boot as if none had failed before
+	// (docs/boot-health.md).
+	safeMode, noLadder bool
 	// bad are words that mean nothing, each with what was expected.
 	bad []string
 }
@@ -84,6 +87,11 @@ func parseBootOptions(text string) (o bootOptions) {
 			if ok, want = mode == "yes" || mode == "no", []string{"yes", "no"}; ok {
 				o.watchdogsOff = mode == "no"
 			}
+		case "dynamod.safe_mode":
+			mode, _ := showMode(v)
+			if ok, want = mode == "yes" || mode == "no", []string{"yes", "no"}; ok {
+				o.safeMode, o.noLadder = mode == "yes", mode == "no"
+			}
 		default:
 			if unit := bootWords[name]; unit != "" && !valued {
 				o.target = unit
@@ -95,4 +103,9 @@ func parseBootOptions(text string) (o bootOptions) {
 	}
 	o.own.ShowStatus, o.own.LogLevel = cmp.Or(show, quiet), cmp.Or(o.own.LogLevel, debug)
 	return o
+}
+
+// mends says that somebody wants to mend the machine: such a boot is not judged.
+func (o *bootOptions) mends() bool {
+	return o.target == "rescue.target" || o.target == "emergency.target"
 }

@@ -19,6 +19,10 @@ func TestBootOptions(t *testing.T) {
 		"systemd.log-level=3 systemd.log_level=7":                                  {own: ownKept{LogLevel: "debug"}},
 		`systemd.setenv=A=1 "systemd.setenv=B=x y" systemd.setenv=A=2`:             {setenv: []string{"A=1", "B=x y", "A=2"}},
 		"systemd.service_watchdogs=no":                                             {watchdogsOff: true},
+		"dynamod.safe-mode":                                                        {safeMode: true},
+		"dynamod.safe-mode=no":                                                     {noLadder: true},
+		"dynamod.safe_mode=no dynamod.safe-mode=1":                                 {safeMode: true},
+		"dynamod.safe-mode=perhaps":                                                {bad: []string{"dynamod.safe-mode=perhaps"}},
 		"systemd.service_watchdogs":                                                {},
 		"systemd.log_level=loud systemd.log_target=x systemd.setenv=1A=b":          {bad: []string{"systemd.log_level=loud", "systemd.log_target=x", "systemd.setenv=1A=b"}},
 		"systemd.service_watchdogs=never systemd.show_status=all systemd.setenv=A": {bad: []string{"systemd.service_watchdogs=never", "systemd.show_status=all", "systemd.setenv=A"}},
@@ -33,7 +37,7 @@ func TestBootOptions(t *testing.T) {
 		if want.own.ShowStatus == "" {
 			want.own.ShowStatus = "yes"
 		}
-		if got.own != want.own || got.target != want.target || !slices.Equal(got.setenv, want.setenv) || got.watchdogsOff != want.watchdogsOff || len(got.bad) != len(want.bad) {
+		if got.own != want.own || got.target != want.target || !slices.Equal(got.setenv, want.setenv) || got.watchdogsOff != want.watchdogsOff || got.safeMode != want.safeMode || got.noLadder != want.noLadder || len(got.bad) != len(want.bad) {
 			t.Errorf("%q: %+v; want %+v", line, got, want)
 			continue
 		}

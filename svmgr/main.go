@@ -127,9 +127,10 @@ func run(s settings) (int, error) {
 		return 0, err
 	}
 	report(log, gen.Diags)
-	if s.mode == system {
+	m.mends = options.mends()
+	if s.mode == system && !m.mends {
 		m.health = openBootHealth(s.runtimeDir, takesOver, log)
-		gen = m.takeRung(gen, takesOver)
+		gen = m.takeRung(gen, &options, takesOver)
 		m.health.status(m.statusPath(gen.Set.Boot), statusPending)
 		m.health.count(false)
 	}

@@ -40,6 +40,8 @@ type manager struct {
 	environ *environ
 	// health remembers over boots how they went; nil for what is no machine's manager.
 	health *bootHealth
+	// mends says that the machine was started to be mended: the boot is not judged.
+	mends bool
 	// own is what the manager itself goes by.
 	own *own
 	// changingFiles is held while drop-ins are written.
