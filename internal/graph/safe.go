@@ -81,6 +81,8 @@ func (g *Graph) keepSafe() map[string]bool {
 			switch {
 			case e.Rel.Has(Requires | Requisite | BindsTo):
 				take(e.To)
+			case g.names[i] == SafeTarget && e.Rel.Has(Wants):
+				take(e.To)
 			case members && e.Rel.Has(Wants|Upholds) && (to == nil || to.Format == unit.UnitFile || unit.SafeMode.Of(to)):
 				take(e.To)
 			}

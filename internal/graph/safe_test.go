@@ -68,12 +68,13 @@ func TestSafeMode(t *testing.T) {
 		"usr/lib/systemd/system/net.service":       "[Unit]\nWants=firewall.service\n" + service,
 		"usr/lib/systemd/system/firewall.service":  service,
 		"usr/lib/systemd/system/ssh.service":       service,
-		"etc/dynamod/boot.toml":                    "[boot]\nsafe-mode = [\"ssh\"]\n",
+		"etc/dynamod/boot.toml":                    "[boot]\nsafe-mode = [\"ssh\", \"named\"]\n",
 		"etc/dynamod/services/mine.toml":           "[service]\nname = \"mine\"\nexec = [\"/bin/true\"]\n[boot]\nsafe-mode = true\n[dependencies]\nwants = [\"other\"]\nrequires = [\"base\"]\n",
+		"etc/dynamod/services/named.toml":          "[service]\nname = \"named\"\nexec = [\"/bin/true\"]\n",
 		"etc/dynamod/services/base.toml":           "[service]\nname = \"base\"\nexec = [\"/bin/true\"]\n",
 		"etc/dynamod/services/other.toml":          "[service]\nname = \"other\"\nexec = [\"/bin/true\"]\n[install]\nwanted-by = [\"sysinit.target\"]\n",
 	})
-	if got, want := starts(g), "-.mount base.service getty.target getty@tty1.service key.service local-fs.target mine.service safe-mode.target seed.service ssh.service sysinit.target udevd.service"; strings.ReplaceAll(got, "-.mount ", "") != strings.ReplaceAll(want, "-.mount ", "") {
+	if got, want := starts(g), "-.mount base.service getty.target getty@tty1.service key.service local-fs.target mine.service named.service safe-mode.target seed.service ssh.service sysinit.target udevd.service"; strings.ReplaceAll(got, "-.mount ", "") != strings.ReplaceAll(want, "-.mount ", "") {
 		t.Errorf("safe mode starts %s\nwant %s", got, want)
 	}
 	// Who starts by hand what was left out gets what it needs.
