@@ -76,7 +76,7 @@ case $step in
 	good
 	same kind-7 "$(is kind)" rollback
 	same count-7 "$(count)" 0
-	same broken "$(dynamodctl status broken 2>&1 | grep -c 'no unit\|not known\|no such')" 1
+	same broken "$(dynamodctl status broken | grep -c 'nothing has happened yet')" 1
 	rm /etc/dynamod/services/broken.toml
 	echo nonsense >/var/lib/dynamod/boot-attempts
 	down;;
