@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 
+	"dynamod/svmgr/internal/core"
 	"dynamod/svmgr/internal/ladder"
 )
 
@@ -31,6 +32,9 @@ type bootHealth struct {
 
 	mu sync.Mutex
 	bootKept
+	// remembered is the verdict that this manager has written down, under a lock of its own.
+	remembering sync.Mutex
+	remembered  core.BootState
 	// complained is what could not be written and was said.
 	complained map[string]bool
 }

@@ -21,31 +21,45 @@ func (m *manager) judged(ctx context.Context, b core.BootView, degraded bool) {
 	if m.link.init != nil && b.State == core.BootGood {
 		_ = m.link.init.BootDone(degraded) // an error means that init has gone, which is said
 	}
-	h := m.health
-	if b.State == core.BootBad {
-		m.log.Error("the boot has failed", "boot", h.rung().String())
-	}
-	if h == nil {
-		return
-	}
 	switch b.State {
 	case core.BootGood:
-		m.log.Info("the boot is good", "boot", h.rung().String())
-		if h.rung() == ladder.Safe {
-			h.status("", statusFailed) // it was not the whole system that came up
-			h.succeeded(m.generation())
-			h.count(true)
-			return
-		}
-		h.status("", statusOK)
-		h.succeeded(m.generation())
-		h.count(true)
-		go m.afterSuccess(ctx) // ends when the last action has
+		m.log.Info("the boot is good", "boot", m.health.rung().String())
 	case core.BootBad:
+		m.log.Error("the boot has failed", "boot", m.health.rung().String())
+	}
+	if m.health == nil {
+		return
+	}
+	m.remember(b.State)
+	if b.State == core.BootGood && !m.safe() {
+		go m.afterSuccess(ctx) // ends when the last action has
+	}
+}
+
+// remember writes down what the verdict says for the boots to come.
+func (m *manager) remember(s core.BootState) {
+	h := m.health
+	if h == nil || s == core.BootPending {
+		return
+	}
+	h.remembering.Lock() // to the end: whoever ends the process waits for what is being written
+	defer h.remembering.Unlock()
+	if h.remembered == s {
+		return
+	}
+	h.remembered = s
+	switch {
+	case s == core.BootBad:
 		h.status("", statusFailed)
 		h.failed(m.generation())
-		h.count(true)
+	case m.safe():
+		h.status("", statusFailed) // it was not the whole system that came up
+		h.succeeded(m.generation())
+	default:
+		h.status("", statusOK)
+		h.succeeded(m.generation())
 	}
+	h.count(true)
 }
 
 // The words of the status file.

@@ -284,6 +284,7 @@ func run(s settings) (int, error) {
 	m.steps.End()
 	leave()
 	<-written
+	m.remember(c.View().Boot().State) // watchBoot may not have come to it
 	if m.replaced.Load() {
 		return 1, m.replace(server)
 	}
