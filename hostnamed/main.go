@@ -52,9 +52,6 @@ func run(args []string, log *slog.Logger) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	s := api.New(*root, kernel{*root}, &manager{&ipc.Kept{Path: *control, Patience: patience}, *root}, log)
-	// A bus that is lost and found again is joined again; the newest one counts.
-	joined := make(chan *bus.Client, 1)
-	var client *bus.Client
 	tell := func(state string) {
 		if _, err := sdnotify.Notify(state); err != nil {
 			log.Warn("the manager was not told", "state", state, "err", err)
@@ -62,42 +59,63 @@ func run(args []string, log *slog.Logger) error {
 	}
 	var parts sync.WaitGroup
 	defer parts.Wait()
-	defer s.Service().Close()
-	parts.Go(func() {
-		s.Service().Join(bus.Bus{Address: *address, Names: api.Names, Joined: func(k *bus.Client) {
-			select {
-			case <-joined:
-			default:
-			}
-			joined <- k
-		}})
-	})
+	// A bus that is lost and found again is joined again; the newest client counts.
+	var mu sync.Mutex
+	clients := map[string]*bus.Client{}
+	joined := make(chan struct{}, 1)
+	for _, name := range api.Names {
+		defer s.Service(name).Close()
+		parts.Go(func() {
+			s.Service(name).Join(bus.Bus{Address: *address, Names: []string{name}, Joined: func(k *bus.Client) {
+				mu.Lock()
+				defer mu.Unlock()
+				clients[name] = k
+				if len(clients) < len(api.Names) {
+					return
+				}
+				select {
+				case joined <- struct{}{}:
+				default:
+				}
+			}})
+		})
+	}
 	ready := sync.OnceFunc(func() { tell(sdnotify.Ready) })
 	timer := time.After(joinTime)
+	all := false
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case client = <-joined:
+		case <-joined:
+			all = true
 			ready()
 		case <-timer:
 		}
-		if client == nil {
+		if !all {
 			return fmt.Errorf("the bus at %s was not joined in %v", *address, joinTime)
 		}
 		if *idle == 0 {
 			timer = nil
 			continue
 		}
-		left := *idle - s.Service().Quiet()
+		left := time.Duration(0)
+		for _, name := range api.Names {
+			left = max(left, *idle-s.Service(name).Quiet())
+		}
 		if left > 0 {
 			timer = time.After(left)
 			continue
 		}
 		// Told first: a start that is asked for now waits for our end.
 		tell(sdnotify.Stopping)
-		if err := client.Retire(ctx, api.Names...); err != nil && ctx.Err() == nil {
-			log.Warn("the names were not given up in order", "err", err)
+		for _, name := range api.Names {
+			mu.Lock()
+			client := clients[name]
+			mu.Unlock()
+			if err := client.Retire(ctx, name); err != nil && ctx.Err() == nil {
+				log.Warn("a name was not given up in order", "name", name, "err", err)
+			}
 		}
 		return nil
 	}

@@ -204,13 +204,16 @@ func begin(t *testing.T, files map[string]string) *rig {
 		r.write(p, text)
 	}
 	r.server = New(r.root, r.kernel, r.units, slog.New(slog.NewTextHandler(io.Discard, nil)))
-	joined, ended := make(chan bool, 1), make(chan struct{})
-	go func() {
-		r.server.Service().Join(bus.Bus{Address: r.bus.Socket, Names: Names, Joined: func(*bus.Client) { joined <- true }})
-		close(ended)
-	}()
-	t.Cleanup(func() { r.server.Service().Close(); <-ended })
-	testkit.Receive(t, joined, "the services join the bus")
+	for _, name := range Names {
+		joined, ended := make(chan bool, 1), make(chan struct{})
+		s := r.server.Service(name)
+		go func() {
+			s.Join(bus.Bus{Address: r.bus.Socket, Names: []string{name}, Joined: func(*bus.Client) { joined <- true }})
+			close(ended)
+		}()
+		t.Cleanup(func() { s.Close(); <-ended })
+		testkit.Receive(t, joined, "a service joins the bus")
+	}
 	r.conn = r.bus.Client()
 	if os.Getuid() != 0 { // then the test is one of those whom polkit is asked about
 		for _, a := range actions {

@@ -156,7 +156,7 @@ func (s *Server) setStatic(c *bus.Call) error {
 		if err := s.disk.Put(etcHostname, content); err != nil {
 			return failed("Failed to set static hostname", err)
 		}
-		s.service.Changed(hostPath, hostName, "StaticHostname", "Hostname", "HostnameSource")
+		s.changed(hostPath, hostName, "StaticHostname", "Hostname", "HostnameSource")
 		return s.apply("")
 	})
 }
@@ -171,7 +171,7 @@ func (s *Server) apply(transient string) error {
 		}
 		s.log.Info("the host name is set", "name", name)
 	}
-	s.service.Changed(hostPath, hostName, "Hostname", "HostnameSource")
+	s.changed(hostPath, hostName, "Hostname", "HostnameSource")
 	var err error
 	if isDefault {
 		err = s.disk.Write(marker, name+"\n")
@@ -204,7 +204,7 @@ func (s *Server) setInfo(key, word, action string, valid func(string) bool, prop
 				return failed("Failed to write machine info", err)
 			}
 			s.log.Info("the machine info is changed", "key", key, "value", value)
-			s.service.Changed(hostPath, hostName, properties...)
+			s.changed(hostPath, hostName, properties...)
 			return nil
 		})
 	}

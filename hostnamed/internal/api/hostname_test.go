@@ -39,6 +39,27 @@ func TestIntrospectionIsAsRecorded(t *testing.T) {
 	}
 }
 
+// Each name has a connection of its own, that answers for its object alone: rules of the bus
+// that deny SetLocale at locale1 (Debian has them) are not passed by what is allowed at
+// another of the names.
+func TestNamesAreApart(t *testing.T) {
+	r := begin(t, nil)
+	owners := map[string]string{}
+	for _, name := range Names {
+		var owner string
+		if err := r.conn.BusObject().Call("org.freedesktop.DBus.GetNameOwner", 0, name).Store(&owner); err != nil || owners[owner] != "" {
+			t.Errorf("%s belongs to %s, which has %s; %v", name, owner, owners[owner], err)
+		}
+		owners[owner] = name
+		for _, other := range Names {
+			err := r.conn.Object(name, object(other)).Call("org.freedesktop.DBus.Properties.GetAll", 0, other).Err
+			if (err == nil) != (name == other) {
+				t.Errorf("%s at %s: %v", other, name, err)
+			}
+		}
+	}
+}
+
 const release = "PRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\nID=debian\nHOME_URL=\"https://www.debian.org/\"\n"
 
 func laptop() map[string]string {

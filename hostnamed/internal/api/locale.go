@@ -108,7 +108,7 @@ func (s *Server) setLocale(c *bus.Call) error {
 		if err := s.disk.Put(localeConf, after); err != nil {
 			return failed("Failed to set locale", err)
 		}
-		s.service.Changed(localePath, localeName, "Locale")
+		s.changed(localePath, localeName, "Locale")
 		s.log.Info("the locale is changed", "locale", strings.Join(locale.Assignments(after), " "))
 		if err := s.units.SetEnvironment(context.Background(), locale.Assignments(after), locale.Variables()); err != nil {
 			s.log.Warn("services begin with the locale of before", "err", err)
@@ -201,7 +201,7 @@ func (s *Server) setVConsole(c *bus.Call) error {
 		if err := s.writeKeyboard(k, convert); err != nil {
 			return err
 		}
-		s.service.Changed(localePath, localeName, changed...)
+		s.changed(localePath, localeName, changed...)
 		s.log.Info("the keyboard of the console is changed", "keymap", keymap, "toggle", toggle)
 		s.loadKeys(k)
 		return nil
@@ -230,7 +230,7 @@ func (s *Server) setX11(c *bus.Call) error {
 		if err := s.writeKeyboard(k, true); err != nil {
 			return err
 		}
-		s.service.Changed(localePath, localeName, changed...)
+		s.changed(localePath, localeName, changed...)
 		s.log.Info("the keyboard of the X server is changed", "layout", x.Layout, "model", x.Model, "variant", x.Variant, "options", x.Options)
 		if convert {
 			s.loadKeys(k)

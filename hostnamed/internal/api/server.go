@@ -34,11 +34,13 @@ var memberList string
 
 // Server is the three services.
 type Server struct {
-	disk    disk.Disk
-	kernel  Kernel
-	units   Units
-	log     *slog.Logger
-	service *bus.Service
+	disk   disk.Disk
+	kernel Kernel
+	units  Units
+	log    *slog.Logger
+	// services have one name and one object each, for a connection of their own: rules of the
+	// bus for a name (busconfig, send_destination=) count for whatever its owner owns.
+	services map[string]*bus.Service
 	// fixed are the facts of the machine that do not change.
 	fixed func() fixed
 	// mu is held while something is changed: a file is read, changed and written by one
@@ -53,20 +55,33 @@ func New(root string, kernel Kernel, units Units, log *slog.Logger) *Server {
 	s := &Server{disk: disk.Disk{Root: root}, kernel: kernel, units: units, log: log}
 	s.fixed = sync.OnceValue(s.readFixed)
 	by := bus.FromList(memberList, s.parts())
-	one := func(name string, find func() any) func(*bus.Call, string) (any, []*bus.Interface, error) {
+	one := func(path, name string, find func() any) *bus.Service {
 		list := []*bus.Interface{by[name]}
-		return func(*bus.Call, string) (any, []*bus.Interface, error) { return find(), list, nil }
+		return bus.NewService(bus.NewTree(&bus.Node{Path: path,
+			Find: func(*bus.Call, string) (any, []*bus.Interface, error) { return find(), list, nil }}), log)
 	}
-	s.service = bus.NewService(bus.NewTree(
-		&bus.Node{Path: hostPath, Find: one("hostname1", func() any { return s.facts() })},
-		&bus.Node{Path: timePath, Find: one("timedate1", func() any { return s.clock() })},
-		&bus.Node{Path: localePath, Find: one("locale1", func() any { return s.languages() })},
-	), log)
+	s.services = map[string]*bus.Service{
+		hostName:   one(hostPath, "hostname1", func() any { return s.facts() }),
+		timeName:   one(timePath, "timedate1", func() any { return s.clock() }),
+		localeName: one(localePath, "locale1", func() any { return s.languages() }),
+	}
 	return s
 }
 
-// Service is what to put on a bus.
-func (s *Server) Service() *bus.Service { return s.service }
+// Service is what to put on a bus under one of Names.
+func (s *Server) Service(name string) *bus.Service { return s.services[name] }
+
+// changed notes that properties of the object behind a name are others now.
+func (s *Server) changed(path, name string, properties ...string) {
+	s.services[name].Changed(path, name, properties...)
+}
+
+// flush tells of what was noted.
+func (s *Server) flush() {
+	for _, name := range Names {
+		s.services[name].Flush()
+	}
+}
 
 func (s *Server) parts() bus.Parts {
 	p := bus.Parts{Methods: map[string]func(*bus.Call) error{}, Getters: map[string]func(any) (any, error){}}
@@ -90,7 +105,7 @@ func (s *Server) allowed(lock *sync.Mutex, c *bus.Call, action string, interacti
 	lock.Lock()
 	defer lock.Unlock()
 	err := do()
-	s.service.Flush() // also what was changed before an error
+	s.flush() // also what was changed before an error
 	return err
 }
 

@@ -183,7 +183,7 @@ func (s *Server) setTimezone(c *bus.Call) error {
 		if err != nil {
 			return failed("Failed to set time zone", err)
 		}
-		s.service.Changed(timePath, timeName, "Timezone")
+		s.changed(timePath, timeName, "Timezone")
 		s.log.Info("the time zone is changed", "zone", name)
 		if _, err := os.Lstat(s.disk.At(debianZone)); err == nil {
 			if err := s.disk.Write(debianZone, name+"\n"); err != nil {
@@ -226,7 +226,7 @@ func (s *Server) setLocalRTC(c *bus.Call) error {
 		if err != nil {
 			return failed("Failed to set RTC to "+map[bool]string{true: "local", false: "UTC"}[local], err)
 		}
-		s.service.Changed(timePath, timeName, "LocalRTC")
+		s.changed(timePath, timeName, "LocalRTC")
 		s.log.Info("the hardware clock counts otherwise", "local", local)
 		s.tellZone()
 		if !fix {
@@ -292,7 +292,7 @@ func (s *Server) switchNTP(c *bus.Call, keep, interactive bool) error {
 			return noNTP()
 		}
 		candidates, off := timedate.Plan(units, keep)
-		defer s.service.Changed(timePath, timeName, "NTP")
+		defer s.changed(timePath, timeName, "NTP")
 		var first error
 		kept := false
 		for _, u := range candidates {
