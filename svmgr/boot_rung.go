@@ -167,6 +167,22 @@ func (m *manager) tellPolicy(set *unit.Set) {
 	}
 }
 
+// counts says that a boot which PID 1 calls too late is one that failed. Where nobody has
+// said what makes a boot good, nor how long it may take, a job that takes its time, as a
+// oneshot that works for hours, is no failure: three of them would lead to safe mode.
+func (m *manager) counts(action pid1.BootAction) bool {
+	m.configuration.mu.Lock()
+	set := m.set
+	m.configuration.mu.Unlock()
+	return action != pid1.BootNone || set == nil || judges(set)
+}
+
+// judges says that the configuration says when a boot has failed.
+func judges(set *unit.Set) bool {
+	at, _ := set.Boot.Deadline()
+	return at != 0 || len(set.Boot.Success()) > 0 || slices.ContainsFunc(set.Units, unit.BootSuccess.Of)
+}
+
 // Keep implements api.Config: what is in force from now on says how long a boot may take.
 func (m *manager) Keep(g *api.Generation) (uint64, error) {
 	set := g.Set

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"dynamod/internal/ipc/pid1"
 	"dynamod/internal/load/native"
 	"dynamod/internal/unit"
 	"dynamod/svmgr/internal/ladder"
@@ -199,6 +200,19 @@ func TestCountedLate(t *testing.T) {
 	h, _ = sameBoot(t, disk, t.TempDir(), true) // the former one knew nothing of this
 	if h.fresh || !h.Settled || h.rung() != ladder.Full {
 		t.Errorf("%+v", h.bootKept)
+	}
+}
+
+// A slow boot is a failed one only where somebody says so.
+func TestSlowIsNotFailed(t *testing.T) {
+	for text, want := range map[string]bool{"": false, "attempts = 2": false, "deadline = \"1h\"": true, "deadline = \"infinity\"": true, "success = [\"a\"]": true} {
+		frags, _ := native.Parse("boot.toml", []byte("[boot]\n"+text))
+		set, _ := unit.NewSet(nil, nil)
+		set.Boot, _ = unit.BuildBoot(unit.Source{Name: "boot.toml", Format: unit.Native, Files: []unit.File{{Path: "boot.toml", Fragments: frags}}})
+		m := &manager{configuration: &configuration{set: set}}
+		if got := m.counts(pid1.BootNone); got != want || !m.counts(pid1.BootReboot) {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
 	}
 }
 

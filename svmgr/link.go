@@ -31,8 +31,8 @@ type link struct {
 	ends []world.Ended
 	// signals came to init while the former program was replaced.
 	signals []string
-	// late says that the boot has failed because its time was over.
-	late bool
+	// late is what follows because the boot has failed, 0 if it has not.
+	late pid1.BootAction
 }
 
 // linkUp finds out who is above. It comes before the first child, so that none
@@ -121,7 +121,11 @@ func (l *link) listen(m *manager, signal func(name string)) {
 		Refused: func(unit, name string, why pid1.Result) {
 			m.world.NotKept(unit, name, fmt.Errorf("init keeps no more descriptors (%s)", why))
 		},
-		BootLate: func() { m.Take(core.BootMarked{Late: true}) },
+		BootLate: func(action pid1.BootAction) {
+			if m.counts(action) {
+				m.Take(core.BootMarked{Late: true})
+			}
+		},
 		HungUp: func(err error) {
 			l.log.Error("init has hung up: nothing is kept for the next manager any more", "err", err)
 			close(l.hungUp)

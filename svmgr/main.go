@@ -230,7 +230,7 @@ func run(s settings) (int, error) {
 	if takesOver {
 		m.Loop.Begin(append(append([]core.Event{restored}, told...), gone...)...)
 	}
-	if link.late {
+	if link.late != 0 && m.counts(link.late) {
 		m.Loop.Begin(core.BootMarked{Late: true})
 	}
 	close(ready)

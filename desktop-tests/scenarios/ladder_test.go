@@ -19,7 +19,8 @@ step=$(cat /root/step)
 next() { echo $((step+1)) >/root/step; sync; }
 count() { cat /var/lib/dynamod/boot-attempts; }
 is() { dynamodctl boot | sed -n "s/^ *$1: *//p"; }
-good() { until [ "$(is verdict)" = good ]; do sleep 1; done; }
+# What follows the verdict is written after it.
+good() { until [ "$(is verdict)" = good ] && [ "$(count)" = 0 ] && [ "$(cat /root/status-g7)" != pending ] && [ "$(cat /run/dynamod/boot)" != pending ]; do sleep 1; done; }
 failed() { until dynamodctl status confirm | grep -q failed; do sleep 1; done; }
 down() { next; say done; kill -TERM 1; sleep 1000; }
 case $step in

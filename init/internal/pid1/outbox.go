@@ -88,7 +88,7 @@ func (m *Machine) Next(now Time, msg *ipc.Message, fds *[ipc.MaxFDs]int32) (n in
 	switch {
 	case o.late && m.talks:
 		o.late = false
-		*msg = ipc.Message{Kind: ipc.BootLate}
+		*msg = ipc.Message{Kind: ipc.BootLate, Action: m.cfg.BootAction}
 		return 0, true
 	case o.stop && m.talks:
 		o.stop = false

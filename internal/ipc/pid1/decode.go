@@ -113,8 +113,8 @@ func decodeField(r *frame.Reader, m *Message, i int) {
 		case 2:
 			m.Text = r.Str(MaxGovernor)
 		}
-	case BootPolicy:
-		if i == 0 {
+	case BootPolicy, BootLate:
+		if i == 0 && m.Kind == BootPolicy {
 			m.Usec = r.Uint(MaxBootUsec)
 		} else {
 			m.Action = BootAction(decodeWord(r, bootActionWords[:]))

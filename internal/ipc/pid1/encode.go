@@ -101,8 +101,8 @@ func appendField(out []byte, m *Message, i int) ([]byte, bool) {
 		}
 		return frame.AppendStr(out, m.Text), true
 	}
-	if m.Kind == BootPolicy {
-		if i == 0 {
+	if m.Kind == BootPolicy || m.Kind == BootLate {
+		if i == 0 && m.Kind == BootPolicy {
 			return frame.AppendUint(out, m.Usec), m.Usec <= MaxBootUsec
 		}
 		if m.Action == 0 || int(m.Action) >= len(bootActionWords) {

@@ -74,7 +74,7 @@ const (
 	// failed Usec after the start of init, 0 for never, and Action is what follows. The
 	// kernel command line goes before it; it means nothing once there is a verdict.
 	BootPolicy
-	// BootLate, i→s: the boot has failed, because its time was over.
+	// BootLate, i→s: the boot has failed, because its time was over; Action follows.
 	BootLate
 	numKinds
 )
@@ -243,7 +243,7 @@ var shapes = [numKinds]shape{
 	Watchdog:        {"Watchdog", frame.Request, 3, []string{"setting", "usec", "governor"}},
 	WatchdogIs:      {"WatchdogIs", frame.Response, 8, []string{"runtime", "pre", "reboot", "kexec", "pinged", "device", "governor", "errno"}},
 	BootPolicy:      {"BootPolicy", frame.Request, 2, []string{"deadline", "action"}},
-	BootLate:        {"BootLate", frame.Event, 0, nil},
+	BootLate:        {"BootLate", frame.Event, 1, []string{"action"}},
 }
 
 func (k Kind) String() string {

@@ -71,7 +71,7 @@ func every() []Message {
 		{Kind: Gate, Flag: true},
 		{Kind: Watchdog, Setting: KexecWatchdog, Usec: math.MaxUint64, Text: bytes.Repeat([]byte("g"), MaxGovernor)},
 		{Kind: BootPolicy, Usec: MaxBootUsec, Action: BootEmergency},
-		{Kind: BootLate},
+		{Kind: BootLate, Action: BootReboot},
 		{Kind: WatchdogIs, Name: long, Text: bytes.Repeat([]byte("g"), MaxGovernor), Count: math.MaxUint32,
 			Dog: Dog{math.MaxUint64, math.MaxUint64, math.MaxUint64, math.MaxUint64, math.MaxUint64}},
 	}

@@ -23,8 +23,8 @@ type Told struct {
 	Signal func(name string)
 	// Refused says that descriptors are not kept after all.
 	Refused func(unit, name string, why pid1.Result)
-	// BootLate says that the boot has failed because its time was over.
-	BootLate func()
+	// BootLate says that the boot has failed because its time was over, and what follows.
+	BootLate func(pid1.BootAction)
 	// HungUp says that init has closed the channel; nothing follows.
 	HungUp func(error)
 }
@@ -81,8 +81,8 @@ type Left struct {
 	Exits []pid1.Exit
 	// Lost exit records did not fit.
 	Lost uint64
-	// BootLate: the boot has failed.
-	BootLate bool
+	// BootLate is what follows because the boot has failed, 0 if it has not.
+	BootLate pid1.BootAction
 	// Signals came while the former program of this process was replaced.
 	Signals []string
 }
@@ -150,7 +150,7 @@ func (k *Init) hello() (*Left, error) {
 		case pid1.ShutdownSignal:
 			left.Signals = append(left.Signals, string(m.Text))
 		case pid1.BootLate:
-			left.BootLate = true
+			left.BootLate = m.Action
 		case pid1.HelloDone:
 			left.Lost = m.Lost
 			return left, k.file.SetDeadline(time.Time{})
@@ -433,7 +433,7 @@ func (k *Init) hear(m *pid1.Message) {
 		}
 	case pid1.BootLate:
 		if k.told.BootLate != nil {
-			k.told.BootLate()
+			k.told.BootLate(m.Action)
 		}
 	case pid1.ShutdownSignal:
 		if k.told.Signal != nil {

@@ -351,15 +351,15 @@ func TestWatchdogIsAskedFor(t *testing.T) {
 // with the greeting for a manager that was not there, later for the one that is.
 func TestBootIsTalkedAbout(t *testing.T) {
 	p, fd := pair(t)
-	k, left := dial(t, p, fd, func() { p.say(pid1.Message{Kind: pid1.BootLate}) })
-	if !left.BootLate {
+	k, left := dial(t, p, fd, func() { p.say(pid1.Message{Kind: pid1.BootLate, Action: pid1.BootNone}) })
+	if left.BootLate != pid1.BootNone {
 		t.Error("the greeting did not bring the verdict")
 	}
 	told := make(chan string, 2)
-	k.Run(Told{BootLate: func() { told <- "late" }, Signal: func(s string) { told <- s }})
-	p.say(pid1.Message{Kind: pid1.BootLate})
+	k.Run(Told{BootLate: func(a pid1.BootAction) { told <- "late " + a.String() }, Signal: func(s string) { told <- s }})
+	p.say(pid1.Message{Kind: pid1.BootLate, Action: pid1.BootReboot})
 	p.say(pid1.Message{Kind: pid1.ShutdownSignal, Text: []byte("SIGUSR1")})
-	if a, b := <-told, <-told; a != "late" || b != "SIGUSR1" {
+	if a, b := <-told, <-told; a != "late reboot" || b != "SIGUSR1" {
 		t.Errorf("told %s, then %s; want the verdict before the signal", a, b)
 	}
 	for _, c := range []struct {
