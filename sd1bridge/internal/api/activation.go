@@ -61,7 +61,7 @@ func (s *Server) Left(error) {
 	s.names.mu.Unlock()
 	s.mu.Lock()
 	clear(s.subscribers)
-	s.bus.Unasked(true)
+	s.heardBy()
 	s.mu.Unlock()
 	go func() { // ends with its reports, which have a deadline
 		s.forget("")

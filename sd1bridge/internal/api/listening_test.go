@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"dynamod/internal/bus"
 	"dynamod/internal/ipc"
 	"dynamod/internal/testkit"
+	"dynamod/sd1bridge/internal/upstream"
 )
 
 // On the bus only what a client has asked for is told while nobody has subscribed: the jobs
@@ -139,6 +141,31 @@ func TestSignalsAreForWhoListens(t *testing.T) {
 	}
 	client.Close()
 	testkit.Eventually(t, "who has left listens no more", func() bool { return !h.server.bus.Listening() })
+}
+
+// The bus of a session hears of all units, whether anybody has subscribed or not.
+func TestSessionsHearAll(t *testing.T) {
+	for _, user := range []bool{false, true} {
+		log := slog.New(slog.DiscardHandler)
+		s := New(upstream.New(filepath.Join(t.TempDir(), "none"), log), Options{User: user, Root: "/", Version: "test"}, log)
+		dir, err := os.MkdirTemp("", "bus")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "bus.conf")
+		if err := os.WriteFile(config, fmt.Appendf(nil, activatingBus, socket, dir), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		busDaemon(t, config)
+		joined := make(chan struct{}, 1)
+		go s.Service().Join(bus.Bus{Address: socket, Names: []string{Name}, Joined: func(*bus.Client) { joined <- struct{}{} }}) // ends with the service
+		testkit.Receive(t, joined, "the bridge is on the bus")
+		if s.bus.Listening() != user {
+			t.Errorf("user %v: somebody listens %v", user, !user)
+		}
+		s.Service().Close()
+	}
 }
 
 // A job that was there before anybody listened is told to be over by whoever asked for it

@@ -357,9 +357,14 @@ func (s *Server) subscribe(c *bus.Call, on bool) error {
 	default:
 		delete(s.subscribers, who)
 	}
-	s.bus.Unasked(len(s.subscribers) == 0)
+	s.heardBy()
 	return nil
 }
+
+// heardBy says whether the bus gets signals of units. That of a session always does: the
+// leader of a GNOME session waits there for the end of a target without having subscribed,
+// and must not depend on another program that has. s.mu is held.
+func (s *Server) heardBy() { s.bus.Unasked(!s.opts.User && len(s.subscribers) == 0) }
 
 const maxSubscribers = 4096
 
@@ -367,7 +372,7 @@ const maxSubscribers = 4096
 func (s *Server) Gone(sender string) {
 	s.mu.Lock()
 	delete(s.subscribers, sender)
-	s.bus.Unasked(len(s.subscribers) == 0)
+	s.heardBy()
 	s.mu.Unlock()
 	if s.refs.holds(sender) {
 		go s.forget(sender) // ends with its reports, which have a deadline

@@ -81,7 +81,7 @@ func New(up *upstream.Manager, opts Options, log *slog.Logger) *Server {
 		&bus.Node{Path: translate.UnitsPath + "/*", Find: s.findUnit, Names: s.unitLabels},
 		&bus.Node{Path: translate.JobsPath + "/*", Find: s.findJob, Names: s.jobLabels},
 	), log)
-	s.bus.Unasked(true)
+	s.heardBy()
 	return s
 }
 
