@@ -24,6 +24,10 @@ func TestConfig(t *testing.T) {
 	if show("SessionsMax") != uint64(5) || show("InhibitorsMax") != uint64(8) || show("UserStopDelayUSec") != uint64(1) || show("KillUserProcesses") != false {
 		t.Errorf("SessionsMax %v, InhibitorsMax %v, UserStopDelayUSec %v", show("SessionsMax"), show("InhibitorsMax"), show("UserStopDelayUSec"))
 	}
+	// Not set, as systemd 257 shows them.
+	if got, ok := show("KillExcludeUsers").([]string); !ok || len(got) != 0 || show("HandleLidSwitchExternalPower") != "" {
+		t.Errorf("KillExcludeUsers %v, HandleLidSwitchExternalPower %v", got, show("HandleLidSwitchExternalPower"))
+	}
 	file := filepath.Join(r.root, "etc/systemd/logind.conf")
 	if err := os.WriteFile(file, []byte("[Login]\nKillUserProcesses=yes\nRuntimeDirectorySize=1M\n"), 0o644); err != nil {
 		t.Fatal(err)

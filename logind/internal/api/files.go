@@ -158,19 +158,20 @@ func (s *Server) writeUser(u *session.User) {
 		{"ACTIVE_", func(x *session.Session) bool { return x.Stage != session.Closing && s.core.IsActive(x) }},
 		{"ONLINE_", func(x *session.Session) bool { return x.Stage != session.Closing }},
 	}
+	of := map[string][]string{}
 	for _, set := range sets {
-		var ids, seats []string
 		for _, x := range newest(s.core.Of(u.UID)) {
 			if !set.pass(x) {
 				continue
 			}
-			ids = append(ids, x.ID)
+			of[set.prefix+"SESSIONS"] = append(of[set.prefix+"SESSIONS"], x.ID)
 			if x.Seat != "" {
-				seats = append(seats, x.Seat)
+				of[set.prefix+"SEATS"] = append(of[set.prefix+"SEATS"], x.Seat)
 			}
 		}
-		f.list(set.prefix+"SESSIONS", ids)
-		f.list(set.prefix+"SEATS", seats)
+	}
+	for _, key := range []string{"SESSIONS", "SEATS", "ACTIVE_SESSIONS", "ONLINE_SESSIONS", "ACTIVE_SEATS", "ONLINE_SEATS"} {
+		f.list(key, of[key])
 	}
 	s.save("users", strconv.FormatUint(uint64(u.UID), 10), f)
 }

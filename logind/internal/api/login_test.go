@@ -76,6 +76,9 @@ func TestLogin(t *testing.T) {
 
 // What a login brings with it depends on its class (as systemd 257 does).
 func TestClasses(t *testing.T) {
+	if _, err := begin(t).create(1, 1000, "user-light", "", 0); errorName(err) != "org.freedesktop.DBus.Error.InvalidArgs" {
+		t.Errorf("a class that 257 does not have: %v", err)
+	}
 	for class, want := range map[string]struct{ scope, manager bool }{"user": {true, true}, "background": {true, true}, "background-light": {true, false}, "manager": {false, false}} {
 		r := begin(t)
 		c, err := r.create(r.leader().Process.Pid, 1000, class, "", 0)
