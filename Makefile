@@ -54,6 +54,7 @@ build: ## build the programs into build/
 	CGO_ENABLED=0 go build -trimpath -o build/ ./dynamodctl
 	CGO_ENABLED=0 go build -trimpath -o build/dynamod-svmgr ./svmgr
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o build/dynamod-child ./svmgr/child
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o build/dynamod-pam ./svmgr/pam
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o build/dynamod-step ./step
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o build/dynamod-init ./init
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o build/dynamod-sd1bridge ./sd1bridge

@@ -70,7 +70,7 @@ func run(s settings) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	child, err := childProgram()
+	child, pamChild, err := childProgram()
 	if err != nil {
 		return 0, err
 	}
@@ -171,7 +171,7 @@ func run(s settings) (int, error) {
 	}
 	// Events of the world may come before the loop is there to take them.
 	ready, gaveUp := make(chan struct{}), make(chan struct{})
-	m.world, err = world.New(world.Config{User: s.mode == user, RuntimeDir: s.runtimeDir, CgroupRoot: m.cgroupRoot, Subtree: subtree(s), Child: []string{child},
+	m.world, err = world.New(world.Config{User: s.mode == user, RuntimeDir: s.runtimeDir, CgroupRoot: m.cgroupRoot, Subtree: subtree(s), Child: []string{child}, PAMChild: argv(pamChild),
 		Keeper: link.keeper(), Kept: link.kept, Replaces: former != nil, Parts: parts, Ends: link.ends, EndsTold: link.init != nil,
 		Subreaper: true, Record: filepath.Join(stateDir, "processes.jsonl"), Log: log, Output: m.output, Directories: dirs, StampDir: stamps, Instance: m.connection,
 		Localtime: localtime(os.LookupEnv), Environment: m.environ.are(slices.Concat(passed, m.variables())), Plugged: devices, Booted: c.View().Booted(), UnitOf: m.findMade, Happened: m.Happened, Foreign: s.mode != standalone, Swaps: m.swapUnits, Leaves: func(unit, dir string) { m.spent.note(unit, usageOf(dir)) }, Load: m.loadOne},

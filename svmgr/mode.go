@@ -119,18 +119,36 @@ func wantsContainer(getenv func(string) string, pid int) bool {
 }
 
 // childProgram is the helper that becomes each service: beside the manager, or
-// where packages put it.
-func childProgram() (string, error) {
+// where packages put it. pam is the one for units with PAMName=, "" where it is not
+// installed: it takes glibc and libpam.
+func childProgram() (helper, pam string, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("find this program: %w", err)
+		return "", "", fmt.Errorf("find this program: %w", err)
 	}
 	for _, p := range []string{filepath.Join(filepath.Dir(self), "dynamod-child"), "/usr/lib/dynamod/dynamod-child"} {
-		if st, err := os.Stat(p); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
-			return p, nil
+		if !isProgram(p) {
+			continue
 		}
+		if with := filepath.Join(filepath.Dir(p), "dynamod-pam"); isProgram(with) {
+			pam = with
+		}
+		return p, pam, nil
 	}
-	return "", fmt.Errorf("dynamod-child is neither beside %s nor in /usr/lib/dynamod; nothing could be started", self)
+	return "", "", fmt.Errorf("dynamod-child is neither beside %s nor in /usr/lib/dynamod; nothing could be started", self)
+}
+
+// argv is a program without arguments, or none.
+func argv(path string) []string {
+	if path == "" {
+		return nil
+	}
+	return []string{path}
+}
+
+func isProgram(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0
 }
 
 // passedOn are the variables that services get from the manager's own environment.

@@ -116,7 +116,7 @@ const takesOver = "can take over\n"
 // canTakeOver is the other side of tryOut: it reads all that a taking over reads, and
 // changes nothing.
 func canTakeOver(s settings) error {
-	if _, err := childProgram(); err != nil {
+	if _, _, err := childProgram(); err != nil {
 		return err
 	}
 	gen, err := newConfiguration(s, os.Getenv).firstGeneration(true)

@@ -36,7 +36,7 @@ offer() { # FILE DIRECTORY
 [ -x build/dynamod-svmgr ] || { echo "install: build/ is empty; run make build first" >&2; exit 1; }
 put 755 build/dynamodctl "$prefix/bin"
 [ ! -x build/dynamod-init ] || put 755 build/dynamod-init "$sbin"
-for p in svmgr child step logd logind sd1bridge hostnamed; do
+for p in svmgr child pam step logd logind sd1bridge hostnamed; do
 	[ ! -x "build/dynamod-$p" ] || put 755 "build/dynamod-$p" "$prefix/lib/dynamod"
 done
 

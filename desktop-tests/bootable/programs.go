@@ -20,6 +20,7 @@ var programs = []struct {
 	{pkg: "init", name: "dynamod-init", at: "/sbin"},
 	{pkg: "svmgr", name: "dynamod-svmgr", at: "/usr/lib/dynamod"},
 	{pkg: "svmgr/child", name: "dynamod-child", at: "/usr/lib/dynamod"},
+	{pkg: "svmgr/pam", name: "dynamod-pam", at: "/usr/lib/dynamod"},
 	{pkg: "step", name: "dynamod-step", at: "/usr/lib/dynamod"},
 	{pkg: "dynamodctl", name: "dynamodctl", at: "/usr/bin"},
 	{pkg: "logd", name: "dynamod-logd", at: "/usr/lib/dynamod", optional: true},

@@ -137,7 +137,7 @@ func TestTwoCompositors(t *testing.T) {
 	keyboard(t, m, "d")
 	ask("by other d")
 	goes("other")
-	ask("until_ no-acl neither; until_ no-session test -z \"$(loginctl --no-legend | grep -v root)\"")
+	ask("until_ no-acl neither; alone() { test -z \"$(loginctl --no-legend | grep -v root)\"; }; until_ no-session alone")
 	// seatd has the devices now, for members of the group video.
 	ask("rm /etc/systemd/system/seatd.service; usermod -aG video user; check reload systemctl daemon-reload; check seatd systemctl start seatd; until_ seatd-socket test -S /run/seatd.sock; rm -f /tmp/sway.*.log")
 	to("f1", "tty1")

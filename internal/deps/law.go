@@ -74,6 +74,7 @@ var law = []rule{
 	{pkg: "svmgr/internal/ladder", pure: true},
 	{pkg: "svmgr/internal/witness", outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "svmgr/child", ours: []string{"svmgr/internal/child", "internal/sys/mount", "internal/sys/confine"}},
+	{pkg: "svmgr/pam", ours: []string{"svmgr/internal/child"}, outside: []string{"golang.org/x/sys/unix", "github.com/ebitengine/purego"}},
 	{pkg: "svmgr/internal/generators", ours: []string{"internal/sys/confine"}},
 	{pkg: "svmgr/internal/child", outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "svmgr/internal/api", ours: with(model, "svmgr/internal/core", "internal/graph", "internal/ipc", "internal/access", "internal/sandbox")},

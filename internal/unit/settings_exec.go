@@ -14,7 +14,7 @@ var (
 	SupplementaryGroups = words(execRow("service.user.supplementary-groups", "SupplementaryGroups", "as", "", "Further groups of the processes.").by(ByWorld))
 	DynamicUser         = boolean(execRow("service.user.dynamic", "DynamicUser", "b", "232", "Makes up a user and group that exist while the unit runs.").by(ByWorld))
 	SetLoginEnvironment = toggle(execRow("service.user.set-login-environment", "SetLoginEnvironment", "b", "255", "Sets $HOME, $LOGNAME and $SHELL for the user; by default when User= is set.").words("yes", "no").by(ByWorld))
-	PAMName             = str(execRow("service.user.pam-name", "PAMName", "s", "", "The PAM service under which a session is opened for the processes.").idle("PAM modules run only in a program that links libpam, which is C, and no program of dynamod links C: no session is opened, and limits and variables of pam_limits and pam_env are not set"))
+	PAMName             = str(execRow("service.user.pam-name", "PAMName", "s", "", "The PAM service under which a session is opened for the processes.").by(ByWorld))
 
 	Nice                     = integer(execRow("service.nice", "Nice", "i", "", "The nice level of the processes, lower first.").within(-20, 19).by(ByWorld))
 	OOMScoreAdjust           = integer(execRow("service.oom-score-adjust", "OOMScoreAdjust", "i", "", "How much the kernel prefers (1000) or spares (-1000) the processes when memory runs out.").within(-1000, 1000).by(ByWorld))

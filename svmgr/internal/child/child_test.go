@@ -309,6 +309,7 @@ func TestStageFailures(t *testing.T) {
 		{"credentials", unix.ENOENT, func(s *Spec) {
 			s.Credentials = Credentials{Path: filepath.Dir(locked) + "/c", UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Items: []Credential{{ID: "a", Path: "/nonexistent"}}}
 		}},
+		{"pam", unix.ENOSYS, func(s *Spec) { s.PAM = PAM{Service: "login", User: "root"} }},
 		{"tty", unix.ENOENT, func(s *Spec) { s.TTY = TTY{Path: "/dev/no-such-tty", Mode: TTYTake} }},
 		{"stdin", unix.ENOENT, func(s *Spec) { s.Stdio[0] = Stream{Kind: StreamFile, Path: "/nonexistent"} }},
 		{"stdout", unix.EISDIR, func(s *Spec) { s.Stdio[1] = Stream{Kind: StreamFile, Path: "/", Flags: unix.O_WRONLY} }},

@@ -6,7 +6,7 @@ import (
 )
 
 // magic begins every Spec; its last byte is the version of the layout.
-const magic = "dynmchd\x02"
+const magic = "dynmchd\x03"
 
 // MaxSpec bounds an encoded Spec: execve(2) would refuse more than that.
 const MaxSpec = 8 << 20
@@ -102,6 +102,9 @@ func (s *Spec) walk(c *codec) {
 	c.u64(&s.Ambient)
 	c.u32(&s.SecureBits)
 	c.flag(&s.HasSecure)
+	c.str(&s.PAM.Service)
+	c.str(&s.PAM.User)
+	c.str(&s.PAM.TTY)
 	s.walkSandbox(c)
 }
 

@@ -7,8 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Main sets this process up and becomes the program. It never returns.
-func Main() {
+// Main sets this process up and becomes the program. It never returns. A Spec with a
+// session of PAM is not for it.
+func Main() { MainWith(nil) }
+
+// OpenSession opens a session of PAM for this process and sees to its end. What modules do
+// to the process stays; it returns the variables they set, as NAME=VALUE. Its error is an
+// errno, with the call that failed in a *StageError.
+type OpenSession func(PAM) (env []string, err error)
+
+// MainWith is Main with somebody who opens sessions of PAM. Modules change things of the
+// calling thread, so it must be called on the process's first one (proc(5), loginuid).
+func MainWith(open OpenSession) {
 	// What the stages change is mostly a property of the calling thread, and
 	// execve(2) takes that of the thread which calls it.
 	runtime.LockOSThread()
@@ -20,7 +30,7 @@ func Main() {
 	if s.Hold && !permitted(StatusFD) {
 		unix.Exit(ExitUnheld)
 	}
-	st := &state{spec: s, status: StatusFD}
+	st := &state{spec: s, status: StatusFD, open: open}
 	if err := st.run(); err != nil {
 		fail(st.status, err, ExitSetup)
 	}

@@ -45,7 +45,7 @@ func (s *Spec) plain() bool {
 		}
 	}
 	return len(s.FDs) == 0 && s.Aux == 0 && s.TTY == (TTY{}) && s.Cgroup == "" && !s.NUMA.Set &&
-		len(s.Dirs) == 0 && s.Credentials.Path == "" && len(s.Labels) == 0 && !s.View.Set &&
+		len(s.Dirs) == 0 && s.Credentials.Path == "" && len(s.Labels) == 0 && !s.View.Set && s.PAM.Service == "" &&
 		s.Space.none() && (s.Hold || len(s.PIDVars) == 0)
 }
 

@@ -56,6 +56,9 @@ type Spec struct {
 	SecureBits  uint32
 	HasSecure   bool
 
+	// PAM is a session that is opened first; it takes a program with libpam.
+	PAM PAM
+
 	// Aux is how many descriptors follow those of FDs: they are for the set-up
 	// itself and are closed by the exec.
 	Aux    uint32
@@ -67,6 +70,9 @@ type Spec struct {
 	// Filters hold from right before the exec.
 	Filters []Filter
 }
+
+// PAM is a session of PAM: the service is a file of pam.d, "" for none; TTY may be "".
+type PAM struct{ Service, User, TTY string }
 
 // Int is a number that may be absent.
 type Int struct {

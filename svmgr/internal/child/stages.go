@@ -17,6 +17,8 @@ type state struct {
 	// aux are the further descriptors of Spec.Aux.
 	aux []int
 	tty int
+	// open opens sessions of PAM; nil if this program cannot.
+	open OpenSession
 	// at is the name of the current stage, unless the stage says otherwise.
 	at string
 }
@@ -49,6 +51,8 @@ var stages = []stage{
 	{"keyring", (*state).keyring},
 	{"directories", (*state).directories},
 	{"credentials", (*state).credentials},
+	// Modules see the machine as it is, not the unit's view of it.
+	{"pam", (*state).pam},
 	// Terminals and files are opened before the identity changes: the manager
 	// grants them, whatever the user may open.
 	{"tty", (*state).openTTY},
@@ -238,6 +242,13 @@ func (st *state) keyring() error {
 }
 
 func (st *state) limits() error {
+	if st.spec.PAM.Service != "" {
+		return nil // they were set before the session, whose modules may change them
+	}
+	return st.setLimits()
+}
+
+func (st *state) setLimits() error {
 	for _, l := range st.spec.Limits {
 		// unix.Setrlimit tells package syscall that the limit of descriptors
 		// is ours now, so that the exec leaves it alone.

@@ -55,6 +55,7 @@ func (w *World) fill(o *order, g *group, a core.Spawn) error {
 		return err
 	}
 	o.applyIdentity(id, a.Exec)
+	w.applyPAM(o, u, id, a.Exec)
 	o.spec.Env = e.list
 	if o.spec.Path, o.spec.Argv, err = command(a.Exec, e, id, w.rootOf(a)); err != nil {
 		return err

@@ -85,6 +85,20 @@ func (w *World) identify(u *unit.Unit) (identity, error) {
 	return id, nil
 }
 
+// applyPAM has a session of PAM opened (PAMName=). The manager of a user opens none: modules
+// need privileges.
+func (w *World) applyPAM(o *order, u *unit.Unit, id identity, e unit.Exec) {
+	service := unit.PAMName.Of(u)
+	if service == "" || w.cfg.User || e.Privileged || e.NoSetuid || !id.named {
+		return
+	}
+	if len(w.cfg.PAMChild) == 0 {
+		w.warn(u.Name, "PAMName= has no effect: dynamod-pam is not installed beside dynamod-child, so no session of PAM is opened")
+		return
+	}
+	o.spec.PAM = child.PAM{Service: service, User: id.name, TTY: o.spec.TTY.Path}
+}
+
 // applyIdentity fills in what the child changes.
 func (o *order) applyIdentity(id identity, e unit.Exec) {
 	if !id.change || e.Privileged || e.NoSetuid {

@@ -251,7 +251,11 @@ func (w *World) fork(u *unit.Unit, s *child.Spec, attr *syscall.ProcAttr) (pid i
 		return 0, nil, at("spec", syscall.E2BIG)
 	}
 	attr.Env = childEnv
-	pid, err = w.forkWith(b, func() (int, error) { return w.sys.memfd("spec") }, w.cfg.Child[0], w.cfg.Child, attr)
+	helper := w.cfg.Child
+	if s.PAM.Service != "" {
+		helper = w.cfg.PAMChild
+	}
+	pid, err = w.forkWith(b, func() (int, error) { return w.sys.memfd("spec") }, helper[0], helper, attr)
 	return pid, []byte{1}, err
 }
 

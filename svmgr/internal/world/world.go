@@ -42,6 +42,9 @@ type Config struct {
 	Subtree string
 	// Child is the program and first arguments that run child.Main.
 	Child []string
+	// PAMChild is the same with libpam, for units with PAMName=; none means that no
+	// sessions of PAM are opened.
+	PAMChild []string
 	// Subreaper says that this process is PID 1 or a child subreaper, so that
 	// orphans of its services become its children and must be reaped.
 	Subreaper bool
