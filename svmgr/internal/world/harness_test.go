@@ -18,7 +18,10 @@ import (
 	"dynamod/svmgr/internal/core"
 )
 
-const childArg = "dynamod-child"
+const (
+	childArg    = "dynamod-child"
+	pamChildArg = "dynamod-pam"
+)
 
 func TestMain(m *testing.M) {
 	if len(os.Args) >= 2 && os.Args[1] == childArg {
@@ -26,6 +29,9 @@ func TestMain(m *testing.M) {
 			os.Exit(mount.Main(os.Args[2:]))
 		}
 		child.Main()
+	}
+	if len(os.Args) >= 2 && os.Args[1] == pamChildArg {
+		child.MainWith(func(p child.PAM) ([]string, error) { return []string{"PAM=" + p.Service + " " + p.User + " " + p.TTY}, nil })
 	}
 	testkit.Main(m)
 }
