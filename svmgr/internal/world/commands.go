@@ -122,7 +122,7 @@ func (c *commandRuns) ends(p *process, st pidfd.Status, now time.Time) {
 // a set-up.
 var setupCodes = map[string]int32{"working-directory": 200, "nice": 201, "descriptors": 202, "exec": 203, "limits": 205, "oom-score-adj": 206,
 	"signals": 207, "stdin": 208, "tty": 208, "stdout": 209, "ioprio": 211, "timer-slack": 212, "secure-bits": 213, "scheduling": 214,
-	"affinity": 215, "group": 216, "groups": 216, "user": 217, "ambient-capabilities": 218, "capability-bounding-set": 218,
+	"affinity": 215, "group": 216, "groups": 216, "pam": 224, "user": 217, "ambient-capabilities": 218, "capability-bounding-set": 218,
 	"cgroup": 219, "session": 220, "stderr": 222, "mounts": 226, "namespace": 226, "user-namespace": 226, "no-new-privileges": 227,
 	"seccomp": 228, "personality": 230, "keyring": 237, "numa": 242, "credentials": 243, "memory-ksm": 246}
 

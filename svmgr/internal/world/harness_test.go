@@ -31,7 +31,9 @@ func TestMain(m *testing.M) {
 		child.Main()
 	}
 	if len(os.Args) >= 2 && os.Args[1] == pamChildArg {
-		child.MainWith(func(p child.PAM) ([]string, error) { return []string{"PAM=" + p.Service + " " + p.User + " " + p.TTY}, nil })
+		child.MainWith(func(p child.PAM) ([]string, error) {
+			return []string{"PAM=" + p.Service + " " + p.User + " " + p.TTY}, nil
+		})
 	}
 	testkit.Main(m)
 }
