@@ -267,7 +267,7 @@ func (s *Service) dispatch(c *Call) error {
 				continue
 			}
 			c.Interface = i.Name
-			if err := c.expect(signature(m.In), signature(m.Out)); err != nil {
+			if err := c.expect(types(m.In), types(m.Out)); err != nil {
 				return err
 			}
 			return m.Do(c)

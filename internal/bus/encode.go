@@ -7,6 +7,7 @@ import (
 	"math"
 	"reflect"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/godbus/dbus/v5"
@@ -347,12 +348,28 @@ func simple(v any) (dbus.Signature, bool) {
 	return dbus.Signature{}, false
 }
 
-// signatureOf is what dbus.SignatureOf finds out, which takes longer than to send the value.
+// byType are the signatures of all other types that were sent, of which a program has a
+// few dozen: dbus.SignatureOf takes longer than to send the value.
+var byType sync.Map // reflect.Type to dbus.Signature
+
+// signature is that of one value.
+func signature(v any) dbus.Signature {
+	if s, ok := simple(v); ok {
+		return s
+	}
+	t := reflect.TypeOf(v)
+	if s, ok := byType.Load(t); ok {
+		return s.(dbus.Signature)
+	}
+	s := dbus.SignatureOf(v)
+	byType.Store(t, s)
+	return s
+}
+
+// signatureOf is that of all of them.
 func signatureOf(values ...any) string {
 	if len(values) == 1 {
-		if s, ok := simple(values[0]); ok {
-			return s.String()
-		}
+		return signature(values[0]).String()
 	}
 	return dbus.SignatureOf(values...).String()
 }

@@ -31,8 +31,12 @@ func (s *Service) properties(c *Call, interfaces []*Interface) error {
 		}
 		name := c.Args[0].(string)
 		known := name == "" || slices.ContainsFunc(standard, func(i *Interface) bool { return i.Name == name })
-		all := []entry{}
-		seen := map[string]bool{}
+		most := 0
+		for _, i := range interfaces {
+			most += len(i.Properties)
+		}
+		all := make([]entry, 0, most)
+		seen := make(map[string]bool, most)
 		for _, i := range interfaces {
 			if name != "" && i.Name != name {
 				continue
@@ -108,10 +112,7 @@ func (p *Property) value(object any) (dbus.Variant, error) {
 	if err != nil {
 		return dbus.Variant{}, err
 	}
-	sig, ok := simple(v)
-	if !ok {
-		sig = dbus.SignatureOf(v)
-	}
+	sig := signature(v)
 	if got := sig.String(); got != p.Type {
 		panic(fmt.Sprintf("property %s has a value of signature %q; want %q", p.Name, got, p.Type))
 	}

@@ -77,8 +77,8 @@ type Signal struct {
 	Flags Flags
 }
 
-// signature joins the types of arguments.
-func signature(args []Arg) string {
+// types joins the types of arguments.
+func types(args []Arg) string {
 	s := ""
 	for _, a := range args {
 		s += a.Type
@@ -102,8 +102,8 @@ func (i *Interface) check() {
 	}
 	for _, m := range i.Methods {
 		once("method", m.Name)
-		valid(m.Name, signature(m.In))
-		valid(m.Name, signature(m.Out))
+		valid(m.Name, types(m.In))
+		valid(m.Name, types(m.Out))
 		if m.Do == nil {
 			panic(fmt.Sprintf("%s.%s does nothing", i.Name, m.Name))
 		}
@@ -117,6 +117,6 @@ func (i *Interface) check() {
 	}
 	for _, s := range i.Signals {
 		once("signal", s.Name)
-		valid(s.Name, signature(s.Args))
+		valid(s.Name, types(s.Args))
 	}
 }
