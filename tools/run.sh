@@ -12,8 +12,8 @@ trap 'kill -TERM $manager 2>/dev/null || true; wait $manager 2>/dev/null || true
 until build/dynamodctl ping >/dev/null 2>&1; do
 	kill -0 $manager 2>/dev/null || { cat "$dir/manager.log" >&2; exit 1; }
 done
-echo "export DYNAMOD_SOCKET=$DYNAMOD_SOCKET   # for dynamodctl in another terminal"
 if [ -t 0 ] && [ -t 1 ]; then
+	echo "export DYNAMOD_SOCKET=$DYNAMOD_SOCKET   # for dynamodctl in another terminal"
 	build/dynamodctl top
 else
 	build/dynamodctl start multi-user.target

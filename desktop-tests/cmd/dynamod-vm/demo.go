@@ -71,15 +71,18 @@ const tour = `#!/bin/bash
 exec >/dev/vport0p2 2>&1
 export SYSTEMD_COLORS=0 SYSTEMD_PAGER= COLUMNS=110
 ask() { printf '\n$ %s\n' "$1"; eval "$1" 2>&1; }
+tell() { printf '\n%s\n' "$1"; }
+tell "systemd's own programs ask, dynamod answers (shop and shop-database are broken on purpose):"
 ask 'systemctl status | head -n 24'
 ask 'systemctl list-units --failed'
 ask 'loginctl'
 ask 'loginctl seat-status seat0 | head -n 16'
 ask 'hostnamectl'
 ask 'timedatectl'
+tell 'What only dynamodctl shows: the supervisors of native services, and why something does not run:'
 ask 'dynamodctl tree | head -n 30'
 ask 'dynamodctl why shop'
-ask 'dynamodctl why shop-database'
+tell 'The manager is killed. PID 1 starts it again, and what ran runs on, as the processes and their times show:'
 ask 'kill -KILL $(pgrep -xo dynamod-svmgr); until dynamodctl ping >/dev/null 2>&1; do :; done; dynamodctl list systemd-logind dbus user@1000'
 echo "@file boot.svg"
 systemd-analyze plot
