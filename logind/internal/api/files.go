@@ -143,7 +143,7 @@ func (s *Server) writeUser(u *session.User) {
 	f.set("NAME", u.Name)
 	f.set("STATE", s.core.UserState(u))
 	f.set("STOPPING", map[bool]string{true: "yes", false: "no"}[u.Stopping])
-	f.set("GC_MODE", "pin")
+	f.set("GC_MODE", map[bool]string{true: "pin", false: "any"}[u.Pinned])
 	f.set("RUNTIME", s.runtimeDir(u.UID))
 	if d := s.core.DisplayOf(u.UID); d != nil {
 		f.set("DISPLAY", d.ID)
@@ -170,8 +170,11 @@ func (s *Server) writeUser(u *session.User) {
 			}
 		}
 	}
+	// With a session all of them are there, also those that are empty (as systemd 257 has it).
 	for _, key := range []string{"SESSIONS", "SEATS", "ACTIVE_SESSIONS", "ONLINE_SESSIONS", "ACTIVE_SEATS", "ONLINE_SEATS"} {
-		f.list(key, of[key])
+		if len(of["SESSIONS"]) > 0 {
+			f.line(key, strings.Join(of[key], " ")) // ids and numbers only
+		}
 	}
 	s.save("users", strconv.FormatUint(uint64(u.UID), 10), f)
 }

@@ -79,7 +79,8 @@ func TestClasses(t *testing.T) {
 	if _, err := begin(t).create(1, 1000, "user-light", "", 0); errorName(err) != "org.freedesktop.DBus.Error.InvalidArgs" {
 		t.Errorf("a class that 257 does not have: %v", err)
 	}
-	for class, want := range map[string]struct{ scope, manager bool }{"user": {true, true}, "background": {true, true}, "background-light": {true, false}, "manager": {false, false}} {
+	for class, want := range map[string]struct{ scope, manager bool }{"user": {true, true}, "background": {true, true}, "background-light": {true, false}, "user-early": {true, true}, "greeter": {true, true},
+		"lock-screen": {true, true}, "user-incomplete": {true, false}, "manager-early": {false, false}, "manager": {false, false}} {
 		r := begin(t)
 		c, err := r.create(r.leader().Process.Pid, 1000, class, "", 0)
 		if err != nil {
@@ -90,6 +91,22 @@ func TestClasses(t *testing.T) {
 		}
 		if got := r.units.did("start user@1000.service"); got != want.manager {
 			t.Errorf("%s: a manager %v", class, got)
+		}
+		mode, state := "pin", "active"
+		if strings.HasPrefix(class, "manager") {
+			mode, state = "any", "online"
+		}
+		if text := r.read("users/1000"); !strings.Contains(text, "GC_MODE="+mode+"\n") || !strings.Contains(text, "\nSTATE="+state+"\n") {
+			t.Errorf("%s: the user's file says\n%s", class, text)
+		}
+		path := r.conn.Object(Name, sessionPath(c.ID))
+		for property, of := range map[string][]string{"CanIdle": {"user", "user-early", "greeter"}, "CanLock": {"user", "user-early"}} {
+			if v, err := path.GetProperty(ifacePrefix + "Session." + property); err != nil || v.Value() != slices.Contains(of, class) {
+				t.Errorf("%s: %s is %v, %v", class, property, v, err)
+			}
+		}
+		if display := strings.Contains(r.read("sessions", c.ID), "IS_DISPLAY=1\n"); display != slices.Contains([]string{"user", "user-early", "greeter"}, class) {
+			t.Errorf("%s: it stands for its user: %v", class, display)
 		}
 		// One that wants the manager finds it started before its answer.
 		if _, err := r.create(r.leader().Process.Pid, 1000, "user", "", 0); err != nil || !r.units.did("start user@1000.service") {

@@ -42,6 +42,12 @@ func TestStateFiles(t *testing.T) {
 			t.Errorf("%s: %q; want %q", file, got, want)
 		}
 	}
+	if _, err := r.create(r.leader().Process.Pid, 1001, "background-light", "", 0); err != nil {
+		t.Fatal(err)
+	}
+	if text := r.read("users/1001"); !strings.Contains(text, "\nSEATS=\n") || !strings.Contains(text, "\nACTIVE_SEATS=\nONLINE_SEATS=\n") || !strings.Contains(text, "GC_MODE=pin\n") {
+		t.Errorf("without a seat:\n%s", text)
+	}
 	text := r.read("users/1000")
 	for _, line := range []string{"STOPPING=no\n", "GC_MODE=pin\n", "\nSESSIONS=" + remote.ID + " " + console.ID + "\n"} {
 		if !strings.Contains(text, line) {

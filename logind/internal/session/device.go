@@ -508,9 +508,11 @@ func (c *Core) setClass(e SetClass) {
 	case e.Class != "user" || s.Class != "user-incomplete" && s.Class != "user":
 		c.refuse(e.Request, errInvalid, "Class may only be set to 'user'")
 	default:
-		// The user's manager was started for it already (class=user-incomplete has one).
 		if s.Class != e.Class {
 			s.Class = e.Class
+			if u := c.Users[s.UID]; u != nil {
+				c.beginUser(u) // the manager, which user-incomplete does not have
+			}
 			c.changed(ASession, s.ID, "Class")
 			c.changed(AUser, uidText(s.UID), "Display")
 		}

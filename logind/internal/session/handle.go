@@ -251,6 +251,7 @@ func (c *Core) create(e Create) {
 		c.grant(&s)
 		return
 	}
+	u.Pinned = true
 	c.beginUser(u)
 	if u.Ready && !u.Stopping {
 		c.open(&s)
@@ -279,6 +280,7 @@ func (c *Core) restore(e Restore) {
 		c.Users[s.UID] = u
 		c.do(Appeared{AUser, uidText(s.UID)})
 	}
+	u.Pinned = u.Pinned || s.pins()
 	if u.Ready {
 		u.Managed = u.Managed || s.WantsManager()
 	} else {

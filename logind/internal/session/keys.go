@@ -192,14 +192,9 @@ func (c *Core) Idle() (since int64, idle bool) {
 	return since, n > 0
 }
 
-// CanIdle says that there is somebody in the session who may be away.
-func (s *Session) CanIdle() bool {
-	switch s.Class {
-	case "background", "background-light", "manager", "manager-early":
-		return false
-	}
-	return true
-}
+// CanIdle says that there is somebody in the session who may be away (seen with systemd
+// 257: the classes that can stand for their user).
+func (s *Session) CanIdle() bool { return s.display() }
 
 // idleDue is when IdleAction= is to be done, 0 for never.
 func (c *Core) idleDue() int64 {

@@ -72,9 +72,16 @@ type Session struct {
 // systemd 257: all but those of the user's manager do).
 func (s *Session) HasScope() bool { return !s.manager() }
 
-// WantsManager says that the user's manager is started for it (pam_systemd(8), class=).
+// WantsManager says that the user's manager is started for it (pam_systemd(8), class=; seen
+// with systemd 257: a session without a home yet has none).
 func (s *Session) WantsManager() bool {
-	return s.HasScope() && s.Class != "background-light"
+	return s.HasScope() && s.Class != "background-light" && s.Class != "user-incomplete"
+}
+
+// display says that the session can stand for its user (seen with systemd 257: a lock screen
+// and a session without a home yet cannot).
+func (s *Session) display() bool {
+	return s.Class == "user" || s.Class == "user-early" || s.Class == "greeter"
 }
 
 func (s *Session) manager() bool { return s.Class == "manager" || s.Class == "manager-early" }
@@ -104,6 +111,8 @@ type User struct {
 	Started, Ready, Stopping bool
 	// Managed says that the manager is one of the units.
 	Managed bool
+	// Pinned says that there was a session that keeps the user here, since the first one.
+	Pinned bool
 	// StopAt is when the units are stopped, in microseconds since boot, 0 for never.
 	StopAt int64
 }
@@ -240,6 +249,8 @@ func (c *Core) UserState(u *User) string {
 		return "closing"
 	case u.Linger:
 		return "lingering"
+	case !u.Pinned && slices.ContainsFunc(c.Of(u.UID), func(s *Session) bool { return s.Stage == Running }):
+		return "online" // a manager that somebody has started, and nothing else
 	}
 	return "closing"
 }
@@ -258,11 +269,8 @@ func (c *Core) DisplayOf(uid uint32) *Session {
 		return r
 	}
 	for _, s := range c.Of(uid) {
-		switch s.Class {
-		case "user", "user-early", "user-incomplete", "greeter":
-			if s.Stage != Closing && (best == nil || rank(s) > rank(best)) {
-				best = s
-			}
+		if s.display() && s.Stage != Closing && (best == nil || rank(s) > rank(best)) {
+			best = s
 		}
 	}
 	return best
