@@ -194,6 +194,18 @@ $SSH 'cat /proc/self/cgroup'
 $SSH 'loginctl session-status'
 $SSH 'sleep 1000 >/dev/null 2>&1 & exit 3'
 systemd-run --quiet --pipe --wait busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager CreateSession uusssssussbssa\(sv\) 1001 0 x tty user-light '' '' 0 '' '' false '' '' 0
+class background-light
+class background
+class user
+class user-early
+class user-incomplete
+class greeter
+class lock-screen
+class manager
+class manager-early
+class user-light
+class none
+loginctl enable-linger other; for i in $(seq 100); do systemctl is-active -q user@1001 && break; sleep 0.2; done; masked /run/systemd/users/1001; loginctl list-users --no-legend; loginctl disable-linger other
 printf 'E:ID_VENDOR_FROM_DATABASE=Vendor\nE:ID_MODEL_FROM_DATABASE=Model\n' >>/run/udev/data/+dmi:id; systemctl stop systemd-hostnamed; hostnamectl --json=short
 login1.test -test.v | sed 's/ (.*//'
 loginctl terminate-user user
@@ -281,6 +293,33 @@ while IFS= read -r line; do
 done <"$2"
 `
 
+// classScript opens a session of a class for other by a unit with PAMName=, and says what
+// it is; then it waits until nothing of that user is left.
+const classScript = `#!/bin/bash
+if [ "$2" = inside ]; then
+	env | grep ^XDG | sort | sed 's/^XDG_SESSION_ID=.*/XDG_SESSION_ID/'
+	sed 's/session-.*/session/; s/run-.*service/run/' /proc/self/cgroup
+	if [ -n "$XDG_SESSION_ID" ]; then
+		masked /run/systemd/sessions/$XDG_SESSION_ID
+		loginctl show-session $XDG_SESSION_ID -p Class -p State -p Active -p CanIdle -p CanLock
+	fi
+	masked /run/systemd/users/1001
+	systemctl is-active user@1001 user-runtime-dir@1001
+	exit
+fi
+systemd-run --quiet --pipe --wait -p User=other -p PAMName=class-$1 /usr/bin/class $1 inside
+loginctl terminate-user other
+for i in $(seq 100); do loginctl show-user other >/dev/null 2>&1 || break; sleep 0.2; done
+`
+
+// maskedScript shows a file of /run/systemd without numbers that no two boots share.
+const maskedScript = `#!/bin/sh
+exec sed -E 's/^(LEADER|AUDIT|REALTIME|MONOTONIC|FIFO|SCOPE|DISPLAY|SESSIONS|ONLINE_SESSIONS|ACTIVE_SESSIONS|LAST_SESSION_TIMESTAMP|SERVICE_JOB)=.*/\1/; /^LEADER_(FD_SAVED|PIDFDID)/d' "$1"
+`
+
+// classes are the PAM services of classScript.
+var classes = []string{"background-light", "background", "user", "user-early", "user-incomplete", "greeter", "lock-screen", "manager", "manager-early", "user-light", "none"}
+
 const loginProbe = `#!/bin/bash
 ` + say + `exec >/dev/vport0p2 2>&1
 export SYSTEMD_PAGER= SYSTEMD_COLORS=0 LC_ALL=C COLUMNS=200
@@ -305,21 +344,28 @@ echo "@@unit machine"; sed -n '/MemTotal/s/: */=/p' /proc/meminfo
 // loginSettings lets root and "user" in without a password, by key over ssh, and has
 // the console run the battery in the place of sway.
 func loginSettings() map[string]vm.Source {
-	return map[string]vm.Source{
+	files := map[string]vm.Source{
+		"/usr/bin/class":                {Text: classScript, Perm: 0o755},
+		"/usr/bin/masked":               {Text: maskedScript, Perm: 0o755},
 		"/etc/security/limits.d/a.conf": {Text: "user - nproc 4321\n"},
 		// Debian's package denies everybody the methods that its other file allows; which of the
 		// two counts is up to the order in which the bus finds them in the directory.
 		"/usr/share/dbus-1/system.d/systemd-localed-read-only.conf": {Text: "<busconfig>\n</busconfig>\n", Perm: 0o644},
-		"/root/battery.root":            {Text: rootsBattery},
-		"/usr/share/battery.user":       {Text: usersBattery, Perm: 0o644},
-		"/usr/bin/battery":              {Text: batteryScript, Perm: 0o755},
-		"/root/probe":                   {Text: loginProbe, Perm: 0o755},
-		"/etc/skel/.bash_profile":       {Text: "[ \"$(tty)\" = /dev/tty1 ] && { setsid -w battery console /usr/share/battery.user >/dev/vport0p2 2>&1; touch /tmp/console.done; sleep 100000; }\n"},
-		"/etc/sudoers.d/user":           {Text: "user ALL=(ALL) NOPASSWD: ALL\n", Perm: 0o440},
-		"/etc/ssh/ssh_config.d/a.conf":  {Text: "Host *\n\tStrictHostKeyChecking no\n\tUserKnownHostsFile /dev/null\n\tLogLevel ERROR\n\tBatchMode yes\n"},
-		"/etc/ssh/sshd_config.d/a.conf": {Text: "AuthorizedKeysFile /etc/ssh/keys\n"},
-		"/root/waits":                   {Text: waits},
+		"/etc/systemd/logind.conf.d/a.conf":                         {Text: "[Login]\nUserStopDelaySec=2\n"},
+		"/root/battery.root":                                        {Text: rootsBattery},
+		"/usr/share/battery.user":                                   {Text: usersBattery, Perm: 0o644},
+		"/usr/bin/battery":                                          {Text: batteryScript, Perm: 0o755},
+		"/root/probe":                                               {Text: loginProbe, Perm: 0o755},
+		"/etc/skel/.bash_profile":                                   {Text: "[ \"$(tty)\" = /dev/tty1 ] && { setsid -w battery console /usr/share/battery.user >/dev/vport0p2 2>&1; touch /tmp/console.done; sleep 100000; }\n"},
+		"/etc/sudoers.d/user":                                       {Text: "user ALL=(ALL) NOPASSWD: ALL\n", Perm: 0o440},
+		"/etc/ssh/ssh_config.d/a.conf":                              {Text: "Host *\n\tStrictHostKeyChecking no\n\tUserKnownHostsFile /dev/null\n\tLogLevel ERROR\n\tBatchMode yes\n"},
+		"/etc/ssh/sshd_config.d/a.conf":                             {Text: "AuthorizedKeysFile /etc/ssh/keys\n"},
+		"/root/waits":                                               {Text: waits},
 	}
+	for _, c := range classes {
+		files["/etc/pam.d/class-"+c] = vm.Source{Text: "account required pam_permit.so\nsession required pam_loginuid.so\nsession optional pam_systemd.so class=" + c + "\n"}
+	}
+	return files
 }
 
 // loginDiffers are lines of login1's objects and files that two boots do not share.
@@ -360,6 +406,8 @@ var ofOneBoot = []struct {
 var loginMayDiffer = map[string]string{
 	`root: busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager SetRebootParameter s "$(printf 'a\001')" #1`: "a reboot parameter is printable ASCII here (docs/login1.md)",
 	"root: cat /etc/vconsole.conf /etc/default/keyboard #1": "a link at /etc/vconsole.conf stays and is written through (docs/hostname1.md)",
+	"root: class manager #1":                                "such a session alone starts no user-runtime-dir@.service (docs/login1.md)",
+	"root: class manager-early #1":                          "such a session alone starts no user-runtime-dir@.service (docs/login1.md)",
 }
 
 func plainLogin(lines []string) string {
