@@ -15,9 +15,10 @@ import (
 	"dynamod/desktop-tests/vm"
 )
 
-// TestLogins: logins and logouts under systemd and under dynamod: what an answer takes, and
-// that logind is after the last of them what it was after a quarter. LOGINS says how many of
-// each kind, 1000 for the numbers in docs/login1.md.
+// TestLogins: logins and logouts under systemd and under dynamod: what an answer and an end
+// take, and that logind, the managers, the bus and the machine are after the last of them what
+// they were after a quarter. LOGINS says how many of each kind, 1000 for the numbers in
+// docs/login1.md.
 func TestLogins(t *testing.T) {
 	n := 100
 	if s := os.Getenv("LOGINS"); s != "" {
