@@ -98,7 +98,9 @@ esac
 // Boots that fail one after another lead down the ladder, and one that is good up again.
 func TestBootLadder(t *testing.T) {
 	k := kernel(t)
-	disk := tinyDisk(t, bootable.Tiny{Run: ladder, Files: map[string]vm.Source{
+	disk := tinyDisk(t, bootable.Tiny{Files: map[string]vm.Source{
+		// No oneshot: without units that count a boot is good when its jobs are over.
+		"/etc/dynamod/services/scenario.toml": {Text: "[service]\nname = \"scenario\"\nexec = [\"/bin/sh\", \"-c\", '''" + ladder + "''']\n\n[restart]\npolicy = \"temporary\"\n\n[dependencies]\nafter = [\"basic.target\"]\n"},
 		"/etc/dynamod/boot.toml": {Text: `[boot]
 success = ["confirm"]
 grace = "1s"
