@@ -79,7 +79,7 @@ func run(n int, class string, uid uint32) error {
 	return nil
 }
 
-// times are median, 95th percentile and mean, in ms.
+// times are median, 95th percentile and mean of what logins or logouts took, in ms.
 func times(took []time.Duration) string {
 	slices.Sort(took)
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
