@@ -307,8 +307,10 @@ func (s *stream) take(oob []byte) error {
 		}
 		s.fds = append(s.fds, fds...)
 	}
-	if len(s.fds) > MaxFDs {
-		return fmt.Errorf("%w: more than %d descriptors", errProtocol, MaxFDs)
+	// Of two messages at most: what is read may end one and begin the next, and nothing is
+	// read before the first of them is taken.
+	if len(s.fds) > 2*MaxFDs {
+		return fmt.Errorf("%w: more than %d descriptors", errProtocol, 2*MaxFDs)
 	}
 	return nil
 }

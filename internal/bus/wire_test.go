@@ -248,3 +248,42 @@ func TestDescriptorsOfMessages(t *testing.T) {
 		t.Errorf("the pipe has another writer: %v", err)
 	}
 }
+
+// What is read may end one message and begin the next: each of the two may have as many
+// descriptors as a message can have.
+func TestDescriptorsOfTwoMessages(t *testing.T) {
+	a, b := streams(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	// The first read ends within the second message.
+	counts := []int{0, MaxFDs, MaxFDs}
+	for k, n := range counts {
+		list := make([]dbus.UnixFD, n)
+		for i := range list {
+			list[i] = dbus.UnixFD(w.Fd())
+		}
+		m := args(strings.Repeat("x", []int{readAhead / 2, readAhead / 4, 1}[k]), list)
+		m.Headers[dbus.FieldUnixFDs] = dbus.MakeVariant(uint32(n))
+		whole, _, fds, err := theirs(t, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := a.nc.WriteMsgUnix(whole, unix.UnixRights(fds...), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for k, n := range counts {
+		m, err := b.read()
+		if err != nil {
+			t.Fatalf("message %d: %v", k, err)
+		}
+		if len(m.fds) != n {
+			t.Errorf("message %d has %d descriptors, want %d", k, len(m.fds), n)
+		}
+		m.closeFDs()
+	}
+}
