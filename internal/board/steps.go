@@ -1,7 +1,9 @@
 package board
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -29,11 +31,24 @@ func NewSteps() *Steps {
 	return &Steps{word: new(1 + rand.Uint64()>>12)}
 }
 
-// CreateSteps counts in a file at path, in place of what is there.
+// CreateSteps counts in a file at path, in place of what is there. If it cannot, nothing is
+// there afterwards: the number of a manager that was killed would stand for ever, and what
+// that one told with it.
 func CreateSteps(path string) (*Steps, error) {
+	s, err := createSteps(path)
+	if err != nil {
+		if gone := os.Remove(path); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+		return nil, fmt.Errorf("make steps: %w", err)
+	}
+	return s, nil
+}
+
+func createSteps(path string) (*Steps, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".steps-")
 	if err != nil {
-		return nil, fmt.Errorf("make steps: %w", err)
+		return nil, err
 	}
 	defer f.Close()
 	// Not only a length: a write into a full file system by way of memory kills.
@@ -49,7 +64,7 @@ func CreateSteps(path string) (*Steps, error) {
 		}
 	}
 	os.Remove(f.Name())
-	return nil, fmt.Errorf("make steps: %w", err)
+	return nil, err
 }
 
 // Step moves the number. It may be called by several goroutines.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -82,5 +83,37 @@ func TestNoSteps(t *testing.T) {
 	}
 	if _, err := CreateSteps(filepath.Join(dir, "none", StepsName)); err == nil {
 		t.Error("a file was made where there is no directory")
+	}
+}
+
+// A manager that was killed leaves its number. The next one, if it cannot make a file of its
+// own, must not let that stand: answers of the former manager would hold for ever.
+func TestNoStepsOfTheFormerManager(t *testing.T) {
+	path := filepath.Join(t.TempDir(), StepsName)
+	former, err := CreateSteps(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 0 // nothing can be opened
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	_, failed := CreateSteps(path)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if failed == nil {
+		t.Fatal("a file was made without a descriptor")
+	}
+	if r, err := OpenSteps(path); err == nil {
+		defer r.Close()
+		if n := r.Now(); n == former.Now() {
+			t.Errorf("the file says %d, as the former manager did", n)
+		}
 	}
 }
