@@ -131,6 +131,20 @@ func TestKnown(t *testing.T) {
 	}
 }
 
+// That there are no files of a unit holds as long as there are none, and of that no event
+// tells: nobody may go by the steps of such an answer, though others refer to the unit.
+func TestKnownWithoutFiles(t *testing.T) {
+	f := newFake(t, "", "a.service | Wants=late.service")
+	bare := func(known string, steps uint64) *ipc.UnitResult {
+		return do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "late.service", Bare: true, Known: known, Steps: steps})
+	}
+	first := bare("none", 0)
+	want(t, "not there", line(first.Facts.Load, first.Steps), "not-found 0")
+	f.disk["late.service"] = "late.service |"
+	then := bare(first.Tag, first.Steps)
+	want(t, "there", line(then.Facts != nil && then.Facts.Load == "loaded"), "true")
+}
+
 func TestStatus(t *testing.T) {
 	f := newFake(t, "", append(web, "warned.service |", "t.timer |[Timer];OnBootSec=1h;AccuracySec=1us;Unit=web.service", "s.socket |[Socket];ListenStream=/run/x")...)
 	f.files["web.service"] = "enabled"

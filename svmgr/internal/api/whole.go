@@ -29,6 +29,9 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 		}
 	}
 	res.Unit = c.unit
+	if u.Defined == nil {
+		c.steps = 0 // that it has no files: no event will tell of one that comes
+	}
 	switch {
 	case ipc.KindOf(err) == "NoSuchUnit":
 		s = ipc.Status{Unit: row(core.View{}, &core.UnitView{Name: c.unit}), Result: "success"}
