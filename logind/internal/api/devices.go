@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/godbus/dbus/v5"
@@ -317,8 +316,20 @@ func (s *Server) pauseDeviceComplete(c *bus.Call, v *sessionView) error {
 	return err
 }
 
-// terminalName is that of a terminal below /dev. Nothing else is ever opened for one.
-var terminalName = regexp.MustCompile(`^(tty[A-Za-z0-9]*|hvc[0-9]+|pts/[0-9]+)$`)
+// isTerminal says that a terminal below /dev may have the name: tty and letters or digits,
+// or hvc or pts/ and a number. Nothing else is ever opened for one.
+func isTerminal(name string) bool {
+	const digits, letters = "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	if rest, ok := strings.CutPrefix(name, "tty"); ok {
+		return strings.Trim(rest, digits+letters) == ""
+	}
+	for _, before := range []string{"hvc", "pts/"} {
+		if rest, ok := strings.CutPrefix(name, before); ok {
+			return rest != "" && strings.Trim(rest, digits) == ""
+		}
+	}
+	return false
+}
 
 // terminalOf is the name below /dev of the terminal that a descriptor is of. What /proc
 // says of it is a path where it was opened, which may be a place of its owner's making:
@@ -329,7 +340,7 @@ func terminalOf(fd int, root string) (string, bool) {
 		return "", false
 	}
 	name, ok := strings.CutPrefix(path, "/dev/")
-	if !ok || !terminalName.MatchString(name) {
+	if !ok || !isTerminal(name) {
 		return "", false
 	}
 	var given, here unix.Stat_t

@@ -232,7 +232,7 @@ func printable(text string) string {
 
 // say writes to a terminal, if it takes the text at once.
 func (s *Server) say(tty, text string) {
-	if !terminalName.MatchString(tty) {
+	if !isTerminal(tty) {
 		return // a display's name; another device might do something when it is opened
 	}
 	f, err := os.OpenFile(filepath.Join(s.opts.Root, "dev", tty), os.O_WRONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_NOFOLLOW, 0)

@@ -9,7 +9,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -227,12 +226,14 @@ func (l *Loader) SetMenu(timeout uint64) error {
 	return l.vars.SetText("LoaderConfigTimeoutOneShot", efivar.Loader, strconv.FormatUint(seconds, 10))
 }
 
-// entryName is what an entry may be called: a file's name (UAPI.1, Boot Loader
+// ValidEntry says that an entry may have the name: that of a file (UAPI.1, Boot Loader
 // Specification).
-var entryName = regexp.MustCompile(`^[A-Za-z0-9+_.@-]{1,255}$`)
+func ValidEntry(name string) bool {
+	return name != "" && len(name) <= 255 && name != "." && name != ".." && strings.Trim(name, entryLetters) == ""
+}
 
-// ValidEntry says that an entry may have the name.
-func ValidEntry(name string) bool { return entryName.MatchString(name) && name != "." && name != ".." }
+// entryLetters are what the name of an entry is made of.
+const entryLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+_.@-"
 
 // HasEntry says that the boot loader can be told which entry comes next.
 func (l *Loader) HasEntry() bool {

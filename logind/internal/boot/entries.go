@@ -1,11 +1,10 @@
 package boot
 
 import (
-	"debug/pe"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -97,8 +96,25 @@ func order(a, b found) int {
 	return version.Compare(b.name, a.name)
 }
 
-// tries are what boot counting puts into a name.
-var tries = regexp.MustCompile(`\+[0-9]+(-[0-9]+)?$`)
+// uncounted is a name without what boot counting puts at its end (Boot Loader
+// Specification, "Boot counting"): +LEFT or +LEFT-DONE.
+func uncounted(name string) string {
+	const digits = "0123456789"
+	start := func(name, before string) (string, bool) {
+		rest := strings.TrimRight(name, digits)
+		short, ok := strings.CutSuffix(rest, before)
+		return short, ok && len(rest) < len(name)
+	}
+	if short, ok := start(name, "+"); ok {
+		return short
+	}
+	if left, ok := start(name, "-"); ok {
+		if short, ok := start(left, "+"); ok {
+			return short
+		}
+	}
+	return name
+}
 
 // names are the files of a directory with an ending, and the names of their entries.
 func names(dir, ending string, f func(path, name string)) {
@@ -108,7 +124,7 @@ func names(dir, ending string, f func(path, name string)) {
 	}
 	for _, e := range list[:min(len(list), maxEntries)] {
 		base, ok := strings.CutSuffix(e.Name(), ending)
-		name, path := tries.ReplaceAllString(base, "")+ending, filepath.Join(dir, e.Name())
+		name, path := uncounted(base)+ending, filepath.Join(dir, e.Name())
 		if !ok || base == "" || !ValidEntry(name) {
 			continue
 		}
@@ -149,14 +165,18 @@ func texts(dir string) (out []found) {
 // images are entries of type 2: kernels that are programs of EFI and say what they are.
 func images(dir string) (out []found) {
 	names(dir, ".efi", func(path, name string) {
-		f, err := pe.Open(path)
+		f, err := os.Open(path)
 		if err != nil {
 			return
 		}
 		defer f.Close()
-		if os := f.Section(".osrel"); os != nil && f.Section(".linux") != nil && os.Size <= maxFile {
-			data, err := os.Data()
-			if err != nil {
+		has, err := readSections(f)
+		if err != nil {
+			return
+		}
+		if release := has[".osrel"]; release != nil && has[".linux"] != nil && release.Size() <= maxFile {
+			data := make([]byte, release.Size())
+			if _, err := io.ReadFull(release, data); err != nil {
 				return
 			}
 			e := found{name: name}

@@ -5,6 +5,7 @@ import (
 	"debug/pe"
 	"encoding/binary"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -54,4 +55,37 @@ func TestImages(t *testing.T) {
 	if got := l.Entries(); !slices.Equal(got, want) {
 		t.Errorf("the entries are %q, want %q", got, want)
 	}
+}
+
+// What debug/pe finds in a program is found; it also reads object files, which have no stub.
+func FuzzSections(f *testing.F) {
+	good := program(".osrel", "ID=debian\n", ".linux", "kernel", ".linux", "again", "eightlet", "")
+	f.Add(good)
+	for _, n := range []int{0, 1, 0x3f, 0x40, 0x50, 0x60, len(good) - 12} {
+		f.Add(good[:n])
+	}
+	f.Add("MZ" + strings.Repeat("\xff", 0x40))
+	f.Add(strings.Replace(good, "\x04\x00", "\xff\xff", 1))
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := readSections(strings.NewReader(text))
+		if len(got) > maxSections {
+			t.Errorf("%d sections", len(got))
+		}
+		want, bad := pe.NewFile(strings.NewReader(text))
+		if bad != nil || len(want.Sections) > maxSections || !strings.HasPrefix(text, "MZ") {
+			return
+		}
+		if err != nil {
+			t.Fatalf("debug/pe reads it: %v", err)
+		}
+		for _, name := range []string{".osrel", ".linux"} {
+			a, b := got[name], want.Section(name)
+			if (a == nil) != (b == nil) {
+				t.Fatalf("%s is there: %v, for debug/pe: %v", name, a != nil, b != nil)
+			}
+			if a != nil && a.Size() != int64(b.Size) {
+				t.Errorf("%s has %d bytes, for debug/pe %d", name, a.Size(), b.Size)
+			}
+		}
+	})
 }
