@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -82,6 +83,16 @@ func begin(p child.PAM) (*transaction, error) {
 	return t, nil
 }
 
+// give hands variables to modules. One that libpam refuses is no variable to it, and fails
+// nothing.
+func (t *transaction) give(env []string) {
+	for _, v := range env {
+		if strings.IndexByte(v, '=') > 0 { // a name alone would take the variable away (pam_putenv(3))
+			t.putEnv(t.handle, v)
+		}
+	}
+}
+
 // check makes an error of a status, which is no errno: libpam has words for it.
 func (t *transaction) check(call string, status int32) error {
 	if status == 0 {
@@ -96,8 +107,8 @@ func (t *transaction) check(call string, status int32) error {
 
 // maxEnv bounds how many variables are taken from modules, maxVariable the length of one.
 const (
-	maxEnv      = 1024
-	maxVariable = 1 << 16
+	maxEnv      = 1 << 14
+	maxVariable = 1 << 17 // execve(2) takes no longer one
 )
 
 // environment are the variables that modules have set. The list is libpam's copy for us; it
@@ -116,10 +127,10 @@ func (t *transaction) environment() ([]string, error) {
 		n := 0
 		for *(*byte)(unsafe.Add(unsafe.Pointer(at), n)) != 0 {
 			if n++; n > maxVariable {
-				return nil, &child.StageError{Stage: "pam", Errno: int32(unix.E2BIG), Path: t.service + ": a variable of more than 64 KiB"}
+				return nil, &child.StageError{Stage: "pam", Errno: int32(unix.E2BIG), Path: t.service + ": a variable of more than 128 KiB"}
 			}
 		}
 		out = append(out, string(unsafe.Slice(at, n)))
 	}
-	return nil, &child.StageError{Stage: "pam", Errno: int32(unix.E2BIG), Path: t.service + ": more than 1024 variables"}
+	return nil, &child.StageError{Stage: "pam", Errno: int32(unix.E2BIG), Path: t.service + ": more than 16384 variables"}
 }

@@ -11,10 +11,11 @@ import (
 // session of PAM is not for it.
 func Main() { MainWith(nil) }
 
-// OpenSession opens a session of PAM for this process and sees to its end. What modules do
-// to the process stays; it returns the variables they set, as NAME=VALUE. Its error is an
-// errno, with the call that failed in a *StageError.
-type OpenSession func(PAM) (env []string, err error)
+// OpenSession opens a session of PAM for this process and sees to its end. given are the
+// unit's variables, which modules may read; it returns those and what modules set, as
+// NAME=VALUE. What modules do to the process stays. Its error is an errno, with the call
+// that failed in a *StageError.
+type OpenSession func(p PAM, given []string) (env []string, err error)
 
 // MainWith is Main with somebody who opens sessions of PAM. Modules change things of the
 // calling thread, so it must be called on the process's first one (proc(5), loginuid).

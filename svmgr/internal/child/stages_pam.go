@@ -8,7 +8,8 @@ import (
 
 // pam opens the session of PAMName= (systemd.exec(5)). The unit's limits are there before,
 // so that modules can change them; what modules give of variables counts more than what
-// the unit gives, and groups that they add are kept.
+// the unit gives, which they can read (pam_systemd(8), XDG_SESSION_TYPE and others), and
+// groups that they add are kept.
 func (st *state) pam() error {
 	p := st.spec.PAM
 	if p.Service == "" {
@@ -28,7 +29,7 @@ func (st *state) pam() error {
 	if err != nil {
 		return err
 	}
-	env, err := st.open(p)
+	env, err := st.open(p, st.spec.Env)
 	if err != nil {
 		return err
 	}

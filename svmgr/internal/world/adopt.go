@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -127,7 +128,7 @@ func (w *World) guessMain(g *group) (int, error) {
 			continue // a command of ours that still runs
 		}
 		st, err := proc.StatOf(pid)
-		if err != nil || st.State == 'Z' || st.State == 'X' || in[st.Parent] {
+		if err != nil || st.State == 'Z' || st.State == 'X' || in[st.Parent] || w.closesSession(pid) {
 			continue
 		}
 		if main != 0 {
@@ -139,6 +140,13 @@ func (w *World) guessMain(g *group) (int, error) {
 		return 0, errors.New("no process is left")
 	}
 	return main, nil
+}
+
+// closesSession says that a process is the one that closes the session of PAMName= after the
+// command that it was opened for; also if its program was replaced meanwhile.
+func (w *World) closesSession(pid int) bool {
+	exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+	return err == nil && len(w.cfg.PAMChild) > 0 && strings.TrimSuffix(exe, " (deleted)") == w.cfg.PAMChild[0]
 }
 
 // maxPIDFile bounds what is read of a PID file.

@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"dynamod/internal/diag"
 	"dynamod/internal/load/native"
@@ -30,8 +33,15 @@ func TestMain(m *testing.M) {
 		}
 		child.Main()
 	}
+	if len(os.Args) == 3 && os.Args[1] == pamChildArg { // the one that closes a session
+		unix.Poll(nil, -1)
+	}
 	if len(os.Args) >= 2 && os.Args[1] == pamChildArg {
-		child.MainWith(func(p child.PAM) ([]string, error) {
+		child.MainWith(func(p child.PAM, _ []string) ([]string, error) {
+			if p.Service == "kept" {
+				_, err := syscall.ForkExec("/proc/self/exe", []string{"dynamod-pam", pamChildArg, "keep"}, &syscall.ProcAttr{})
+				return nil, err
+			}
 			return []string{"PAM=" + p.Service + " " + p.User + " " + p.TTY}, nil
 		})
 	}
