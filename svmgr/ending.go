@@ -218,6 +218,9 @@ func (m *manager) emergency(e core.Emergency) {
 			break
 		}
 		log.Error("a unit asks for the end", "cause", e.Cause.Sentence(e.Unit))
+		if e.Wanted { // as systemd-reboot.service does, which systemctl(1) starts where there is no logind
+			m.endedInOrder()
+		}
 		m.mu.Lock()
 		m.argument = ""
 		if e.Status >= 0 {

@@ -197,11 +197,13 @@ type (
 	// HandOver is the last action of a shutdown: nothing is left running.
 	HandOver struct{ Kind ShutdownKind }
 
-	// Emergency is a failure-action or the root supervisor's policy: what
+	// Emergency is a failure-action, a success-action or the root supervisor's policy: what
 	// the machine must do now ("reboot-force", "poweroff-immediate", …).
 	Emergency struct {
 		Unit, Action string
 		Cause        Cause
+		// Wanted says that it is a success-action: nothing has gone wrong.
+		Wanted bool `json:",omitempty"`
 		// Argument is for reboot(2), Status what the manager exits with, -1 for its
 		// own exit code.
 		Argument string

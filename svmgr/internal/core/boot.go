@@ -129,7 +129,7 @@ func (c *Core) judgeBoot(s BootState) {
 // bootMarked: somebody knows better, or PID 1 has waited for long enough.
 func (c *Core) bootMarked(e BootMarked) {
 	switch {
-	case e.Late && c.boot != BootPending:
+	case e.Late && (c.boot != BootPending || c.shutdown != nil):
 	case e.Good:
 		c.judgeBoot(BootGood)
 	default:

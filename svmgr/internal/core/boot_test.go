@@ -109,6 +109,8 @@ func TestBootMarked(t *testing.T) {
 	h.tell(ShutdownRequested{Kind: Reboot})
 	h.advance(30 * time.Second)
 	h.wantBoot(BootPending)
+	h.tell(BootMarked{Late: true}) // the machine was switched off in time
+	h.wantBoot(BootPending)
 }
 
 // A reload may change what is asked for.

@@ -260,7 +260,7 @@ func (c *Core) restEffects(i graph.Index, from State) {
 		}
 	}
 	if a := unit.SuccessAction.Of(u); a != "" && a != "none" {
-		c.emit(Emergency{Unit: c.g.Name(i), Action: a, Cause: r.cause, Argument: unit.RebootArgument.Of(u),
+		c.emit(Emergency{Unit: c.g.Name(i), Action: a, Wanted: true, Cause: r.cause, Argument: unit.RebootArgument.Of(u),
 			Status: exitStatus(u, unit.SuccessActionExitStatus, r.cause)})
 	}
 }

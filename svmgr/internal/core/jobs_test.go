@@ -352,6 +352,9 @@ func TestEmergencyArguments(t *testing.T) {
 		got := ""
 		for _, e := range find[Emergency](h, 0) {
 			got += fmt.Sprintf("%s %s %d", e.Action, e.Argument, e.Status)
+			if e.Wanted != strings.Contains(row.unit, "| SuccessAction") {
+				t.Errorf("%s: wanted is %v", row.unit, e.Wanted)
+			}
 		}
 		want(h, row.unit, got, row.want)
 	}
