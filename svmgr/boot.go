@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"dynamod/svmgr/internal/core"
 	"dynamod/svmgr/internal/ladder"
@@ -32,9 +34,8 @@ type bootHealth struct {
 
 	mu sync.Mutex
 	bootKept
-	// remembered is the verdict that this manager has written down, under a lock of its own.
+	// remembering is held while a verdict is written down.
 	remembering sync.Mutex
-	remembered  core.BootState
 	// complained is what could not be written and was said.
 	complained map[string]bool
 }
@@ -49,13 +50,18 @@ type bootKept struct {
 	// Counted says that this boot is in it, Settled that it is not to be counted any
 	// more: somebody has ended it in order, or it was judged.
 	Counted, Settled bool `json:",omitempty"`
-	// Shown says that the emergency shell was asked for.
-	Shown bool `json:",omitempty"`
+	// Shown says that the emergency shell was asked for, ShownAt when, by CLOCK_MONOTONIC,
+	// and ShellTook how long it was before a manager went on.
+	Shown              bool          `json:",omitempty"`
+	ShownAt, ShellTook time.Duration `json:",omitempty"`
 	// Bad is the digest of the configuration on disk that was rolled back from.
 	Bad string `json:",omitempty"`
 	// Status is where the status of the generation stands, Said what it should say and
 	// Written what it does say.
 	Status, Said, Written string `json:",omitempty"`
+	// Judged is the verdict that is written down. What is in force when a later manager of
+	// this boot learns of it may be another configuration, which nobody has booted.
+	Judged core.BootState `json:",omitempty"`
 	// CalledGood says that this boot was.
 	CalledGood bool `json:",omitempty"`
 	// Done are the actions after a good boot that were begun.
@@ -130,6 +136,39 @@ func (h *bootHealth) begin(s ladder.Situation, apart bool) ladder.Rung {
 	}
 	h.save()
 	return r
+}
+
+// judged is the verdict that is written down.
+func (h *bootHealth) judged() core.BootState {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.Judged
+}
+
+// showShell says that the emergency shell has not been shown in this boot, and that it is
+// now, at the time now. If it has, the time in it ends here, once.
+func (h *bootHealth) showShell(now time.Duration) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	first := !h.Shown
+	switch {
+	case first:
+		h.Shown, h.ShownAt = true, now
+	case h.ShellTook == 0:
+		h.ShellTook = max(now-h.ShownAt, 1)
+	}
+	h.save()
+	return first
+}
+
+// inShell is how long the boot has stood in the emergency shell of its begin.
+func (h *bootHealth) inShell() time.Duration {
+	if h == nil {
+		return 0
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ShellTook
 }
 
 // instead takes another kind of boot, because the chosen one cannot be.
@@ -233,8 +272,10 @@ func (h *bootHealth) takeBack() {
 	}
 	h.Settled = true
 	if h.Counted {
-		if err := h.write(h.Counter, ladder.Count(h.Failed), true); err != nil {
+		if err := h.set(h.Failed); err != nil {
 			h.complain("the boot stays counted, though it did not fail", err)
+		} else {
+			h.Counted = false // it may still be called bad
 		}
 	}
 	h.save()
@@ -244,17 +285,19 @@ func (h *bootHealth) takeBack() {
 func (h *bootHealth) succeeded(generation uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.Settled, h.CalledGood = true, true
+	h.Settled, h.CalledGood, h.Judged = true, true, core.BootGood
 	if h.Counter != "" && (h.Counted || h.Failed > 0) {
-		if err := h.write(h.Counter, ladder.Count(0), true); err != nil {
+		if err := h.set(0); err != nil {
 			h.complain("the boot was good, but the counter of failures cannot be set to 0", err)
 		}
 	}
 	h.Counted = false
-	switch h.Rung {
-	case ladder.Safe.String():
+	switch {
+	case h.Rung == ladder.Safe.String():
 		// It says nothing of the whole configuration.
-	case ladder.Rollback.String():
+	case h.isApart():
+		// The number is one of the generations that /var hides now.
+	case h.Rung == ladder.Rollback.String():
 		h.remember(badFile, h.Bad+"\n")
 		h.remember(goodFile, strconv.FormatUint(generation, 10)+"\n")
 	default:
@@ -277,11 +320,30 @@ func (h *bootHealth) failed(generation uint64) {
 		}
 		h.Counted = true
 	}
-	if text, err := readSmall(filepath.Join(h.state, goodFile)); err == nil && strings.TrimSpace(text) == strconv.FormatUint(generation, 10) && h.CalledGood {
+	if text, err := readSmall(filepath.Join(h.state, goodFile)); err == nil && strings.TrimSpace(text) == strconv.FormatUint(generation, 10) && h.CalledGood && !h.isApart() {
 		h.forget(goodFile)
 	}
-	h.Settled, h.CalledGood = true, false
+	h.Settled, h.CalledGood, h.Judged = true, false, core.BootBad
 	h.save()
+}
+
+// isApart says that the manager's state was not there yet when the boot began. The caller
+// holds mu.
+func (h *bootHealth) isApart() bool {
+	return h.Counter != "" && filepath.Dir(h.Counter) == h.apart
+}
+
+// set makes n the number in the counter. A full disk takes no new file, but no file is 0
+// as well: a good boot must not stay counted. The caller holds mu.
+func (h *bootHealth) set(n int) error {
+	err := h.write(h.Counter, ladder.Count(n), true)
+	if err == nil || n != 0 {
+		return err
+	}
+	if rerr := os.Remove(h.Counter); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+		return errors.Join(err, rerr)
+	}
+	return nil
 }
 
 func (h *bootHealth) remember(name, text string) {
@@ -335,7 +397,12 @@ func (h *bootHealth) write(path, text string, ours bool) error {
 func writeDurably(path, text string) (err error) {
 	dir := filepath.Dir(path)
 	tmp := filepath.Join(dir, "."+filepath.Base(path)+".new") // always the same: power cuts leave one at most
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|syscall.O_NOFOLLOW, 0o644)
+	// The directory may be one that others write to: what is there already, a FIFO or a
+	// hard link to another file, is not written to.
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
@@ -368,13 +435,17 @@ func writeDurably(path, text string) (err error) {
 	return nil
 }
 
-// readSmall reads a small file; a longer one is an error.
+// readSmall reads a small file; a longer one is an error, and so is what a read could wait
+// for, as a FIFO.
 func readSmall(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return "", cmp.Or(err, fmt.Errorf("read %s: it is no regular file", path))
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSmallFile+1))
 	if err == nil && len(data) > maxSmallFile {
 		err = fmt.Errorf("read %s: it is longer than %d bytes", path, maxSmallFile)

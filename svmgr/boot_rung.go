@@ -11,6 +11,7 @@ import (
 	"dynamod/internal/cmdline"
 	"dynamod/internal/graph"
 	"dynamod/internal/ipc/pid1"
+	"dynamod/internal/sys/clock"
 	"dynamod/internal/unit"
 	"dynamod/svmgr/internal/api"
 	"dynamod/svmgr/internal/generation"
@@ -30,10 +31,15 @@ func (m *manager) takeRung(disk *api.Generation, asked *bootOptions, takesOver b
 	}
 	gen := disk
 	if h.fresh {
-		good, digest, number := m.goodImage(disk)
-		s := ladder.Situation{Attempts: disk.Set.Boot.Attempts(), Good: good != nil, KnownBad: digest != "" && digest == h.badDigest(),
-			SafeAsked: asked.safeMode, Off: asked.noLadder}
-		if h.begin(s, m.stateApart(disk.Set)) == ladder.Rollback {
+		apart := m.stateApart(disk.Set)
+		s := ladder.Situation{Attempts: disk.Set.Boot.Attempts(), SafeAsked: asked.safeMode, Off: asked.noLadder}
+		digest, number := "", uint64(0)
+		if !apart { // else what is there now is not this machine's state but what it will hide
+			var good *generation.Image
+			good, digest, number = m.goodImage(disk)
+			s.Good, s.KnownBad = good != nil, digest != "" && digest == h.badDigest()
+		}
+		if h.begin(s, apart) == ladder.Rollback {
 			h.mu.Lock()
 			h.Bad = digest
 			h.save()
@@ -114,16 +120,19 @@ const emergencyPatience = 10 * time.Second
 // boot: who leaves it wants the boot to go on.
 func (m *manager) emergencyFirst() {
 	h := m.health
-	h.mu.Lock()
-	shown := h.Shown
-	h.Shown = true
-	h.save()
-	h.mu.Unlock()
-	if shown {
+	if m.link.init == nil {
+		h.instead(ladder.Safe, "there is no PID 1 to ask for the emergency shell: safe mode")
+		return
+	}
+	if !h.showShell(clock.Monotonic()) {
 		m.log.Warn("the boot goes on after the emergency shell")
 		return
 	}
-	h.count(false)                                                      // there may be no other chance
+	h.count(false) // there may be no other chance
+	// Who mends the machine takes longer than a boot may: the time in the shell is none of it.
+	if err := m.link.init.BootPolicy(0, pid1.BootNone); err != nil {
+		m.log.Error("init cannot be told that the emergency shell may take its time", "err", err)
+	}
 	if err := syscall.Kill(os.Getppid(), syscall.SIGUSR2); err != nil { // docs/pid1.md
 		h.instead(ladder.Safe, "PID 1 cannot be asked for the emergency shell ("+err.Error()+"): safe mode")
 		return
@@ -153,15 +162,25 @@ func bootPolicy(set *unit.Set) (time.Duration, string) {
 	return at, action
 }
 
+// policy is what PID 1 is to go by: when the boot has failed, after its start, and what
+// follows.
+func (m *manager) policy(set *unit.Set) (time.Duration, string) {
+	at, action := bootPolicy(set)
+	switch {
+	case m.mends || m.ends.Load(): // nobody boots any more
+		at, action = 0, "none"
+	case at != 0:
+		at = min(at, pid1.MaxBootUsec*time.Microsecond) + m.health.inShell()
+	}
+	return at, action
+}
+
 // tellPolicy tells PID 1.
 func (m *manager) tellPolicy(set *unit.Set) {
 	if m.link.init == nil {
 		return
 	}
-	at, action := bootPolicy(set)
-	if m.mends {
-		at, action = 0, "none"
-	}
+	at, action := m.policy(set)
 	if err := m.link.init.BootPolicy(at, pid1.ParseBootAction(action)); err != nil {
 		m.log.Error("init cannot be told how long a boot may take", "err", err)
 	}
@@ -175,6 +194,19 @@ func (m *manager) counts(action pid1.BootAction) bool {
 	set := m.set
 	m.configuration.mu.Unlock()
 	return action != pid1.BootNone || set == nil || judges(set)
+}
+
+// lateCounts is counts for the one boot that PID 1 has called too late just now. If that
+// is no failure, the ladder does not count it either: a machine with a job that never ends
+// would come down to safe mode by power cuts months apart.
+func (m *manager) lateCounts(action pid1.BootAction) bool {
+	if m.counts(action) {
+		return true
+	}
+	if m.health != nil {
+		m.health.takeBack()
+	}
+	return false
 }
 
 // judges says that the configuration says when a boot has failed.

@@ -44,10 +44,9 @@ func (m *manager) remember(s core.BootState) {
 	}
 	h.remembering.Lock() // to the end: whoever ends the process waits for what is being written
 	defer h.remembering.Unlock()
-	if h.remembered == s {
+	if h.judged() == s {
 		return
 	}
-	h.remembered = s
 	switch {
 	case s == core.BootBad:
 		h.status("", statusFailed)
@@ -204,6 +203,15 @@ func (m *manager) endedInOrder() {
 	}
 	if b, ok := m.boot(); ok && b.State == core.BootPending {
 		m.health.takeBack()
+		// What stops may take longer than is left for the boot: PID 1 would make a reboot
+		// of a power-off, or open the emergency shell.
+		m.ends.Store(true)
+		m.configuration.mu.Lock()
+		set := m.set
+		m.configuration.mu.Unlock()
+		if set != nil {
+			m.tellPolicy(set)
+		}
 	}
 }
 

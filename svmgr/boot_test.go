@@ -1,17 +1,24 @@
 package main
 
 import (
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/fstest"
 	"time"
 
+	"dynamod/internal/graph"
 	"dynamod/internal/ipc/pid1"
 	"dynamod/internal/load/native"
 	"dynamod/internal/unit"
+	"dynamod/svmgr/internal/api"
+	"dynamod/svmgr/internal/core"
+	"dynamod/svmgr/internal/generation"
 	"dynamod/svmgr/internal/ladder"
 )
 
@@ -259,5 +266,199 @@ func TestGenerationID(t *testing.T) {
 		if id, err := generationID(from); id != "" || err == nil {
 			t.Errorf("%s gives %q", from, id)
 		}
+	}
+}
+
+// A later manager of the same boot learns of the verdict again. What is in force by then
+// may have been reloaded and never booted.
+func TestVerdictIsWrittenOnce(t *testing.T) {
+	disk, run := t.TempDir(), t.TempDir()
+	h, _ := sameBoot(t, disk, run, false)
+	h.begin(three, false)
+	h.count(false)
+	m := &manager{configuration: &configuration{number: 4}, health: h}
+	m.remember(core.BootGood)
+	m.remember(core.BootPending)
+	if h.goodGeneration() != 4 {
+		t.Fatalf("%d booted well", h.goodGeneration())
+	}
+	h, _ = sameBoot(t, disk, run, true)
+	m = &manager{configuration: &configuration{number: 5}, health: h}
+	m.remember(core.BootGood)
+	if h.goodGeneration() != 4 {
+		t.Errorf("%d booted well, though nobody has booted it", h.goodGeneration())
+	}
+	m.remember(core.BootBad)
+	h, _ = sameBoot(t, disk, run, true)
+	m.health = h
+	m.remember(core.BootBad)
+	wantFile(t, h.Counter, "1\n")
+	m.remember(core.BootGood)
+	wantFile(t, h.Counter, "0\n")
+}
+
+// What lies below /var before that is mounted may be years old: nothing is rolled back to
+// it, and no number of its generations is written into the one that comes.
+func TestNoRollbackBelowVar(t *testing.T) {
+	image := func(text string) *generation.Image {
+		r := generation.Record(fstest.MapFS{"a": {Data: []byte(text)}})
+		if _, err := fs.ReadFile(r, "a"); err != nil {
+			t.Fatal(err)
+		}
+		return r.Image()
+	}
+	disk := t.TempDir()
+	h, _ := bootAgain(t, disk)
+	m := &manager{configuration: &configuration{store: generation.Open(filepath.Join(disk, "lib", "generations")), number: 3}, health: h, log: h.log}
+	if n, err := m.store.Add(image("old")); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	for file, text := range map[string]string{"lib/" + goodFile: "1\n", "lib/" + attemptsFile: "7\n", "apart/" + attemptsFile: "3\n"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(disk, file)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(disk, file), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mount := func(name string) *unit.Set {
+		u, _ := unit.Build(unit.Source{Name: name, HasMain: true, Files: []unit.File{{Fragments: []unit.Fragment{
+			{Section: "Mount", Key: "What", Text: "/dev/x"}, {Section: "Mount", Key: "Where", Text: "/" + strings.ReplaceAll(strings.TrimSuffix(name, ".mount"), "-", "/")}}}}})
+		set, _ := unit.NewSet([]*unit.Unit{u}, nil)
+		return set
+	}
+	if good, _, n := m.goodImage(&api.Generation{Files: image("new")}); good == nil || n != 1 {
+		t.Fatal("the old one is not there to be taken")
+	}
+	m.takeRung(&api.Generation{Set: mount("var-lib-dynamod.mount"), Files: image("new")}, &bootOptions{}, false)
+	if r := h.rung(); r != ladder.Safe {
+		t.Errorf("the boot is %v", r)
+	}
+	h.count(false)
+	h.Rung = ladder.Full.String()
+	h.succeeded(3)
+	h.failed(1)
+	wantFile(t, filepath.Join(disk, "lib", goodFile), "1\n")
+	wantFile(t, filepath.Join(disk, "lib", attemptsFile), "7\n")
+}
+
+// A full disk takes no new file. A good boot must not stay counted because of that.
+func TestGoodBootOnFullDisk(t *testing.T) {
+	disk := t.TempDir()
+	h, said := bootAgain(t, disk)
+	h.begin(three, false)
+	h.count(false)
+	wantFile(t, h.Counter, "1\n")
+	if err := os.MkdirAll(filepath.Join(disk, "lib", "."+attemptsFile+".new", "x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h.succeeded(1)
+	if n := h.read(h.Counter); n != 0 || strings.Contains(said.String(), "cannot be set") {
+		t.Errorf("%d boots have failed; said %s", n, said)
+	}
+}
+
+// A boot that PID 1 calls too late where nobody has said what is too late is none that failed.
+func TestLateAndNotCounted(t *testing.T) {
+	h, _ := bootAgain(t, t.TempDir())
+	h.begin(three, false)
+	h.count(false)
+	set, _ := unit.NewSet(nil, nil)
+	m := &manager{configuration: &configuration{set: set}, health: h}
+	if m.lateCounts(pid1.BootNone) {
+		t.Error("it counts")
+	}
+	wantFile(t, h.Counter, "0\n")
+	h.count(true)
+	wantFile(t, h.Counter, "0\n")
+	h.failed(1) // somebody knows better
+	wantFile(t, h.Counter, "1\n")
+	if !m.lateCounts(pid1.BootReboot) || !(&manager{configuration: m.configuration}).lateCounts(pid1.BootReboot) {
+		t.Error("it does not count")
+	}
+	wantFile(t, h.Counter, "1\n")
+}
+
+// The time in the emergency shell of the begin is none of the boot's, and who ends it in
+// order is not hurried.
+func TestPolicyOfOtherBoots(t *testing.T) {
+	set, _ := unit.NewSet(nil, nil)
+	disk, run := t.TempDir(), t.TempDir()
+	h, _ := sameBoot(t, disk, run, false)
+	h.begin(ladder.Situation{}, false)
+	m := &manager{configuration: &configuration{set: set}, link: &link{}, health: h}
+	want := func(d time.Duration, action string) {
+		t.Helper()
+		if at, a := m.policy(set); at != d || a != action {
+			t.Errorf("%v %s, want %v %s", at, a, d, action)
+		}
+	}
+	want(defaultBootDeadline, "none")
+	if !h.showShell(3 * time.Second) {
+		t.Error("the shell was shown")
+	}
+	want(defaultBootDeadline, "none")
+	h, _ = sameBoot(t, disk, run, false)
+	m.health = h
+	if h.showShell(time.Hour) {
+		t.Error("the shell is shown again")
+	}
+	want(defaultBootDeadline+time.Hour-3*time.Second, "none")
+	h, _ = sameBoot(t, disk, run, true)
+	m.health = h
+	h.showShell(2 * time.Hour)
+	want(defaultBootDeadline+time.Hour-3*time.Second, "none")
+	m.ends.Store(true)
+	want(0, "none")
+	m.health = nil
+	m.ends.Store(false)
+	want(defaultBootDeadline, "none")
+}
+
+// Files that others may lay into the way stop no boot and lead nowhere.
+func TestFilesInTheWay(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "status")
+	other := filepath.Join(dir, "other")
+	if err := os.WriteFile(other, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, lay := range []func(string) error{
+		func(p string) error { return os.Link(other, p) },
+		func(p string) error { return os.Symlink(other, p) },
+		func(p string) error { return syscall.Mkfifo(p, 0o600) },
+	} {
+		if err := lay(filepath.Join(dir, ".status.new")); err != nil {
+			t.Fatal(err)
+		}
+		if err := writeDurably(file, "ok\n"); err != nil {
+			t.Error(err)
+		}
+		wantFile(t, file, "ok\n")
+		wantFile(t, other, "mine")
+	}
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{fifo, dir} {
+		if text, err := readSmall(path); err == nil {
+			t.Errorf("%s reads %q", path, text)
+		}
+	}
+}
+
+// The verdict may be there before the jobs of the boot are over. PID 1 reboots a machine
+// whose manager died in between unless the next one tells it.
+func TestVerdictIsToldAgain(t *testing.T) {
+	set, _ := unit.NewSet(nil, nil)
+	g, _ := graph.Build(set, graph.Config{})
+	c := core.New(set, g, core.Config{})
+	if got := perhapsUntold(c.View()); len(got) > 0 {
+		t.Errorf("%v", got)
+	}
+	c.Step(core.Time{Mono: 1}, core.BootMarked{Good: true}, nil)
+	if got := perhapsUntold(c.View()); len(got) != 1 || got[0].What != core.BootJudged {
+		t.Errorf("%v", got)
 	}
 }

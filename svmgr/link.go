@@ -122,7 +122,7 @@ func (l *link) listen(m *manager, signal func(name string)) {
 			m.world.NotKept(unit, name, fmt.Errorf("init keeps no more descriptors (%s)", why))
 		},
 		BootLate: func(action pid1.BootAction) {
-			if m.counts(action) {
+			if m.lateCounts(action) {
 				m.Take(core.BootMarked{Late: true})
 			}
 		},

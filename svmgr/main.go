@@ -222,15 +222,13 @@ func run(s settings) (int, error) {
 	m.Loop = loop.New(loop.Options{Happens: m.Happened, Alarm: alarm, Core: c, Actor: m.world, Record: record, Log: log, HandedOver: m.handedOver,
 		Listener: speaker{log, handler, published, newRest(log, notices.anew), notices, status}})
 	asked := c.View().BootAsked() // the loop owns the core from here
-	if c.View().Booted() {
-		// The former manager may have died before it told init.
-		published <- core.Publish{What: core.StartupFinished}
-		published <- core.Publish{What: core.BootJudged}
+	for _, p := range perhapsUntold(c.View()) {
+		published <- p
 	}
 	if takesOver {
 		m.Loop.Begin(append(append([]core.Event{restored}, told...), gone...)...)
 	}
-	if link.late != 0 && m.counts(link.late) {
+	if link.late != 0 && m.lateCounts(link.late) {
 		m.Loop.Begin(core.BootMarked{Late: true})
 	}
 	close(ready)
@@ -296,6 +294,18 @@ func run(s settings) (int, error) {
 		link.handOver(*m.ending, stop)
 	}
 	return m.exitCode(), nil
+}
+
+// perhapsUntold is what the former manager may not have told init, because it died. The
+// verdict on the boot does not wait for its jobs.
+func perhapsUntold(v core.View) (out []core.Publish) {
+	if v.Booted() {
+		out = append(out, core.Publish{What: core.StartupFinished})
+	}
+	if v.Booted() || v.Boot().State != core.BootPending {
+		out = append(out, core.Publish{What: core.BootJudged})
+	}
+	return out
 }
 
 func graphMode(s settings) graph.ManagerMode {

@@ -42,6 +42,8 @@ type manager struct {
 	health *bootHealth
 	// mends says that the machine was started to be mended: the boot is not judged.
 	mends bool
+	// ends says that somebody has asked for the end in order while the boot was pending.
+	ends atomic.Bool
 	// own is what the manager itself goes by.
 	own *own
 	// changingFiles is held while drop-ins are written.

@@ -1,4 +1,4 @@
-// Package clock reads the clock that counts suspend. It owns nothing else: wall
+// Package clock reads the clocks that go on from boot. It owns nothing else: wall
 // time is time.Now.
 package clock
 
@@ -10,11 +10,17 @@ import (
 
 // Boottime is the time since boot, suspend included (CLOCK_BOOTTIME,
 // clock_gettime(2)).
-func Boottime() time.Duration {
+func Boottime() time.Duration { return read(unix.CLOCK_BOOTTIME, "CLOCK_BOOTTIME") }
+
+// Monotonic is the time since boot without suspend (CLOCK_MONOTONIC, clock_gettime(2)),
+// which PID 1 goes by.
+func Monotonic() time.Duration { return read(unix.CLOCK_MONOTONIC, "CLOCK_MONOTONIC") }
+
+func read(id int32, name string) time.Duration {
 	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		// It has existed since Linux 2.6.39 and fails for nobody.
-		panic("clock_gettime CLOCK_BOOTTIME: " + err.Error())
+	if err := unix.ClockGettime(id, &ts); err != nil {
+		// Both have existed since Linux 2.6.39 and fail for nobody.
+		panic("clock_gettime " + name + ": " + err.Error())
 	}
 	return time.Duration(ts.Nano())
 }
