@@ -462,3 +462,20 @@ func TestVerdictIsToldAgain(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// The queue to who tells PID 1 may be full, because the disk is slow and many units come up
+// at once. The verdict gets through.
+func TestVerdictIsNotLost(t *testing.T) {
+	published, missed := make(chan core.Action, 1), make(chan struct{}, 1)
+	s := speaker{published: published, missed: missed}
+	s.publish(core.Publish{What: core.UnitChanged})
+	s.publish(core.Publish{What: core.UnitChanged})
+	if len(missed) > 0 {
+		t.Error("a change of a unit is made up for by the next")
+	}
+	s.publish(core.Publish{What: core.StartupFinished})
+	s.publish(core.Publish{What: core.BootJudged})
+	if len(missed) != 1 {
+		t.Error("the verdict is lost")
+	}
+}

@@ -244,12 +244,13 @@ func (m *manager) emergency(e core.Emergency) {
 }
 
 // watchBoot does what the verdict on the boot asks for, tells init, and whether what gates the hardware
-// watchdog lives. published are the core's words, in order; it ends with ctx.
+// watchdog lives. published are the core's words, in order, and missed says that some were
+// too many; it ends with ctx.
 //
 // unkept says that the configuration is not on disk, which is read-only: so is / until
 // it has been checked. What makes it writable is a unit, so that each unit that comes up
 // is a reason to try again, until the boot is done.
-func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action, unkept bool) {
+func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action, missed <-chan struct{}, unkept bool) {
 	open, told := true, core.BootPending
 	look := func() (degraded, gate bool, boot core.BootView) {
 		gate = true
@@ -271,36 +272,45 @@ func (m *manager) watchBoot(ctx context.Context, published <-chan core.Action, u
 		return degraded, gate, boot
 	}
 	for {
+		var a core.Action
 		select {
 		case <-ctx.Done():
 			return
-		case a := <-published:
-			switch p := a.(type) {
-			case core.Emergency:
-				m.emergency(p)
+		case <-missed:
+			p := core.Publish{What: core.BootJudged}
+			m.Query(func(c *core.Core) {
+				if c.View().Booted() {
+					p.What = core.StartupFinished
+				}
+			})
+			a = p
+		case a = <-published:
+		}
+		switch p := a.(type) {
+		case core.Emergency:
+			m.emergency(p)
+			continue
+		case core.Publish:
+			if p.What == core.StartupFinished || p.To == core.Active || p.To == core.Completed {
+				if unkept {
+					unkept = m.tryToKeep(p.What == core.StartupFinished)
+				}
+				if m.health != nil {
+					m.health.count(p.What == core.StartupFinished)
+				}
+			}
+			if p.What == core.UnitChanged && !m.gates(p) {
 				continue
-			case core.Publish:
-				if p.What == core.StartupFinished || p.To == core.Active || p.To == core.Completed {
-					if unkept {
-						unkept = m.tryToKeep(p.What == core.StartupFinished)
-					}
-					if m.health != nil {
-						m.health.count(p.What == core.StartupFinished)
-					}
-				}
-				if p.What == core.UnitChanged && !m.gates(p) {
-					continue
-				}
-				degraded, gate, boot := look()
-				if boot.State != told {
-					told = boot.State
-					m.judged(ctx, boot, degraded)
-				}
-				if gate != open && m.link.init != nil {
-					open = gate
-					m.log.Warn("services that gate the hardware watchdog", "alive", open)
-					_ = m.link.init.Gate(open)
-				}
+			}
+			degraded, gate, boot := look()
+			if boot.State != told {
+				told = boot.State
+				m.judged(ctx, boot, degraded)
+			}
+			if gate != open && m.link.init != nil {
+				open = gate
+				m.log.Warn("services that gate the hardware watchdog", "alive", open)
+				_ = m.link.init.Gate(open)
 			}
 		}
 	}

@@ -214,13 +214,13 @@ func run(s settings) (int, error) {
 		return 0, err
 	}
 	defer alarm.Close()
-	published := make(chan core.Action, publishedQueue)
+	published, missed := make(chan core.Action, publishedQueue), make(chan struct{}, 1)
 	notices := newNotices(m, boardPath(s), g.Len())
 	if status != nil {
 		status.booted.Store(takesOver) // a boot that it did not begin is told by its units
 	}
 	m.Loop = loop.New(loop.Options{Happens: m.Happened, Alarm: alarm, Core: c, Actor: m.world, Record: record, Log: log, HandedOver: m.handedOver,
-		Listener: speaker{log, handler, published, newRest(log, notices.anew), notices, status}})
+		Listener: speaker{log, handler, published, missed, newRest(log, notices.anew), notices, status}})
 	asked := c.View().BootAsked() // the loop owns the core from here
 	for _, p := range perhapsUntold(c.View()) {
 		published <- p
@@ -248,8 +248,8 @@ func run(s settings) (int, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	reload := func() { reload(m, handler, log) }
-	go obey(ctx, m, stop, reload)         // ends with ctx
-	go m.watchBoot(ctx, published, later) // ends with ctx
+	go obey(ctx, m, stop, reload)                 // ends with ctx
+	go m.watchBoot(ctx, published, missed, later) // ends with ctx
 	if status != nil {
 		go status.run(ctx.Done(), m.statusOf)
 	}
@@ -394,13 +394,16 @@ type speaker struct {
 	next loop.Listener
 	// published gets what watchBoot looks at.
 	published chan<- core.Action
-	rest      *rest
-	notices   *notices
-	status    *statusLines // nil without a console
+	// missed says that what must not be missed did not fit there.
+	missed  chan<- struct{}
+	rest    *rest
+	notices *notices
+	status  *statusLines // nil without a console
 }
 
-// publishedQueue bounds what waits for watchBoot. It looks at everything with each,
-// so that one which does not fit is made up for by the next.
+// publishedQueue bounds what waits for watchBoot, which writes to the disk. It looks at
+// everything with each, so that a change of a unit which does not fit is made up for by
+// the next. The verdict on the boot has no next one.
 const publishedQueue = 256
 
 // Published implements loop.Listener.
@@ -444,6 +447,11 @@ func (s speaker) publish(a core.Action) {
 	default:
 		if urgent {
 			s.log.Error("too much happens at once: what a unit asks for is lost", "unit", e.Unit, "action", e.Action)
+		} else if a.(core.Publish).What != core.UnitChanged {
+			select {
+			case s.missed <- struct{}{}:
+			default: // it knows
+			}
 		}
 	}
 }
