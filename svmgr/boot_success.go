@@ -161,14 +161,19 @@ func (m *manager) afterSuccess(ctx context.Context) {
 	}
 }
 
-// make makes the unit of an action that is a command. It has a deadline as other units do.
-func (m *manager) make(name string, a action) error {
-	u, ds, err := m.Build(name, []ipc.Setting{
+// commandUnit is the text of the unit of an action that is a command.
+func commandUnit(a action) []ipc.Setting {
+	return []ipc.Setting{
 		{Section: "Unit", Key: "Description", Value: "After the good boot: " + a.what},
 		{Section: "Service", Key: "Type", Value: "oneshot"},
 		{Section: "Service", Key: "ExecStart", Value: a.argv},
 		{Section: "Service", Key: "TimeoutStartSec", Value: "90s"},
-	})
+	}
+}
+
+// make makes the unit of an action that is a command. It has a deadline as other units do.
+func (m *manager) make(name string, a action) error {
+	u, ds, err := m.Build(name, commandUnit(a))
 	if err != nil {
 		return err
 	}

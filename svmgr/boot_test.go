@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
@@ -477,5 +478,22 @@ func TestVerdictIsNotLost(t *testing.T) {
 	s.publish(core.Publish{What: core.BootJudged})
 	if len(missed) != 1 {
 		t.Error("the verdict is lost")
+	}
+}
+
+// A command of on-success runs as it is written: no specifiers, no variables.
+func TestOnSuccessAsWritten(t *testing.T) {
+	frags, _ := native.Parse("boot.toml", []byte(`[boot]
+on-success = [["/bin/date", "+%s %% %n", "$HOME", "a;b", ";", "", "q\"'\\", "two\nlines", "-x"], ["/bin/true"]]`))
+	boot, ds := unit.BuildBoot(unit.Source{Name: "boot.toml", Format: unit.Native, Files: []unit.File{{Path: "boot.toml", Fragments: frags}}})
+	if len(ds) > 0 || len(boot.OnSuccess()) != 2 {
+		t.Fatal(ds, boot.OnSuccess())
+	}
+	for _, e := range boot.OnSuccess() {
+		u, ds := unit.Build(unit.Source{Name: "boot-success-1.service", HasMain: true, Files: []unit.File{ownFile("boot-success-1.service", commandUnit(action{argv: e.String()}))}})
+		got := unit.ExecStart.Of(u)
+		if len(ds) > 0 || len(got) != 1 || !reflect.DeepEqual(got[0], e) {
+			t.Errorf("%#v becomes %#v %v", e, got, ds)
+		}
 	}
 }
