@@ -10,7 +10,8 @@ import (
 
 // Kept asks the manager at Path over one connection, which it makes when it is asked
 // first and keeps. Several goroutines may ask at once; what is more than a connection may
-// have under way (MaxWaiting) gets a connection for itself.
+// have under way (MaxWaiting) gets a connection for itself, or, where the manager takes no
+// more, waits for its turn on the kept one.
 type Kept struct {
 	Path string
 	// Patience bounds each call; 0 leaves that to its context.
@@ -66,6 +67,12 @@ func (k *Kept) connection(ctx context.Context) (*Client, func(), error) {
 	// they want to wait.
 	c, err := Dial(ctx, k.Path)
 	if err != nil {
+		var refused *Error
+		if errors.As(err, &refused) && refused.Kind == "TooManyConnections" {
+			if c := k.queue(); c != nil {
+				return c, func() { k.give(c) }, nil
+			}
+		}
 		return nil, nil, err
 	}
 	got := k.take(c)
@@ -95,6 +102,17 @@ func (k *Kept) take(fresh *Client) *Client {
 	}
 	k.pending++
 	k.used = time.Now()
+	return k.client
+}
+
+// queue is the kept connection, however much is under way over it: Client.Call waits.
+func (k *Kept) queue() *Client {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.client == nil || k.client.ended() {
+		return nil
+	}
+	k.pending++
 	return k.client
 }
 

@@ -107,6 +107,62 @@ func TestKeptManyAtOnce(t *testing.T) {
 	}
 }
 
+// Where the manager takes no further connection, what is more than one may have under way
+// waits for its turn on that: nobody is refused whom one connection serves.
+func TestKeptNoFurtherConnection(t *testing.T) {
+	f := newFake("slow", "a")
+	release := make(chan struct{})
+	f.jobs = func(ctx context.Context, unit string) (string, error) {
+		if unit == "slow.service" {
+			select {
+			case <-release:
+			case <-ctx.Done():
+				return "", ctx.Err()
+			}
+		}
+		return "done", nil
+	}
+	_, path := serve(t, f)
+	k := kept(t, path)
+	k.start(t, "a")
+	for range MaxPerUser - 1 {
+		c, err := Dial(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+	job := func(unit string) error {
+		return k.Job(t.Context(), VerbStart, &JobArgs{Unit: unit, Wait: true}, unit)
+	}
+	var all sync.WaitGroup
+	for range MaxWaiting {
+		all.Go(func() {
+			if err := job("slow"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "all to wait", func() bool { return f.count(VerbStart) == 1+MaxWaiting })
+	for range 3 {
+		all.Go(func() {
+			if err := job("a"); err != nil {
+				t.Errorf("one more: %v", err)
+			}
+		})
+	}
+	eventually(t, "the others to wait", func() bool {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return t.Failed() || k.pending == MaxWaiting+3
+	})
+	close(release)
+	all.Wait()
+	if k.pending != 0 {
+		t.Errorf("%d calls are under way after all have ended", k.pending)
+	}
+}
+
 // When the connection breaks under a call, that is made again if it only reads: another
 // one may have been carried out.
 func TestKeptBreaks(t *testing.T) {
