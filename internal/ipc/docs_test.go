@@ -55,7 +55,7 @@ func tables() map[string]string {
 | objects in the parameters of a request | %d | %sTooLarge%s |
 | silence, or the time for one request | %v | %sIdle%s and the end; who waits or subscribed is not idle |
 | time to read an answer | %v | the end |
-| events not read yet | %d; with %smerge%s %d | %sdropped%s |
+| events not read yet | %d; with %smerge%s, for root and the manager's own user, %d | %sdropped%s |
 `, MaxMessage, "`", "`", MaxPerUser, "`", "`", MaxConnections, MaxWaiting, "`", "`", "`", "`", "`", "`", maxObjects, "`", "`",
 		IdleTimeout, "`", "`", WriteTimeout, MaxQueued, "`", "`", MaxMerged, "`", "`")
 	return map[string]string{"verbs": verbTable.String(), "events": events.String(), "errors": errs.String(), "limits": limits}

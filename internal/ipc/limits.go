@@ -16,8 +16,8 @@ const (
 	MaxWaiting = 16
 	// MaxQueued is how many events may wait for a client to read them.
 	MaxQueued = 256
-	// MaxMerged is how many may wait for one that subscribed with Merge: it has at most one
-	// for what a unit is, besides those of jobs.
+	// MaxMerged is how many may wait for one that subscribed with Merge, if it is root or the
+	// manager's own user: it has at most one for what a unit is, besides those of jobs.
 	MaxMerged = 16384
 	// MaxRows is how many rows a handler needs to put on a page at most; more
 	// never fit into MaxMessage.

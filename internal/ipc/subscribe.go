@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"encoding/json"
+	"os"
 	"path"
 	"slices"
 	"sync"
@@ -19,6 +20,8 @@ type subscribers struct {
 type subscription struct {
 	args    SubscribeArgs
 	visible func(string) bool
+	// room is how many events may wait.
+	room int
 	// queue is bounded; what does not fit is counted and told. taken is how many were
 	// taken from its front.
 	queue []queued
@@ -67,14 +70,10 @@ func (s *Server) Publish(e Event) {
 
 // put queues an event, or merges it with one that waits.
 func (s *subscription) put(e Event) {
-	room := MaxQueued
-	if s.args.Merge {
-		if s.merged(&e) {
-			return
-		}
-		room = MaxMerged
+	if s.args.Merge && s.merged(&e) {
+		return
 	}
-	if len(s.queue) >= room {
+	if len(s.queue) >= s.room {
 		s.lost++
 		s.lostSeq = e.Seq
 		delete(s.waiting, topic{e.Kind, e.Unit}) // what comes next is told in its place
@@ -184,14 +183,19 @@ func checkSubscription(a *SubscribeArgs) *Error {
 // subscribe begins or changes the connection's subscription, and returns the
 // sequence number after which its events come.
 func (c *conn) subscribe(a SubscribeArgs, visible func(string) bool) (seq uint64) {
+	room := MaxQueued
+	// Strangers may have many connections and leave all unread: they get no more memory.
+	if a.Merge && (c.peer.UID == 0 || c.peer.UID == uint32(os.Geteuid())) {
+		room = MaxMerged
+	}
 	s := &c.server.subs
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.sub != nil && !c.sub.stopped {
-		c.sub.args, c.sub.visible = a, visible
+		c.sub.args, c.sub.visible, c.sub.room = a, visible, room
 		return s.seq
 	}
-	c.sub = &subscription{args: a, visible: visible, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	c.sub = &subscription{args: a, visible: visible, room: room, wake: make(chan struct{}, 1), stop: make(chan struct{})}
 	if s.set == nil {
 		s.set = map[*subscription]struct{}{}
 	}

@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -227,6 +228,36 @@ func TestMergedEvents(t *testing.T) {
 			t.Errorf("%d events for %d others, %d lost", events, others, lost)
 		}
 	})
+}
+
+// TestMergedOfStrangers: merging gives nobody but root and the manager's own user more of
+// its memory than others have.
+func TestMergedOfStrangers(t *testing.T) {
+	own := uint32(os.Geteuid())
+	for _, x := range []struct {
+		uid  uint32
+		room int
+	}{{0, MaxMerged}, {own, MaxMerged}, {own + 1000, MaxQueued}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := NewServer(newFake(), nil)
+			defer s.Close()
+			c := pipe(t, s, Peer{UID: x.uid})
+			c.say(`{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"merge":true}}` + "\n")
+			c.hear()
+			s.Publish(Event{Kind: EventStarted})
+			synctest.Wait() // the writer is busy with it
+			for range MaxMerged + 7 {
+				s.Publish(Event{Kind: EventJobNew, Unit: "a.service"})
+			}
+			got := 0
+			for e := c.event(); e.Kind != EventDropped; e = c.event() {
+				got++
+			}
+			if got != 1+x.room {
+				t.Errorf("user %d: %d events and then a loss; want %d", x.uid, got, 1+x.room)
+			}
+		})
+	}
 }
 
 func BenchmarkPublish(b *testing.B) {
