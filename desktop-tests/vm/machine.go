@@ -58,6 +58,9 @@ type Spec struct {
 	Forward []int
 	// Screen gives it a graphics card, a keyboard and a tablet (Q35).
 	Screen bool
+	// Watchdog gives it hardware that resets it when nobody feeds that (i6300esb). A
+	// reset is told as the event WATCHDOG, and ends the machine like a reboot.
+	Watchdog bool
 	// Reboots lets the guest reboot; else a reboot ends the machine.
 	Reboots bool
 	// Limit ends the machine, 2 minutes if 0.
@@ -359,6 +362,9 @@ func (s Spec) args(console, monitor, results, output int) []string {
 	add("-device", "virtio-rng-pci")
 	if !s.Reboots {
 		add("-no-reboot")
+	}
+	if s.Watchdog {
+		add("-device", "i6300esb", "-action", "watchdog=reset")
 	}
 	for i, d := range s.Disks {
 		id := fmt.Sprintf("disk%d", i)
