@@ -18,7 +18,7 @@ func TestRescue(t *testing.T) {
 	m := boot(t, vm.Spec{Name: "rescue", Kernel: k, Initramfs: ourInitramfs(t, k, false, "virtio_blk", "ext4"), Memory: 768, Limit: 4 * time.Minute,
 		Append: []string{"root=LABEL=" + bootable.DebianLabel, "rootfstype=ext4", "init=" + bootable.InitPrograms["dynamod"], "single", `"systemd.setenv=WORD=a b"`, "systemd.log_level=debug"},
 		Disks:  []vm.Drive{{File: debianServer(t, nil), Keep: true}}})
-	if _, err := m.Console.Expect(t.Context(), "Press Enter for maintenance"); err != nil {
+	if _, err := m.Console.Expect(t.Context(), "Press Enter for (system )?maintenance"); err != nil {
 		t.Fatal(err)
 	}
 	typed(t, m, "", "# ")
