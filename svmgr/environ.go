@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -21,22 +22,21 @@ const (
 )
 
 // environ are the variables that services get from the manager: those that it was
-// given itself, and over them what clients have set and unset (systemctl(1),
+// given itself, and over them what clients have set (systemctl(1),
 // set-environment). The changes are kept in a file of the runtime directory, so that
 // they outlive the manager's program but not the boot.
 type environ struct {
 	path string
 
-	mu    sync.Mutex
-	base  []string
-	set   map[string]string
-	unset map[string]bool
+	mu   sync.Mutex
+	base []string
+	set  map[string]string
 }
 
 // openEnviron reads the changes of a former program. What cannot be read is lost, and
 // the environ is good all the same.
 func openEnviron(path string) (*environ, error) {
-	e := &environ{path: path, set: map[string]string{}, unset: map[string]bool{}}
+	e := &environ{path: path, set: map[string]string{}}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return e, nil
@@ -45,13 +45,8 @@ func openEnviron(path string) (*environ, error) {
 		return e, err
 	}
 	for item := range strings.SplitSeq(string(data), "\x00") {
-		name, value, sets := strings.Cut(item, "=")
-		switch {
-		case item == "":
-		case sets:
+		if name, value, ok := strings.Cut(item, "="); ok {
 			e.set[name] = value
-		default:
-			e.unset[name] = true
 		}
 	}
 	return e, nil
@@ -68,26 +63,33 @@ func (e *environ) are(base []string) []string {
 // given is are for a world that exists.
 func (e *environ) given(base []string, w *world.World) { w.SetEnvironment(e.are(base)) }
 
-func (e *environ) list() []string {
-	all := map[string]string{}
-	for _, v := range e.base {
-		if name, value, ok := strings.Cut(v, "="); ok && !e.unset[name] {
-			all[name] = value
+// list has the manager's own variables by name, with the values that clients gave them,
+// and behind them the clients', as `systemctl show-environment` has them. deflt are those
+// that the manager has if it was not given them.
+func (e *environ) list(deflt ...string) []string {
+	own, others := map[string]string{}, maps.Clone(e.set)
+	for _, v := range slices.Concat(deflt, e.base) {
+		name, value, ok := strings.Cut(v, "=")
+		if set, there := e.set[name]; there {
+			value = set
+			delete(others, name)
+		}
+		if ok {
+			own[name] = value
 		}
 	}
-	for name, value := range e.set {
-		all[name] = value
+	out := make([]string, 0, len(own)+len(others))
+	for _, part := range []map[string]string{own, others} {
+		for _, name := range slices.Sorted(maps.Keys(part)) {
+			out = append(out, name+"="+part[name])
+		}
 	}
-	out := make([]string, 0, len(all))
-	for name, value := range all {
-		out = append(out, name+"="+value)
-	}
-	slices.Sort(out)
 	return out
 }
 
-// change takes variables away and adds others, all or nothing, and returns what
-// services get then.
+// change takes variables of clients away and adds others, all or nothing, and returns
+// what services get then. What the manager was given itself cannot be taken away, only
+// had its value changed (seen with systemd 257).
 func (e *environ) change(unset, set []string) ([]string, error) {
 	for _, v := range unset {
 		name, value, _ := strings.Cut(v, "=")
@@ -111,32 +113,23 @@ func (e *environ) change(unset, set []string) ([]string, error) {
 	for name, value := range e.set {
 		size += len(name) + len(value)
 	}
-	if size > maxEnvironment || len(e.set)+len(set) > maxVariables || len(e.unset)+len(unset) > maxVariables {
+	if size > maxEnvironment || len(e.set)+len(set) > maxVariables || len(unset) > maxVariables {
 		return nil, ipc.Errorf("TooLarge", "there may be %d variables of %d bytes altogether", maxVariables, maxEnvironment)
 	}
-	former, formerUnset := e.set, e.unset
-	e.set, e.unset = map[string]string{}, map[string]bool{}
-	for k, v := range former {
-		e.set[k] = v
-	}
-	for k := range formerUnset {
-		e.unset[k] = true
-	}
+	former := e.set
+	e.set = maps.Clone(former)
 	for _, v := range unset {
 		name, value, exact := strings.Cut(v, "=")
-		if exact && !slices.Contains(e.list(), name+"="+value) {
-			continue
+		if !exact || e.set[name] == value {
+			delete(e.set, name)
 		}
-		delete(e.set, name)
-		e.unset[name] = true
 	}
 	for _, v := range set {
 		name, value, _ := strings.Cut(v, "=")
 		e.set[name] = value
-		delete(e.unset, name)
 	}
 	if err := e.save(); err != nil {
-		e.set, e.unset = former, formerUnset
+		e.set = former
 		return nil, fmt.Errorf("keep the variables: %w", err)
 	}
 	return e.list(), nil
@@ -146,9 +139,6 @@ func (e *environ) save() error {
 	var items []string
 	for name, value := range e.set {
 		items = append(items, name+"="+value)
-	}
-	for name := range e.unset {
-		items = append(items, name)
 	}
 	slices.Sort(items)
 	return replaceFile(e.path, []byte(strings.Join(items, "\x00")))
@@ -176,14 +166,8 @@ func clipped(s string) string { return s[:min(len(s), 64)] }
 // Environment implements api.Manager.
 func (m *manager) Environment() []string {
 	m.environ.mu.Lock()
-	list := m.environ.list()
-	m.environ.mu.Unlock()
-	// Every process has a search path, which is the manager's only if it was set.
-	if !slices.ContainsFunc(list, func(v string) bool { return strings.HasPrefix(v, "PATH=") }) {
-		list = append(list, "PATH="+world.DefaultPath)
-		slices.Sort(list)
-	}
-	return list
+	defer m.environ.mu.Unlock()
+	return m.environ.list("PATH=" + world.DefaultPath) // every process has a search path
 }
 
 // SetEnvironment implements api.Manager.

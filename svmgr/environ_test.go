@@ -24,9 +24,10 @@ func TestEnviron(t *testing.T) {
 	}{
 		{nil, []string{"C=x y", "A=5"}, "A=5 B=3 C=x y"},
 		{[]string{"A=1"}, nil, "A=5 B=3 C=x y"}, // not this value
-		{[]string{"A=5"}, nil, "B=3 C=x y"},
-		{[]string{"B", "D"}, []string{"B=new", "E=\n\t"}, "B=new C=x y E=\n\t"},
-		{[]string{"B"}, nil, "C=x y E=\n\t"},
+		{[]string{"A=5"}, nil, "A=1 B=3 C=x y"},
+		{[]string{"B", "D"}, []string{"B=new", "E=\n\t"}, "A=1 B=new C=x y E=\n\t"},
+		{nil, []string{"AA=1"}, "A=1 B=new AA=1 C=x y E=\n\t"},
+		{[]string{"B", "AA"}, nil, "A=1 B=3 C=x y E=\n\t"},
 		{nil, []string{"1A=x"}, ""},
 		{nil, []string{"A"}, ""},
 		{nil, []string{"=x"}, ""},
@@ -44,7 +45,7 @@ func TestEnviron(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := again.are([]string{"A=1", "B=3", "F=1"}); !slices.Equal(got, []string{"C=x y", "E=\n\t", "F=1"}) {
+	if got := again.are([]string{"A=1", "B=3", "F=1"}); !slices.Equal(got, []string{"A=1", "B=3", "F=1", "C=x y", "E=\n\t"}) {
 		t.Errorf("the next program has %q", got)
 	}
 	if err := os.Chmod(filepath.Dir(path), 0o755); err != nil {
