@@ -37,6 +37,8 @@ type kernelText struct {
 	// logTargets, "" for the first one.
 	level  atomic.Int32
 	target atomic.Pointer[string]
+	// units takes lines that name a unit; nil until it is known whose manager this is.
+	units  atomic.Pointer[unitJournal]
 	mu     sync.Mutex
 	buf    bytes.Buffer
 	stderr io.Writer
@@ -48,7 +50,10 @@ var logLevels = []string{"emerg", "alert", "crit", "err", "warning", "notice", "
 // logTargets are the words of systemd(1), systemd.log_target=.
 var logTargets = []string{"console", "console-prefixed", "kmsg", "journal", "journal-or-kmsg", "syslog", "syslog-or-kmsg", "auto", "null"}
 
-const defaultLogLevel = 6
+const (
+	infoLevel       = 6
+	defaultLogLevel = infoLevel
+)
 
 // newKernelLog writes to stderr until there is an init.
 func newKernelLog(stderr io.Writer) (*kernelLog, *kernelText) {
@@ -83,7 +88,7 @@ func levelOf(l slog.Level) int32 {
 	case l >= slog.LevelWarn:
 		return 4
 	case l >= slog.LevelInfo:
-		return 6
+		return infoLevel
 	}
 	return 7
 }
@@ -113,11 +118,8 @@ func (k *kernelText) targetNow() string {
 // error: a line about a failure is not lost for the failure of the log.
 func (l *kernelLog) Handle(ctx context.Context, r slog.Record) error {
 	level, target := levelOf(r.Level), l.k.targetNow()
-	switch target {
-	case "null":
+	if target == "null" {
 		return nil
-	case "console":
-		return l.Handler.Handle(ctx, r)
 	}
 	l.k.mu.Lock()
 	defer l.k.mu.Unlock()
@@ -126,10 +128,24 @@ func (l *kernelLog) Handle(ctx context.Context, r slog.Record) error {
 		return err
 	}
 	line := strings.TrimPrefix(strings.TrimSpace(l.k.buf.String()), "msg=")
-	if !l.k.put(target, uint8(level), line) {
+	if j, unit := l.k.units.Load(), unitOf(r); j != nil && unit != "" && j.tell(level, unit, line) {
+		return nil
+	}
+	if target == "console" || !l.k.put(target, uint8(level), line) {
 		return l.Handler.Handle(ctx, r)
 	}
 	return nil
+}
+
+// unitOf is the unit that a line is about, "" for none.
+func unitOf(r slog.Record) (name string) {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "unit" {
+			name = a.Value.String()
+		}
+		return name == ""
+	})
+	return name
 }
 
 // put hands a line to a target; false if that does not take it.

@@ -83,6 +83,7 @@ func run(s settings) (int, error) {
 	}
 	defer link.close()
 	kernel.to.Store(link.init)
+	kernel.units.Store(newUnitJournal(s.mode, kernel))
 	options := readBootOptions(s)
 	for _, word := range options.bad {
 		log.Warn("a word of the kernel command line means nothing", "word", word)
@@ -215,12 +216,13 @@ func run(s settings) (int, error) {
 	}
 	defer alarm.Close()
 	published, missed := make(chan core.Action, publishedQueue), make(chan struct{}, 1)
+	units := newUnitChanges(kernel.units.Load(), log)
 	notices := newNotices(m, boardPath(s), g.Len())
 	if status != nil {
 		status.booted.Store(takesOver) // a boot that it did not begin is told by its units
 	}
 	m.Loop = loop.New(loop.Options{Happens: m.Happened, Alarm: alarm, Core: c, Actor: m.world, Record: record, Log: log, HandedOver: m.handedOver,
-		Listener: speaker{log, handler, published, missed, newRest(log, notices.anew), notices, status}})
+		Listener: speaker{log, handler, published, missed, newRest(log, notices.anew), notices, status, units}})
 	asked := c.View().BootAsked() // the loop owns the core from here
 	for _, p := range perhapsUntold(c.View()) {
 		published <- p
@@ -258,6 +260,11 @@ func run(s settings) (int, error) {
 		defer close(written)
 		notices.run(running)
 	}()
+	flushed := make(chan struct{})
+	go func() { // ends with running
+		defer close(flushed)
+		units.run(running, func(name string) core.UnitView { u, _ := m.statusOf(name); return u })
+	}()
 	notices.anew(func() {})
 	go link.beat(ctx, m) // ends with ctx
 	link.listen(m, func(signal string) {
@@ -282,6 +289,7 @@ func run(s settings) (int, error) {
 	m.steps.End()
 	leave()
 	<-written
+	<-flushed
 	m.remember(c.View().Boot().State) // watchBoot may not have come to it
 	if m.replaced.Load() {
 		return 1, m.replace(server)
@@ -399,6 +407,7 @@ type speaker struct {
 	rest    *rest
 	notices *notices
 	status  *statusLines // nil without a console
+	units   *unitChanges
 }
 
 // publishedQueue bounds what waits for watchBoot, which writes to the disk. It looks at
@@ -415,6 +424,7 @@ func (s speaker) Published(now core.Time, a core.Action) {
 		if s.status != nil {
 			s.status.published(p)
 		}
+		s.units.published(p)
 		if p.What == core.UnitChanged {
 			s.rest.changed()
 		}

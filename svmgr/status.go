@@ -74,9 +74,9 @@ func (s *statusLines) published(p core.Publish) {
 		s.booted.Store(true)
 	}
 	mode := *s.mode.Load()
-	failed := p.To == core.Failed && p.From != core.Failed
+	word, failed := changeWord(p)
 	switch {
-	case p.What != core.UnitChanged, mode == "no", mode == "error" && !failed,
+	case word == "", mode == "no", mode == "error" && !failed,
 		mode == "auto" && !failed && time.Since(s.began) < statusPatience:
 		return
 	}
@@ -113,35 +113,52 @@ var (
 		unitname.Timer: "Stopped", unitname.Path: "Stopped", unitname.Scope: "Stopped"}
 )
 
-// statusLine is the line about a change, "" for one that says nothing to people.
-func statusLine(p core.Publish, u *core.UnitView) string {
+// changeWord says what has become of a unit, "" for what says nothing to people.
+func changeWord(p core.Publish) (word string, failed bool) {
 	n, err := unitname.Parse(p.Unit)
-	if err != nil {
-		return ""
+	if err != nil || p.What != core.UnitChanged {
+		return "", false
 	}
-	what := p.Unit
-	if u.Defined != nil {
-		if d := unit.Description.Of(u.Defined); d != "" && d != p.Unit {
-			what += " - " + strings.Map(printable, d)
-		}
-	}
-	word := ""
 	switch {
 	case p.To == core.Failed && p.From == core.Starting:
-		return "[FAILED] Failed to start " + what + ".\nSee 'systemctl status " + p.Unit + "' for details."
+		return "Failed to start", true
 	case p.To == core.Failed && p.From != core.Failed:
-		return "[FAILED] " + what + " failed.\nSee 'systemctl status " + p.Unit + "' for details."
-	case p.To == core.Active && p.From != core.Reloading:
-		word = upWords[n.Type]
-	case p.To == core.Completed:
-		word = "Finished"
+		return "failed", true
+	case p.To == core.Active && p.From != core.Active && p.From != core.Reloading:
+		return upWords[n.Type], false
+	case p.To == core.Completed && p.From != core.Completed:
+		return "Finished", false
 	case p.To == core.Inactive && p.From == core.Stopping:
-		word = downWords[n.Type]
+		return downWords[n.Type], false
 	}
-	if word == "" {
+	return "", false
+}
+
+// named is a unit with its description.
+func named(name string, u *core.UnitView) string {
+	if u.Defined == nil {
+		return name
+	}
+	if d := unit.Description.Of(u.Defined); d != "" && d != name {
+		return name + " - " + strings.Map(printable, d)
+	}
+	return name
+}
+
+// statusLine is the line about a change, "" for one that says nothing to people.
+func statusLine(p core.Publish, u *core.UnitView) string {
+	word, failed := changeWord(p)
+	switch {
+	case word == "":
 		return ""
+	case !failed:
+		return "[  OK  ] " + word + " " + named(p.Unit, u) + "."
+	case word == "failed":
+		word = named(p.Unit, u) + " " + word
+	default:
+		word += " " + named(p.Unit, u)
 	}
-	return "[  OK  ] " + word + " " + what + "."
+	return "[FAILED] " + word + ".\nSee 'systemctl status " + p.Unit + "' for details."
 }
 
 // printable leaves out what a terminal would obey.

@@ -253,6 +253,9 @@ var (
 // invocation is what systemd-run says if it asks for the unit before that has ended.
 var invocation = regexp.MustCompile(`; invocation ID: [0-9a-f]{32}`)
 
+// manager is who tells what has become of a unit.
+var manager = regexp.MustCompile(`\bdynamod-svmgr\[\d+\]`)
+
 func sameValue(property, a, b string) bool {
 	if strings.HasPrefix(property, "Exec") {
 		a, b = pids.ReplaceAllString(a, "$1"), pids.ReplaceAllString(b, "$1")
@@ -407,7 +410,7 @@ func commands(t *testing.T, theirs, ours answers) (wrong int) {
 			if strings.HasPrefix(command, "systemctl cat") && strings.HasPrefix(l, "# ") && !strings.HasPrefix(l, "# /") {
 				continue
 			}
-			l = invocation.ReplaceAllString(l, "")
+			l = manager.ReplaceAllString(invocation.ReplaceAllString(l, ""), "systemd[1]")
 			words := strings.Fields(l)
 			list := strings.HasPrefix(command, "systemctl list-dependencies") || strings.HasPrefix(command, "systemctl list-sockets")
 			if list && slices.ContainsFunc(words, func(w string) bool { return unitLike.MatchString(w) && !both(theirs, ours, w) }) {
