@@ -112,6 +112,10 @@ systemctl add-wants multi-user.target fstrim.timer
 systemctl revert nowhere.service
 systemctl cancel 4711
 systemctl whoami 1
+systemctl log-level warning
+systemctl log-level
+systemctl log-level info
+systemctl log-level nonsense
 systemd-run --wait --collect sh -c 'exit 3'
 systemd-run --scope --quiet true
 systemd-run --unit=scenario-a --quiet sleep 1000

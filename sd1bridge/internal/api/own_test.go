@@ -68,6 +68,40 @@ func TestOwnProperties(t *testing.T) {
 	is("LogLevel", "info")
 }
 
+// org.freedesktop.LogControl1(5) is the same by another name.
+func TestLogControl(t *testing.T) {
+	b := start(t, someUnits)
+	c, err := b.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const iface = "org.freedesktop.LogControl1"
+	o, manager := c.Object("", logControlPath), c.Object("", "/org/freedesktop/systemd1")
+	set := func(o dbus.BusObject, name, value string) error {
+		return o.Call("org.freedesktop.DBus.Properties.Set", 0, iface, name, dbus.MakeVariant(value)).Err
+	}
+	for _, p := range [][3]string{{"LogLevel", "debug", "debug"}, {"LogTarget", "null", "null"}, {"LogLevel", "", "info"}, {"LogTarget", "", "console"}} {
+		if err := set(o, p[0], p[1]); err != nil {
+			t.Errorf("%s=%s: %v", p[0], p[1], err)
+		}
+		for o, i := range map[dbus.BusObject]string{o: iface, manager: prefix + "Manager"} {
+			if v, err := o.GetProperty(i + "." + p[0]); err != nil || v.Value() != p[2] {
+				t.Errorf("%s.%s is %v (%v), want %s", i, p[0], v, err, p[2])
+			}
+		}
+	}
+	if v, err := o.GetProperty(iface + ".SyslogIdentifier"); err != nil || v.Value() != "dynamod-svmgr" {
+		t.Errorf("SyslogIdentifier is %v, %v", v, err)
+	}
+	for name, err := range map[string]error{"a word that is none": set(o, "LogLevel", "x"), "what is only read": set(o, "SyslogIdentifier", "x"),
+		"nobody": set(b.asNobody(t).Object("", logControlPath), "LogLevel", "debug")} {
+		if err == nil {
+			t.Errorf("%s: it is set", name)
+		}
+	}
+}
+
 // Values of a unit that runs: when its program began, its memory, the watchdog that it has
 // pinged, and its store.
 func TestValuesOfARun(t *testing.T) {

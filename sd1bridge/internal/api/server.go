@@ -78,6 +78,7 @@ func New(up *upstream.Manager, opts Options, log *slog.Logger) *Server {
 			_, list, err := alone(c, "")
 			return &managerObject{s: s}, list, err
 		}},
+		s.logControl(),
 		&bus.Node{Path: translate.UnitsPath + "/*", Find: s.findUnit, Names: s.unitLabels},
 		&bus.Node{Path: translate.JobsPath + "/*", Find: s.findJob, Names: s.jobLabels},
 	), log)
