@@ -34,7 +34,7 @@ if [ -n "$DYNAMOD_TREE" ]; then
 	step "virtual machines"
 	# One after the other; each has its own limit, this is the sum of those that hang.
 	machines() {
-		go test -tags vm -count 1 -json -timeout 35m -run '^(TestSmoke|TestWorld|TestBootAndPoweroff|TestRoot.*|TestLive|TestDebian|TestSignals|TestCtrlAltDel|TestEmergency|TestBootLadder|TestFailureTour|TestDamagedSnapshot|TestPowerCut|TestLogindDevices|TestClock|TestSway|TestTwoCompositors)$' ./desktop-tests/scenarios |
+		go test -tags vm -count 1 -json -timeout 35m -run '^(TestSmoke|TestWorld|TestBootAndPoweroff|TestRoot.*|TestLive|TestDebian|TestSignals|TestCtrlAltDel|TestEmergency|TestRescue|TestHardwareWatchdog|TestBootLadder|TestFailureTour|TestDamagedSnapshot|TestPowerCut|TestLogindDevices|TestClock|TestSway|TestTwoCompositors)$' ./desktop-tests/scenarios |
 			go run ./tools/testsum -allow .ci/skips -keep build/vm.txt -echo 'vm: '
 	}
 	rm -rf build/vm
