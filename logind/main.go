@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -31,7 +32,13 @@ func main() {
 	// What is kept lives long, and there is little of it: a heap that may double before
 	// it is looked at would be most of what this program takes.
 	debug.SetGCPercent(25)
+	// One login after the other keeps one processor busy; caches and queues of the run-time
+	// for each more are memory, and handing work over to them takes time.
+	runtime.GOMAXPROCS(1)
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if err := memory.SmallPages(); err != nil {
+		log.Warn("this program may take more memory than it needs", "err", err)
+	}
 	err := run(os.Args[1:], log)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -46,6 +46,9 @@ func main() {
 	debug.SetGCPercent(40)
 	runtime.GOMAXPROCS(1)
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if err := memory.SmallPages(); err != nil {
+		log.Warn("this program may take more memory than it needs", "err", err)
+	}
 	s, err := parse(os.Args[1:])
 	if err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
