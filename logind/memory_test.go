@@ -23,7 +23,7 @@ import (
 )
 
 // most is what a logind may have in memory that makes one session after the other, in kB.
-const most = 9 << 10
+const most = 10 << 10
 
 const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
