@@ -121,6 +121,20 @@ func TestSignalsAreForWhoListens(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// Who holds on to a unit hears of it without having subscribed: systemd-run --wait.
+	do(ipc.VerbStart, "web.service")
+	if err := m.Call(prefix+"Manager.RefUnit", 0, "web.service").Err; err != nil {
+		t.Fatal(err)
+	}
+	do(ipc.VerbStop, "web.service")
+	until(onBus, "inactive")
+	if err := m.Call(prefix+"Manager.UnrefUnit", 0, "web.service").Err; err != nil {
+		t.Fatal(err)
+	}
+	if h.server.bus.Listening() {
+		t.Error("somebody listens who has let go")
+	}
+
 	peer, err := h.dial()
 	if err != nil {
 		t.Fatal(err)

@@ -361,10 +361,13 @@ func (s *Server) subscribe(c *bus.Call, on bool) error {
 	return nil
 }
 
-// heardBy says whether the bus gets signals of units. That of a session always does: the
-// leader of a GNOME session waits there for the end of a target without having subscribed,
-// and must not depend on another program that has. s.mu is held.
-func (s *Server) heardBy() { s.bus.Unasked(!s.opts.User && len(s.subscribers) == 0) }
+// heardBy says whether the bus gets signals of units: while somebody has subscribed, or
+// holds on to a unit, as `systemd-run --wait` does, which subscribes to nothing. The bus of a
+// session always does: the leader of a GNOME session waits there for the end of a target
+// without having subscribed, and must not depend on another program that has. s.mu is held.
+func (s *Server) heardBy() {
+	s.bus.Unasked(!s.opts.User && len(s.subscribers) == 0 && s.refs.none())
+}
 
 const maxSubscribers = 4096
 

@@ -66,6 +66,7 @@ func (s *Server) ref(c *bus.Call, unit string) error {
 	}
 	s.refs.held[unit][who]++
 	s.refs.mu.Unlock()
+	s.refsChanged()
 	return nil
 }
 
@@ -95,6 +96,7 @@ func (s *Server) letGo(unit, who string, all bool) error {
 		delete(s.refs.held, unit)
 	}
 	s.refs.mu.Unlock()
+	s.refsChanged()
 	if !last {
 		return nil
 	}
@@ -124,6 +126,19 @@ func (s *Server) forget(who string) {
 			s.log.Warn("the manager was not told that nobody holds on to a unit any more", "unit", h.unit, "err", err)
 		}
 	}
+}
+
+func (s *Server) refsChanged() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heardBy()
+}
+
+// none says that nobody holds on to anything.
+func (r *refs) none() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.held) == 0
 }
 
 // holds says whether a client holds on to anything.
