@@ -185,6 +185,8 @@ var fakeManagers = map[string]func(*fakeManager){
 		}
 		syscall.Wait4(pid, nil, 0, nil)
 		m.note("environ %s", strings.Join(os.Environ(), " "))
+		slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+		m.note("timer slack %d %v", slack, err)
 		// Go's own: epoll, /proc and the cgroup's limit of processors.
 		entries, _ := os.ReadDir("/proc/self/fd")
 		for _, e := range entries {

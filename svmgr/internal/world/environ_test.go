@@ -12,6 +12,7 @@ import (
 	"dynamod/internal/sandbox"
 	"dynamod/internal/sys/accounts"
 	"dynamod/internal/unit"
+	"dynamod/svmgr/internal/child"
 	"dynamod/svmgr/internal/core"
 )
 
@@ -140,6 +141,22 @@ func TestLimitsOf(t *testing.T) {
 		{"cpu", "cpu.idle", "1"}, {"cpu", "cpu.max", "150000 100000"}, {"cpuset", "cpuset.cpus", "0-1,3"}, {"io", "io.weight", "default 50"}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("limitsOf = %v, %v; want %v", got, err, want)
+	}
+}
+
+// The manager has a slack of its own, which is not for services.
+func TestTimerSlack(t *testing.T) {
+	for _, test := range []struct {
+		user  bool
+		lines []string
+		want  uint64
+	}{{false, nil, 50_000}, {false, []string{"TimerSlackNSec=1ms"}, 1_000_000}, {true, nil, 0}, {true, []string{"TimerSlackNSec=70"}, 70}} {
+		w := &World{cfg: Config{User: test.user}}
+		u := service(t, "s.service", append([]string{"ExecStart=/bin/true"}, test.lines...)...)
+		var s child.Spec
+		if err := w.attributes(&s, u, unit.Exec{}); err != nil || s.TimerSlack != test.want {
+			t.Errorf("user manager %v, %v: %d ns, %v; want %d", test.user, test.lines, s.TimerSlack, err, test.want)
+		}
 	}
 }
 
