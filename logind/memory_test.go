@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -19,17 +18,12 @@ import (
 
 	"dynamod/internal/ipc"
 	"dynamod/internal/testkit"
+	"dynamod/internal/testkit/testbus"
 	"dynamod/logind/internal/api"
 )
 
 // most is what a logind may have in memory that makes one session after the other, in kB.
 const most = 10 << 10
-
-const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>session</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/><allow user="*"/></policy></busconfig>
-`
 
 // TestMemory: what the real program, as it is installed, has in memory during logins, with
 // what khugepaged would make of it where every program gets huge pages.
@@ -42,7 +36,7 @@ func TestMemory(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for name, text := range map[string]string{"bus.conf": fmt.Sprintf(busConfig, at("bus")), "dev/tty0": "", "etc/passwd": "root:x:0:0::/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\n",
+	for name, text := range map[string]string{"dev/tty0": "", "etc/passwd": "root:x:0:0::/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\n",
 		"etc/systemd/logind.conf": "[Login]\nRemoveIPC=no\nUserStopDelaySec=1us\n"} {
 		if err := os.MkdirAll(filepath.Dir(at(name)), 0o755); err != nil {
 			t.Fatal(err)
@@ -51,24 +45,9 @@ func TestMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	daemon := exec.Command("dbus-daemon", "--config-file="+at("bus.conf"), "--nofork", "--print-address")
-	out, err := daemon.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := daemon.Start(); err != nil {
-		t.Fatalf("dbus-daemon (Debian package dbus-daemon): %v", err)
-	}
-	t.Cleanup(func() { daemon.Process.Kill(); daemon.Wait() })
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatalf("dbus-daemon says no address: %v", err)
-	}
+	daemon := testbus.NewDaemon(t, testbus.Open).Start()
 	manage(t, at("control"))
-	c, err := dbus.Connect("unix:path=" + at("bus"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
+	c := daemon.Client()
 	heard := make(chan *dbus.Signal, 64)
 	c.Signal(heard)
 	for _, member := range []string{"NameOwnerChanged", "SessionRemoved"} {
@@ -84,7 +63,7 @@ func TestMemory(t *testing.T) {
 		}
 	}
 	var said testkit.Buffer
-	logind := exec.Command(at("logind"), "-control", at("control"), "-bus", at("bus"), "-root", root)
+	logind := exec.Command(at("logind"), "-control", at("control"), "-bus", daemon.Socket, "-root", root)
 	logind.Env, logind.Stderr = append(os.Environ(), "GODEBUG=disablethp=1"), &said
 	if err := logind.Start(); err != nil {
 		t.Fatal(err)

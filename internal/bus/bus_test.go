@@ -16,6 +16,8 @@ import (
 	"github.com/godbus/dbus/v5"
 	godbusintrospect "github.com/godbus/dbus/v5/introspect"
 	"golang.org/x/sys/unix"
+
+	"dynamod/internal/testkit/testbus"
 )
 
 // The service of the tests: a counter, and things that are found by name.
@@ -377,13 +379,13 @@ func TestChangesInOrder(t *testing.T) {
 // TestOnTheBus runs the same conversation over a real bus daemon, which is then
 // killed and started anew.
 func TestOnTheBus(t *testing.T) {
-	d := startDaemon(t)
+	d := testbus.NewDaemon(t, testbus.Open).Start()
 	s, things := newService(t)
 	joined, left := make(chan *Client, 4), make(chan error, 4)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Join(Bus{Address: d.socket, Names: []string{"org.example.Main"}, Joined: func(k *Client) { joined <- k }, Left: func(err error) { left <- err }})
+		s.Join(Bus{Address: d.Socket, Names: []string{"org.example.Main"}, Joined: func(k *Client) { joined <- k }, Left: func(err error) { left <- err }})
 	}()
 	t.Cleanup(func() { s.Close(); <-done })
 	k := <-joined
@@ -394,9 +396,9 @@ func TestOnTheBus(t *testing.T) {
 	if err := k.Call(t.Context(), "org.example.Nobody", "/", "org.example.X", "Y", nil); NameOf(err) != ErrServiceUnknown {
 		t.Errorf("a call to nobody = %v; want ServiceUnknown", err)
 	}
-	conversation(t, d.client(t), "org.example.Main", things)
+	conversation(t, d.Client(), "org.example.Main", things)
 
-	c := d.client(t)
+	c := d.Client()
 	heard := make(chan *dbus.Signal, 10)
 	c.Signal(heard)
 	if err := c.AddMatchSignal(dbus.WithMatchInterface(thingIface)); err != nil {
@@ -414,28 +416,28 @@ func TestOnTheBus(t *testing.T) {
 		}
 	}
 
-	d.kill()
+	d.Stop()
 	if err := <-left; err == nil {
 		t.Error("the bus was left without a reason")
 	}
 	if err := k.Call(context.Background(), busName, busPath, busName, "ListNames", nil, &names); err == nil {
 		t.Error("a call on the lost bus works")
 	}
-	d.start()
+	d.Start()
 	<-joined
 	things["one"].count.Store(0)
-	conversation(t, d.client(t), "org.example.Main", things)
+	conversation(t, d.Client(), "org.example.Main", things)
 }
 
 // A name that another service has is not shared.
 func TestNameTaken(t *testing.T) {
-	d := startDaemon(t)
-	other := d.client(t)
+	d := testbus.NewDaemon(t, testbus.Open).Start()
+	other := d.Client()
 	if _, err := other.RequestName("org.example.Main", 0); err != nil {
 		t.Fatal(err)
 	}
 	s, _ := newService(t)
-	err := s.joinOnce(Bus{Address: d.socket, Names: []string{"org.example.Main"}})
+	err := s.joinOnce(Bus{Address: d.Socket, Names: []string{"org.example.Main"}})
 	if err == nil || !strings.Contains(err.Error(), "belongs to somebody else") {
 		t.Errorf("joinOnce = %v; want the name to be taken", err)
 	}
@@ -444,18 +446,18 @@ func TestNameTaken(t *testing.T) {
 // An unmodified sd-bus client on a bus.
 func TestBusctl(t *testing.T) {
 	s, things := newService(t)
-	d := startDaemon(t)
+	d := testbus.NewDaemon(t, testbus.Open).Start()
 	joined, done := make(chan *Client, 1), make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Join(Bus{Address: d.socket, Names: []string{mainIface}, Joined: func(k *Client) { joined <- k }})
+		s.Join(Bus{Address: d.Socket, Names: []string{mainIface}, Joined: func(k *Client) { joined <- k }})
 	}()
 	t.Cleanup(func() { s.Close(); <-done })
 	<-joined
 	things["one"].count.Store(41)
 	run := func(args ...string) string {
 		t.Helper()
-		out, err := exec.Command("busctl", append([]string{"--address=unix:path=" + d.socket}, args...)...).CombinedOutput()
+		out, err := exec.Command("busctl", append([]string{"--address=unix:path=" + d.Socket}, args...)...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("busctl %q (Debian package systemd): %v\n%s", args, err, out)
 		}

@@ -10,12 +10,13 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"dynamod/internal/testkit"
+	"dynamod/internal/testkit/testbus"
 )
 
 // A service that retires answers what it was asked before, also what takes long; a call
 // of afterwards finds nobody.
 func TestRetire(t *testing.T) {
-	d := startDaemon(t)
+	d := testbus.NewDaemon(t, testbus.Open).Start()
 	begun, release := make(chan bool), make(chan bool)
 	slow := &Interface{Name: "x.Y", Methods: []Method{{Name: "Slow", Out: []Arg{{"a", "s"}}, Do: func(c *Call) error {
 		return Later(func() error {
@@ -28,11 +29,11 @@ func TestRetire(t *testing.T) {
 	joined := make(chan *Client, 1)
 	ended := make(chan bool)
 	go func() {
-		s.Join(Bus{Address: d.socket, Names: []string{"x.y"}, Joined: func(k *Client) { joined <- k }})
+		s.Join(Bus{Address: d.Socket, Names: []string{"x.y"}, Joined: func(k *Client) { joined <- k }})
 		close(ended)
 	}()
 	k := testkit.Receive(t, joined, "the service joins")
-	c := d.client(t)
+	c := d.Client()
 	call := c.Object("x.y", "/x").Go("x.Y.Slow", 0, make(chan *dbus.Call, 1))
 	testkit.Receive(t, begun, "the call begins")
 	if q := s.Quiet(); q != 0 {

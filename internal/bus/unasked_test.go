@@ -6,17 +6,18 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"dynamod/internal/testkit"
+	"dynamod/internal/testkit/testbus"
 )
 
 // A bus that nobody has asked for signals gets what is announced and nothing else; private
 // peers get all. What changes while nobody listens is not noted.
 func TestUnasked(t *testing.T) {
-	d := startDaemon(t)
+	d := testbus.NewDaemon(t, testbus.Open).Start()
 	s, _ := newService(t)
 	joined := make(chan struct{}, 1)
-	go s.Join(Bus{Address: d.socket, Names: []string{"org.example.Main"}, Joined: func(*Client) { joined <- struct{}{} }}) // ends with the service
+	go s.Join(Bus{Address: d.Socket, Names: []string{"org.example.Main"}, Joined: func(*Client) { joined <- struct{}{} }}) // ends with the service
 	testkit.Receive(t, joined, "it is on the bus")
-	client := d.client(t)
+	client := d.Client()
 	if err := client.AddMatchSignal(dbus.WithMatchObjectPath(mainPath)); err != nil {
 		t.Fatal(err)
 	}

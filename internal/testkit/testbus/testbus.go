@@ -3,11 +3,9 @@
 package testbus
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,46 +17,16 @@ import (
 	"dynamod/internal/testkit"
 )
 
-// Bus is a running dbus-daemon.
+// Bus is a dbus-daemon on which everybody may do everything.
 type Bus struct {
-	t testing.TB
-	// Socket is the path that it listens at.
-	Socket string
+	*Daemon
 	Polkit *Polkit
 }
-
-const config = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>session</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth>%s
-<policy context="default"><allow user="*"/><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>
-`
 
 // Start begins a bus that ends with the test. more is put into its configuration.
 func Start(t testing.TB, more string) *Bus {
 	t.Helper()
-	dir := t.TempDir()
-	for _, d := range []string{dir, filepath.Dir(dir)} { // for callers of another user
-		if err := os.Chmod(d, 0o711); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b := &Bus{t: t, Socket: filepath.Join(dir, "bus")}
-	file := filepath.Join(dir, "bus.conf")
-	if err := os.WriteFile(file, fmt.Appendf(nil, config, b.Socket, more), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("dbus-daemon", "--config-file="+file, "--nofork", "--print-address")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("dbus-daemon (Debian package dbus-daemon): %v", err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatalf("dbus-daemon says no address: %v", err)
-	}
+	b := &Bus{Daemon: NewDaemon(t, Open+more).Start()}
 	b.Polkit = &Polkit{allow: map[string]bool{}}
 	c := b.Client()
 	if err := c.Export(b.Polkit, "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority"); err != nil {
@@ -68,17 +36,6 @@ func Start(t testing.TB, more string) *Bus {
 		t.Fatal(err)
 	}
 	return b
-}
-
-// Client is a connection that ends with the test.
-func (b *Bus) Client() *dbus.Conn {
-	b.t.Helper()
-	c, err := dbus.Connect("unix:path=" + b.Socket)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(func() { c.Close() })
-	return c
 }
 
 // Polkit answers for polkit: no, until Allow.

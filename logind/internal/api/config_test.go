@@ -98,7 +98,7 @@ func TestSleepConfig(t *testing.T) {
 // Ctrl+Alt+Shift+Esc is told to all, with its seat.
 func TestAttentionSignal(t *testing.T) {
 	r := begin(t)
-	c := r.client()
+	c := r.bus.Client()
 	if err := c.AddMatchSignal(dbus.WithMatchInterface(managerIface), dbus.WithMatchMember("SecureAttentionKey")); err != nil {
 		t.Fatal(err)
 	}

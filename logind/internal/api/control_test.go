@@ -17,7 +17,7 @@ func TestControl(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := r.client()
+	one := r.bus.Client()
 	of := func(member string, args ...any) error {
 		return one.Object(Name, c.Path).Call(ifacePrefix+"Session."+member, 0, args...).Err
 	}

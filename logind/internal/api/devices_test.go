@@ -33,7 +33,7 @@ func TestDevices(t *testing.T) {
 	}
 	front := func(vt uint32) { r.vts.Show(vt); r.server.shown() }
 	front(1)
-	one := r.client()
+	one := r.bus.Client()
 	object := one.Object(Name, c.Path)
 	// What was told until now is past the bus when the answer comes.
 	if err := object.Call("org.freedesktop.DBus.Peer.Ping", 0).Err; err != nil {
@@ -122,7 +122,7 @@ func (r *rig) controlled() (c created, one *dbus.Conn, object dbus.BusObject, fr
 	}
 	front = func(vt uint32) { r.vts.Show(vt); r.server.shown() }
 	front(1)
-	one = r.client()
+	one = r.bus.Client()
 	object = one.Object(Name, c.Path)
 	if err := object.Call(ifacePrefix+"Session.TakeControl", 0, false).Err; err != nil {
 		r.t.Fatal(err)
@@ -204,7 +204,7 @@ func TestControlIsNotStolen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, two := r.client().Object(Name, c.Path), r.client().Object(Name, c.Path)
+	one, two := r.bus.Client().Object(Name, c.Path), r.bus.Client().Object(Name, c.Path)
 	if err := one.Call(ifacePrefix+"Session.TakeControl", 0, false).Err; err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +21,7 @@ import (
 
 	"dynamod/internal/bus"
 	"dynamod/internal/testkit"
+	"dynamod/internal/testkit/testbus"
 	"dynamod/logind/internal/device"
 	"dynamod/logind/internal/session"
 )
@@ -97,7 +97,7 @@ func (f *fakeUnits) Watch(ctx context.Context, _ func() []string, gone func(stri
 type rig struct {
 	t      *testing.T
 	root   string
-	socket string
+	bus    *testbus.Daemon
 	units  *fakeUnits
 	server *Server
 	conn   *dbus.Conn
@@ -277,19 +277,11 @@ func (v *fakeTerminals) Reserve(vt uint32) error {
 }
 func (v *fakeTerminals) Close() {}
 
-const busConfig = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>session</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/><allow user="*"/></policy></busconfig>
-`
-
 // begin starts a message bus and login1 on it, with files of the test's own.
 func begin(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{t: t, root: t.TempDir(), store: &fakeStore{kept: map[string]*os.File{}}}
-	r.socket = filepath.Join(r.root, "bus")
-	config := filepath.Join(r.root, "bus.conf")
-	for path, text := range map[string]string{config: strings.Replace(busConfig, "%s", r.socket, 1),
+	for path, text := range map[string]string{
 		filepath.Join(r.root, "etc/passwd"):                           "root:x:0:0::/root:/bin/sh\nada:x:1000:1000::/home/ada:/bin/sh\nbob:x:1001:1001::/home/bob:/bin/sh\n",
 		filepath.Join(r.root, "dev/tty0"):                             "",
 		filepath.Join(r.root, "etc/systemd/logind.conf"):              "[Login]\nSessionsMax=5\nUserStopDelaySec=2\n",
@@ -301,31 +293,10 @@ func begin(t *testing.T) *rig {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("dbus-daemon", "--config-file="+config, "--nofork", "--print-address")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("dbus-daemon (Debian package dbus-daemon): %v", err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatalf("dbus-daemon says no address: %v", err)
-	}
+	r.bus = testbus.NewDaemon(t, testbus.Open).Start()
 	r.start()
-	r.conn = r.client()
+	r.conn = r.bus.Client()
 	return r
-}
-
-func (r *rig) client() *dbus.Conn {
-	r.t.Helper()
-	c, err := dbus.Connect("unix:path=" + r.socket)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { c.Close() })
-	return c
 }
 
 // start begins a logind; the one before was stopped.
@@ -343,7 +314,7 @@ func (r *rig) start() {
 	ended := make(chan struct{})
 	s := r.server
 	go func() {
-		s.Service().Join(bus.Bus{Address: r.socket, Names: []string{Name}, Heard: s.Heard, Met: s.Met, Joined: func(*bus.Client) { joined <- true }})
+		s.Service().Join(bus.Bus{Address: r.bus.Socket, Names: []string{Name}, Heard: s.Heard, Met: s.Met, Joined: func(*bus.Client) { joined <- true }})
 		close(ended)
 	}()
 	r.t.Cleanup(func() { s.Close(); <-ended })

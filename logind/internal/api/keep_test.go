@@ -86,7 +86,7 @@ func TestControlIsRestored(t *testing.T) {
 		joined := make(chan bool, 1)
 		ended := make(chan struct{})
 		go func() {
-			s.Service().Join(bus.Bus{Address: r.socket, Names: []string{Name}, Heard: s.Heard, Met: s.Met, Joined: func(*bus.Client) { joined <- true }})
+			s.Service().Join(bus.Bus{Address: r.bus.Socket, Names: []string{Name}, Heard: s.Heard, Met: s.Met, Joined: func(*bus.Client) { joined <- true }})
 			close(ended)
 		}()
 		testkit.Receive(t, joined, "login1 joins the bus")

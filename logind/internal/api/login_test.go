@@ -189,7 +189,7 @@ func TestRestartForgetsStrangers(t *testing.T) {
 func TestInhibitors(t *testing.T) {
 	r := begin(t)
 	lock := func(mode string) (release func(), err error) {
-		c := r.client()
+		c := r.bus.Client()
 		var fd dbus.UnixFD
 		err = c.Object(Name, managerPath).Call(managerIface+".Inhibit", 0, "shutdown:sleep", "test", "because", mode).Store(&fd)
 		return func() { syscall.Close(int(fd)); c.Close() }, err

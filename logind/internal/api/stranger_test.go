@@ -40,7 +40,7 @@ func (r *rig) stranger(uid int) *dbus.Conn {
 			ch <- made{nil, e}
 			return
 		}
-		c, err := dbus.Dial("unix:path=" + r.socket)
+		c, err := dbus.Dial("unix:path=" + r.bus.Socket)
 		if err == nil {
 			if err = c.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(uid))}); err == nil {
 				err = c.Hello()

@@ -1,19 +1,17 @@
 package api
 
 import (
-	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
 
 	"dynamod/internal/bus"
 	"dynamod/internal/testkit"
+	"dynamod/internal/testkit/testbus"
 )
 
 // ownName is what the test binary does as a service: it takes a name on a bus and stays.
@@ -29,50 +27,17 @@ func ownName(address, name string) {
 	select {}
 }
 
-const activatingBus = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>session</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth><servicedir>%s</servicedir>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>
-`
-
-// busDaemon runs a dbus-daemon until the test or the returned function ends it.
-func busDaemon(t *testing.T, config string, more ...string) (end func()) {
-	t.Helper()
-	daemon := exec.Command("dbus-daemon", append([]string{"--config-file=" + config, "--nofork", "--print-address"}, more...)...)
-	out, err := daemon.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := daemon.Start(); err != nil {
-		t.Fatalf("dbus-daemon (Debian package dbus-daemon): %v", err)
-	}
-	end = sync.OnceFunc(func() { daemon.Process.Kill(); daemon.Wait() })
-	t.Cleanup(end)
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatalf("dbus-daemon says no address: %v", err)
-	}
-	return end
-}
-
 // A real dbus-daemon that leaves the start of services to systemd: what can be started
 // is, and becomes ready with its name; what cannot is told to its callers at once.
 func TestActivation(t *testing.T) {
-	dir, err := os.MkdirTemp("", "bus")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "bus.conf")
-	write := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+	services := t.TempDir()
+	for name, unit := range map[string]string{"Good": "good.service", "Missing": "missing.service", "Bad": "bad.service"} {
+		text := "[D-BUS Service]\nName=org.example." + name + "\nExec=/bin/false\nSystemdService=" + unit + "\n"
+		if err := os.WriteFile(filepath.Join(services, "org.example."+name+".service"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write("bus.conf", fmt.Sprintf(activatingBus, socket, dir))
-	for name, unit := range map[string]string{"Good": "good.service", "Missing": "missing.service", "Bad": "bad.service"} {
-		write("org.example."+name+".service", "[D-BUS Service]\nName=org.example."+name+"\nExec=/bin/false\nSystemdService="+unit+"\n")
-	}
-	busDaemon(t, config, "--systemd-activation")
+	daemon := testbus.NewDaemon(t, testbus.Open+"<servicedir>"+services+"</servicedir>", "--systemd-activation").Start()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -81,16 +46,12 @@ func TestActivation(t *testing.T) {
 		"default.target": "[Unit]\nDescription=All\n",
 		"bad.service":    "[Service]\nType=oneshot\nExecStart=/bin/false\n",
 		"good.service": "[Service]\nType=dbus\nBusName=org.example.Good\nExecStart=" + self + "\n" +
-			"Environment=OWN_NAME=org.example.Good OWN_BUS=unix:path=" + socket + "\n"})
+			"Environment=OWN_NAME=org.example.Good OWN_BUS=unix:path=" + daemon.Socket + "\n"})
 	joined := make(chan struct{}, 1)
-	go b.server.Service().Join(bus.Bus{Address: socket, Names: []string{Name}, Matches: b.server.Matches(), Heard: b.server.Heard,
+	go b.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Matches: b.server.Matches(), Heard: b.server.Heard,
 		Joined: func(k *bus.Client) { b.server.Joined(k); joined <- struct{}{} }, Left: b.server.Left}) // ends with the service
 	testkit.Receive(t, joined, "the bridge is on the bus")
-	c, err := dbus.Connect("unix:path=" + socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := daemon.Client()
 	begin := func(name string) error {
 		return c.BusObject().Call(busName+".StartServiceByName", 0, name, uint32(0)).Err
 	}

@@ -1,33 +1,23 @@
 package api
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
 
 	"dynamod/internal/bus"
 	"dynamod/internal/testkit"
+	"dynamod/internal/testkit/testbus"
 )
 
 // As at boot: the private socket answers while there is no bus, the bus is joined when
 // it comes and again after it went, the private socket answers meanwhile, and what
 // happened without a bus is seen on it afterwards.
 func TestBusComesAndGoes(t *testing.T) {
-	dir, err := os.MkdirTemp("", "bus")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "bus.conf")
-	if err := os.WriteFile(config, fmt.Appendf(nil, activatingBus, socket, dir), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	daemon := testbus.NewDaemon(t, testbus.Open)
 	b := start(t, someUnits)
 	joined, left := make(chan struct{}, 8), make(chan error, 8)
-	go b.server.Service().Join(bus.Bus{Address: socket, Names: []string{Name}, Matches: b.server.Matches(), Heard: b.server.Heard,
+	go b.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Matches: b.server.Matches(), Heard: b.server.Heard,
 		Joined: func(k *bus.Client) { b.server.Joined(k); joined <- struct{}{} },
 		Left:   func(err error) { b.server.Left(err); left <- err }, Wake: b.server.Wake()}) // ends with the service
 	private, err := b.dial()
@@ -60,25 +50,21 @@ func TestBusComesAndGoes(t *testing.T) {
 	}
 	onBus := func(want string) {
 		t.Helper()
-		c, err := dbus.Connect("unix:path=" + socket)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
+		c := daemon.Client()
 		v, err := c.Object(Name, "/org/freedesktop/systemd1/unit/web_2eservice").GetProperty(prefix + "Unit.ActiveState")
 		if err != nil || v.Value() != want {
 			t.Errorf("on the bus web.service is %v (%v), want %s", v, err, want)
 		}
 	}
 	run("StartUnit", "active") // without a bus
-	end := busDaemon(t, config)
+	daemon.Start()
 	b.server.wake() // what the manager's event about dbus.service does
 	testkit.Receive(t, joined, "the bridge is on the bus")
 	onBus("active")
-	end()
+	daemon.Stop()
 	testkit.Receive(t, left, "the bridge knows that the bus is gone")
 	run("StopUnit", "inactive") // after it
-	busDaemon(t, config)
+	daemon.Start()
 	b.server.wake()
 	testkit.Receive(t, joined, "the bridge is on the new bus")
 	onBus("inactive")

@@ -1,10 +1,7 @@
 package api
 
 import (
-	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,14 +10,8 @@ import (
 
 	"dynamod/internal/bus"
 	"dynamod/internal/testkit"
+	"dynamod/internal/testkit/testbus"
 )
-
-// openBus lets everybody call everything, so that the bridge alone decides.
-const openBus = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>system</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/></policy></busconfig>
-`
 
 // polkit is one that always gives the same answer, or says yes to what is about one unit.
 type polkit struct {
@@ -44,25 +35,9 @@ func (p polkit) CheckAuthorization(_ struct {
 // onBus takes nobody to a message bus, with a polkit or without one.
 func (h *hostile) onBus(t *testing.T, authority *polkit) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "bus")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "bus.conf")
-	if err := os.WriteFile(config, fmt.Appendf(nil, openBus, socket), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	busDaemon(t, config)
+	daemon := testbus.NewDaemon(t, testbus.Open).Start()
 	if authority != nil {
-		c, err := dbus.Connect("unix:path=" + socket)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
+		c := daemon.Client()
 		if err := c.Export(*authority, "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority"); err != nil {
 			t.Fatal(err)
 		}
@@ -71,10 +46,10 @@ func (h *hostile) onBus(t *testing.T, authority *polkit) {
 		}
 	}
 	joined := make(chan struct{}, 1)
-	go h.server.Service().Join(bus.Bus{Address: socket, Names: []string{Name}, Matches: h.server.Matches(), Heard: h.server.Heard,
+	go h.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Matches: h.server.Matches(), Heard: h.server.Heard,
 		Joined: func(k *bus.Client) { h.server.Joined(k); joined <- struct{}{} }, Left: h.server.Left}) // ends with the service
 	testkit.Receive(t, joined, "the bridge is on the bus")
-	h.nobody, h.dest = asNobody(t, socket), Name
+	h.nobody, h.dest = asNobody(t, daemon.Socket), Name
 	if err := h.nobody.Hello(); err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,7 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"dynamod/internal/bus"
 	"dynamod/internal/ipc"
 	"dynamod/internal/testkit"
+	"dynamod/internal/testkit/testbus"
 	"dynamod/sd1bridge/internal/upstream"
 )
 
@@ -21,19 +20,10 @@ import (
 // of that client. From a subscription on everything is, with values of that moment, also of
 // what began before. A private peer is told everything in any case.
 func TestSignalsAreForWhoListens(t *testing.T) {
-	dir, err := os.MkdirTemp("", "bus")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "bus.conf")
-	if err := os.WriteFile(config, fmt.Appendf(nil, activatingBus, socket, dir), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	daemon := testbus.NewDaemon(t, testbus.Open).Start()
 	h := start(t, someUnits)
-	busDaemon(t, config)
 	joined := make(chan struct{}, 1)
-	go h.server.Service().Join(bus.Bus{Address: socket, Names: []string{Name}, Matches: h.server.Matches(), Heard: h.server.Heard,
+	go h.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Matches: h.server.Matches(), Heard: h.server.Heard,
 		Joined: func(k *bus.Client) { h.server.Joined(k); joined <- struct{}{} }, Left: h.server.Left}) // ends with the service
 	testkit.Receive(t, joined, "the bridge is on the bus")
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -56,11 +46,7 @@ func TestSignalsAreForWhoListens(t *testing.T) {
 		c.Signal(signals)
 		return signals
 	}
-	client, err := dbus.Connect("unix:path=" + socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := daemon.Client()
 	if err := client.AddMatchSignal(dbus.WithMatchSender(Name)); err != nil {
 		t.Fatal(err)
 	}
@@ -162,18 +148,9 @@ func TestSessionsHearAll(t *testing.T) {
 	for _, user := range []bool{false, true} {
 		log := slog.New(slog.DiscardHandler)
 		s := New(upstream.New(filepath.Join(t.TempDir(), "none"), log), Options{User: user, Root: "/", Version: "test"}, log)
-		dir, err := os.MkdirTemp("", "bus")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { os.RemoveAll(dir) })
-		socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "bus.conf")
-		if err := os.WriteFile(config, fmt.Appendf(nil, activatingBus, socket, dir), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		busDaemon(t, config)
+		daemon := testbus.NewDaemon(t, testbus.Open).Start()
 		joined := make(chan struct{}, 1)
-		go s.Service().Join(bus.Bus{Address: socket, Names: []string{Name}, Joined: func(*bus.Client) { joined <- struct{}{} }}) // ends with the service
+		go s.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Joined: func(*bus.Client) { joined <- struct{}{} }}) // ends with the service
 		testkit.Receive(t, joined, "the bridge is on the bus")
 		if s.bus.Listening() != user {
 			t.Errorf("user %v: somebody listens %v", user, !user)

@@ -12,40 +12,25 @@ import (
 
 	"dynamod/internal/bus"
 	"dynamod/internal/testkit"
+	"dynamod/internal/testkit/testbus"
 )
 
 // guardedBus refuses what the system bus of Debian refuses unless a policy allows it.
-const guardedBus = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>system</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow user="*"/><deny own="*"/><deny send_type="method_call"/><allow send_type="signal"/>
+const guardedBus = `<policy context="default"><allow user="*"/><deny own="*"/><deny send_type="method_call"/><allow send_type="signal"/>
 <allow send_requested_reply="true" send_type="method_return"/><allow send_requested_reply="true" send_type="error"/>
 <allow receive_type="method_call"/><allow receive_type="method_return"/><allow receive_type="error"/><allow receive_type="signal"/>
 <allow send_destination="org.freedesktop.DBus"/></policy>
-<include>%s</include></busconfig>
-`
+<include>%s</include>`
 
 // With the policy that is installed everybody may call the bridge, which decides who
 // may do what, and only root may be it.
 func TestBusPolicy(t *testing.T) {
-	dir, err := os.MkdirTemp("", "bus")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	policy, err := filepath.Abs("../../../config/dbus/dynamod-systemd1.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket, config := filepath.Join(dir, "bus"), filepath.Join(dir, "bus.conf")
-	if err := os.WriteFile(config, fmt.Appendf(nil, guardedBus, socket, policy), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	busDaemon(t, config)
-	nobody := asNobody(t, socket)
+	daemon := testbus.NewDaemon(t, fmt.Sprintf(guardedBus, policy)).Start()
+	nobody := asNobody(t, daemon.Socket)
 	if err := nobody.Hello(); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +39,7 @@ func TestBusPolicy(t *testing.T) {
 	}
 	b := start(t, someUnits)
 	joined := make(chan struct{}, 1)
-	go b.server.Service().Join(bus.Bus{Address: socket, Names: []string{Name}, Matches: b.server.Matches(), Heard: b.server.Heard,
+	go b.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Matches: b.server.Matches(), Heard: b.server.Heard,
 		Joined: func(k *bus.Client) { b.server.Joined(k); joined <- struct{}{} }, Left: b.server.Left}) // ends with the service
 	testkit.Receive(t, joined, "the bridge is on the bus")
 	m := nobody.Object(Name, "/org/freedesktop/systemd1")
