@@ -45,7 +45,9 @@ func readSections(f io.ReaderAt) (sections, error) {
 	}
 	all := sections{}
 	for ; len(table) > 0; table = table[40:] {
-		name := string(bytes.TrimRight(table[:8], "\x00"))
+		// Padded with zeros; what stands behind the first is not of the name.
+		text, _, _ := bytes.Cut(table[:8], []byte{0})
+		name := string(text)
 		if all[name] == nil {
 			size, at := binary.LittleEndian.Uint32(table[16:]), binary.LittleEndian.Uint32(table[20:])
 			all[name] = io.NewSectionReader(f, int64(at), int64(size))
