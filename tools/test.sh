@@ -39,7 +39,7 @@ if [ -n "$DYNAMOD_TREE" ]; then
 			go run ./tools/testsum -allow .ci/skips -keep "$2" -echo 'vm: '
 	}
 	rm -rf build/vm build/vm-again.txt
-	machines 'TestSmoke|TestWorld|TestBootAndPoweroff|TestRoot.*|TestLive|TestDebian|TestSignals|TestCtrlAltDel|TestEmergency|TestRescue|TestHardwareWatchdog|TestBootLadder|TestFailureTour|TestDamagedSnapshot|TestPowerCut|TestLogindDevices|TestClock|TestSway|TestTwoCompositors' build/vm.txt || {
+	machines 'TestSmoke|TestWorld|TestBootAndPoweroff|TestRoot.*|TestLive|TestDebian|TestSignals|TestCtrlAltDel|TestEmergency|TestRescue|TestSafeMode|TestHardwareWatchdog|TestBootLadder|TestFailureTour|TestDamagedSnapshot|TestPowerCut|TestLogindDevices|TestClock|TestSway|TestTwoCompositors' build/vm.txt || {
 		# An emulated processor can run into code that the kernel is changing on
 		# another one. That is QEMU's, and no word about what is tested here.
 		grep -rlF 'Oops: int3' build/vm --include=console.log || exit 1

@@ -11,9 +11,10 @@ import (
 // SafeTarget is what a boot in safe mode starts. It is made up: no file defines it.
 const SafeTarget = "safe-mode.target"
 
-// safeRoots are the targets of systemd's unit files that make a machine usable by who sits
-// in front of it: file systems, devices, the journal, a login.
-var safeRoots = []string{"sysinit.target", "getty.target"}
+// safeRoots are those of systemd's unit files that make a machine usable by who sits in
+// front of it: file systems, devices, the journal, a login. Until systemd-user-sessions has
+// run (systemd-user-sessions.service(8)) only root may log in, who often has no password.
+var safeRoots = []string{"sysinit.target", "getty.target", "systemd-user-sessions.service"}
 
 // WithSafeTarget is the set with the target of safe mode, which wants the units that are
 // marked for it (boot.safe-mode, and the list of boot.toml).

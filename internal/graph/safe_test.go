@@ -110,7 +110,7 @@ func TestSafeModeOfDebian(t *testing.T) {
 	set, _ := load.Load(load.Config{FS: os.DirFS(root), Consoles: load.KernelConsoles})
 	g, _ := graph.Build(graph.WithSafeTarget(set), graph.Config{Safe: true})
 	got := " " + starts(g) + " "
-	for _, name := range []string{"sysinit.target", "local-fs.target", "getty.target", "getty@tty1.service", "systemd-udevd.service", "systemd-udev-trigger.service", "systemd-journald.service",
+	for _, name := range []string{"sysinit.target", "local-fs.target", "getty.target", "getty@tty1.service", "systemd-user-sessions.service", "systemd-udevd.service", "systemd-udev-trigger.service", "systemd-journald.service",
 		"systemd-tmpfiles-setup.service"} {
 		if _, ok := set.Find(name); ok && !strings.Contains(got, " "+name+" ") {
 			t.Errorf("safe mode lacks %s: %s", name, got)
