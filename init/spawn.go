@@ -20,7 +20,8 @@ const frugalHeap = "GODEBUG=disablethp=1"
 // lazyTimers is how late the kernel may wake up the manager, in ns (prctl(2),
 // PR_SET_TIMERSLACK). While a Go program works, its scheduler has a thread that looks at it
 // each 20 µs at first: on one processor each of these looks interrupts the work (docs/pid1.md,
-// What a boot costs). No duration that a unit can ask of the manager is shorter than this.
+// What a boot costs). What the manager waits for by the clock may be so much later: timers,
+// timeouts, restarts.
 const lazyTimers = 1_000_000
 
 // managerEnviron is the whole environment of the manager.

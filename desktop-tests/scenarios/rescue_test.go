@@ -37,10 +37,10 @@ func TestSafeMode(t *testing.T) {
 	questions(t, m, [][2]string{
 		{"dynamodctl boot", "kind: safe"},
 		{"test -e /run/nologin || echo users may log in", "(?m)^users may"},
-		{"systemctl is-active sysinit.target getty.target systemd-udevd.service systemd-journald.service multi-user.target ssh.service cron.service | tr '\n' ' '",
+		{"systemctl is-active sysinit.target getty.target systemd-udevd.service systemd-journald.service multi-user.target ssh.service cron.service | tr '\\n' ' '",
 			"active active active active inactive inactive inactive"},
 		{"dynamodctl why ssh", "safe mode"},
-		{"systemctl start ssh; systemctl is-active ssh.service dbus.service cron.service | tr '\n' ' '", "active [a-z]+ inactive"},
+		{"systemctl start ssh; systemctl is-active ssh.service dbus.service cron.service | tr '\\n' ' '", "active [a-z]+ inactive"},
 	})
 	typed(t, m, "echo done >/dev/vport0p1; systemctl poweroff", "")
 	finish(t, m)

@@ -276,7 +276,14 @@ func noEOF(err error) error {
 // message to its bytes, and no read goes beyond bytes that have some (unix(7)): they come
 // in the order of the messages, each of which says how many it has.
 func (s *stream) fill(p []byte) (int, error) {
-	n, oobn, flags, _, err := s.nc.ReadMsgUnix(p, s.oob)
+	var n, oobn, flags int
+	var err error
+	if e := s.raw.Read(func(fd uintptr) bool {
+		n, oobn, flags, err = receive(fd, p, s.oob)
+		return err != unix.EAGAIN
+	}); e != nil {
+		return 0, e
+	}
 	if oobn > 0 {
 		if e := s.take(s.oob[:oobn]); e != nil && err == nil {
 			err = e
@@ -402,16 +409,7 @@ func (s *stream) atOnce(p *packet) bool {
 		return false
 	}
 	n := 0
-	err := s.raw.Control(func(fd uintptr) {
-		for {
-			var err error
-			n, err = unix.SendmsgN(int(fd), p.data, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-			if err != unix.EINTR {
-				break
-			}
-		}
-	})
-	if err != nil || n <= 0 {
+	if err := s.raw.Control(func(fd uintptr) { n, _ = transmit(fd, p.data) }); err != nil || n <= 0 {
 		return false // the writer finds out why
 	}
 	p.data = p.data[n:]

@@ -38,10 +38,6 @@ var (
 
 const coreDefault = 0x33
 
-// kernelTimerSlack is what the first process of a machine has, in ns (prctl(2),
-// PR_SET_TIMERSLACK).
-const kernelTimerSlack = 50_000
-
 // attributes fills in what systemd.exec(5) calls process properties and
 // scheduling.
 func (w *World) attributes(s *child.Spec, u *unit.Unit, x unit.Exec) error {
@@ -69,8 +65,6 @@ func (w *World) attributes(s *child.Spec, u *unit.Unit, x unit.Exec) error {
 	}
 	if unit.TimerSlackNSec.IsSet(u) {
 		s.TimerSlack = uint64(unit.TimerSlackNSec.Of(u))
-	} else if !w.cfg.User {
-		s.TimerSlack = kernelTimerSlack // and not that of this manager, which PID 1 gave it
 	}
 	for _, l := range limitKeys {
 		if l.key.IsSet(u) {

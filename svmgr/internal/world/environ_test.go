@@ -1,10 +1,13 @@
 package world
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -12,7 +15,6 @@ import (
 	"dynamod/internal/sandbox"
 	"dynamod/internal/sys/accounts"
 	"dynamod/internal/unit"
-	"dynamod/svmgr/internal/child"
 	"dynamod/svmgr/internal/core"
 )
 
@@ -144,18 +146,32 @@ func TestLimitsOf(t *testing.T) {
 	}
 }
 
-// The manager has a slack of its own, which is not for services.
+// A process has the kernel's slack and not the manager's that PID 1 gave it, and falls back
+// to it; a slack from elsewhere is passed on.
 func TestTimerSlack(t *testing.T) {
-	for _, test := range []struct {
-		user  bool
-		lines []string
-		want  uint64
-	}{{false, nil, 50_000}, {false, []string{"TimerSlackNSec=1ms"}, 1_000_000}, {true, nil, 0}, {true, []string{"TimerSlackNSec=70"}, 70}} {
-		w := &World{cfg: Config{User: test.user}}
-		u := service(t, "s.service", append([]string{"ExecStart=/bin/true"}, test.lines...)...)
-		var s child.Spec
-		if err := w.attributes(&s, u, unit.Exec{}); err != nil || s.TimerSlack != test.want {
-			t.Errorf("user manager %v, %v: %d ns, %v; want %d", test.user, test.lines, s.TimerSlack, err, test.want)
+	runtime.LockOSThread() // and never unlocked: the thread ends with the test
+	for own, want := range map[uintptr]string{lazyTimers: "50000\n50000\n", 70_000: "70000\n70000\n"} {
+		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, own, 0, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// 0 is the one to fall back to (proc_pid_timerslack_ns(5)).
+		pid, err := forkEager("/bin/sh", []string{"sh", "-c", "s=/proc/$$/timerslack_ns; read a <$s; echo $a; echo 0 >$s; read a <$s; echo $a"}, &syscall.ProcAttr{Files: []uintptr{0, w.Fd(), 2}})
+		w.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(r)
+		r.Close()
+		syscall.Wait4(pid, nil, 0, nil)
+		if err != nil || string(text) != want {
+			t.Errorf("with a slack of %d ns a child has %q, %v; want %q", own, text, err, want)
+		}
+		if now, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0); err != nil || now != int(own) {
+			t.Errorf("the manager has %d ns after that, %v; want %d", now, err, own)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +25,7 @@ type kernel struct {
 }
 
 var realKernel = kernel{
-	fork: syscall.ForkExec,
+	fork: forkEager,
 	pipe: func() (int, int, error) {
 		var p [2]int
 		err := unix.Pipe2(p[:], unix.O_CLOEXEC)
@@ -45,6 +46,27 @@ var realKernel = kernel{
 			}
 		}
 	},
+}
+
+// The timer slack that PID 1 gives the manager, and the one that the kernel gives the first
+// process of a machine, in ns (prctl(2), PR_SET_TIMERSLACK; docs/pid1.md, What a boot costs).
+const (
+	lazyTimers  = 1_000_000
+	eagerTimers = 50_000
+)
+
+// forkEager starts a process whose timers are as exact as under another init. A child has
+// the slack of the thread that forks, also as what it falls back to. A manager that has
+// another slack has it from somebody else, for its services as well.
+func forkEager(path string, argv []string, attr *syscall.ProcAttr) (int, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if own, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0); err == nil && own == lazyTimers {
+		if unix.Prctl(unix.PR_SET_TIMERSLACK, eagerTimers, 0, 0, 0) == nil {
+			defer unix.Prctl(unix.PR_SET_TIMERSLACK, lazyTimers, 0, 0, 0)
+		}
+	}
+	return syscall.ForkExec(path, argv, attr)
 }
 
 // neverWait makes a pipe or socket of the manager non-blocking. It has no other flag to
