@@ -176,6 +176,14 @@ func (w *World) checkEmpty(g *group) {
 	}
 }
 
+// toldOne says that something pending is told: that the group is empty comes after what made
+// it so, whoever looks meanwhile. checkEmpty comes next.
+func (w *World) toldOne(g *group) {
+	w.reg.mu.Lock()
+	defer w.reg.mu.Unlock()
+	g.pending--
+}
+
 func (w *World) mayBeEmpty(g *group) bool {
 	w.reg.mu.Lock()
 	defer w.reg.mu.Unlock()

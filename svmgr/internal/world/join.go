@@ -126,10 +126,8 @@ func (w *World) join(a core.Adopt) {
 	if err != nil {
 		w.log.Error("processes do not come into their scope", "unit", a.Unit, "err", err)
 	}
-	w.reg.mu.Lock()
-	g.pending--
-	w.reg.mu.Unlock()
 	w.post(core.MainPID{Unit: a.Unit, Incarnation: a.Incarnation, Run: a.Run, Found: found})
+	w.toldOne(g)
 	w.checkEmpty(g)
 }
 

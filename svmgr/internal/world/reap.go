@@ -126,6 +126,7 @@ func (w *World) over(p *process, st pidfd.Status, unseen bool) {
 		delete(w.reg.byPID, p.pid)
 	}
 	delete(g.live, p.run)
+	g.pending++ // until its end is told
 	if !unseen && !p.failed {
 		w.commands.ends(p, st, time.Now())
 	}
@@ -139,6 +140,7 @@ func (w *World) over(p *process, st pidfd.Status, unseen bool) {
 	if !p.failed {
 		w.post(core.Exited{Run: p.run, Code: st.Code, Signal: st.Signal, Core: st.Core, Unseen: unseen})
 	}
+	w.toldOne(g)
 	w.ended(p.run)
 	if isTableStage(p.stage) {
 		w.tableRunEnded(g.unit, p.stage, st.Code != 0 || st.Signal != 0)

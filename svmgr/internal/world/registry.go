@@ -65,8 +65,9 @@ type group struct {
 	dir, rel string
 	// wds are the inotify watches of its files.
 	wds []int32
-	// pending counts spawns that are queued or under way, live their
-	// processes. told says that CgroupEmpty was posted since the last one.
+	// pending counts spawns that are queued or under way, and what has failed or
+	// ended and is not told yet; live are their processes. told says that CgroupEmpty
+	// was posted since the last one.
 	pending int
 	live    map[core.RunID]*process
 	told    bool

@@ -37,16 +37,13 @@ func (w *World) performSpawn(a core.Spawn) {
 // spawn runs in the unit's strand: everything before the fork that may take time
 // or fail, then the fork.
 func (w *World) spawn(g *group, a core.Spawn) {
-	err := w.launch(g, a)
-	w.reg.mu.Lock()
-	g.pending--
-	w.reg.mu.Unlock()
-	if err != nil {
+	if err := w.launch(g, a); err != nil {
 		stage, errno := stageOf(err)
 		w.log.Info("spawn failed", "unit", g.unit, "run", a.Run, "stage", stage, "err", err)
 		w.post(core.SpawnFailed{Run: a.Run, Stage: stage, Errno: errno})
 		w.ended(a.Run)
 	}
+	w.toldOne(g)
 	// The process may have ended while the spawn still counted as pending.
 	w.checkEmpty(g)
 }
