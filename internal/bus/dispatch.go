@@ -102,7 +102,7 @@ type conn struct {
 	peer   *Caller
 	ctx    context.Context
 	cancel context.CancelFunc
-	calls  chan *message
+	calls  *queue
 	later  sync.WaitGroup
 	slots  chan struct{}
 	// heard gets the signals of a bus.
@@ -110,7 +110,7 @@ type conn struct {
 }
 
 func (s *Service) newConn(st *stream) *conn {
-	c := &conn{stream: st, service: s, calls: make(chan *message, maxWaitingCalls), slots: make(chan struct{}, maxLater)}
+	c := &conn{stream: st, service: s, calls: newQueue(), slots: make(chan struct{}, maxLater)}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	return c
 }
@@ -120,15 +120,15 @@ func (c *conn) run() error {
 	s := c.service
 	defer c.cancel()
 	done := make(chan struct{})
-	go func() { // ends when calls is closed
+	go func() { // ends when calls is closed and empty
 		defer close(done)
-		for m := range c.calls {
+		for m := c.calls.take(); m != nil; m = c.calls.take() {
 			c.handle(m)
 		}
 	}()
 	err := c.readLoop()
 	c.forsake()
-	close(c.calls)
+	c.calls.close()
 	c.close(err)
 	c.cancel()
 	s.remove(c)
@@ -164,9 +164,7 @@ func (c *conn) readLoop() error {
 		switch m.Type {
 		case dbus.TypeMethodCall:
 			c.service.activity.begin()
-			select {
-			case c.calls <- m:
-			default:
+			if !c.calls.put(m) {
 				c.service.activity.end()
 				(&Call{conn: c, msg: m}).fail(Errorf(ErrLimitsExceeded, "too many calls wait already"))
 				m.closeFDs()

@@ -30,10 +30,21 @@ func receive(fd uintptr, p, oob []byte) (n, oobn, flags int, err error) {
 	}
 }
 
-// transmit writes what there is room for (send(2)).
-func transmit(fd uintptr, p []byte) (int, error) {
+// transmit writes what there is room for of two parts (sendmsg(2)); the first is not empty.
+func transmit(fd uintptr, head, body []byte) (int, error) {
+	var iov [2]unix.Iovec
+	h := unix.Msghdr{Iov: &iov[0]}
+	n := 0
+	for _, b := range [2][]byte{head, body} {
+		if len(b) > 0 {
+			iov[n].Base = &b[0]
+			iov[n].SetLen(len(b))
+			n++
+		}
+	}
+	h.SetIovlen(n)
 	for {
-		r, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		r, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&h)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		switch errno {
 		case 0:
 			return int(r), nil

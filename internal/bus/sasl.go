@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,22 @@ type lines struct {
 	nc   *net.UnixConn
 	left int
 	buf  []byte // what was taken and not given out
+	// answers wait until there is nothing to answer any more: a client that has said all at
+	// once is woken up once.
+	answers []byte
+}
+
+// say answers with a line.
+func (l *lines) say(s string) { l.answers = append(l.answers, s+"\r\n"...) }
+
+// flush writes the answers.
+func (l *lines) flush() error {
+	if len(l.answers) == 0 {
+		return nil
+	}
+	_, err := l.nc.Write(l.answers)
+	l.answers = nil
+	return err
 }
 
 // next returns the next line without its "\r\n".
@@ -44,6 +61,9 @@ func (l *lines) next() (string, error) {
 		}
 		if len(l.buf) > maxAuthLine {
 			return "", fmt.Errorf("authentication: a line of more than %d bytes", maxAuthLine)
+		}
+		if err := l.flush(); err != nil {
+			return "", err
 		}
 		if err := l.more(); err != nil {
 			return "", err
@@ -100,7 +120,6 @@ func accept(nc *net.UnixConn, uid uint32, guid string, allowed func(uid uint32) 
 	if nul[0] != 0 {
 		return fmt.Errorf("%w: it begins with %#x", errProtocol, nul[0])
 	}
-	say := func(s string) error { _, err := io.WriteString(nc, s+"\r\n"); return err }
 	in := lines{nc: nc, left: maxAuthLines}
 	const (
 		waitAuth = iota
@@ -108,50 +127,48 @@ func accept(nc *net.UnixConn, uid uint32, guid string, allowed func(uid uint32) 
 		waitBegin
 	)
 	state := waitAuth
-	identify := func(data string) error {
+	identify := func(data string) {
 		// An empty identity means the one that the kernel knows.
 		id, err := hex.DecodeString(data)
 		if err != nil || len(id) > 0 && string(id) != strconv.FormatUint(uint64(uid), 10) || !allowed(uid) {
 			state = waitAuth
-			return say("REJECTED EXTERNAL")
+			in.say("REJECTED EXTERNAL")
+			return
 		}
 		state = waitBegin
-		return say("OK " + guid)
+		in.say("OK " + guid)
 	}
 	for {
 		line, err := in.next()
 		if err != nil {
 			return err
 		}
-		word, rest, _ := bytes.Cut([]byte(line), []byte(" "))
+		word, rest, _ := strings.Cut(line, " ")
 		switch {
-		case string(word) == "AUTH" && state != waitBegin:
-			mech, data, given := bytes.Cut(rest, []byte(" "))
+		case word == "AUTH" && state != waitBegin:
+			mech, data, given := strings.Cut(rest, " ")
 			switch {
-			case string(mech) != "EXTERNAL":
-				err = say("REJECTED EXTERNAL")
+			case mech != "EXTERNAL":
+				in.say("REJECTED EXTERNAL")
 			case !given:
 				state = waitData
-				err = say("DATA")
+				in.say("DATA")
 			default:
-				err = identify(string(data))
+				identify(data)
 			}
-		case string(word) == "DATA" && state == waitData:
-			err = identify(string(rest))
-		case string(word) == "NEGOTIATE_UNIX_FD" && state == waitBegin:
-			err = say("AGREE_UNIX_FD")
-		case string(word) == "BEGIN" && state == waitBegin:
-			return nil
-		case string(word) == "BEGIN":
-			return ErrRejected
-		case string(word) == "CANCEL" || string(word) == "ERROR":
+		case word == "DATA" && state == waitData:
+			identify(rest)
+		case word == "NEGOTIATE_UNIX_FD" && state == waitBegin:
+			in.say("AGREE_UNIX_FD")
+		case word == "BEGIN" && state == waitBegin:
+			return in.flush()
+		case word == "BEGIN":
+			return errors.Join(ErrRejected, in.flush())
+		case word == "CANCEL" || word == "ERROR":
 			state = waitAuth
-			err = say("REJECTED EXTERNAL")
+			in.say("REJECTED EXTERNAL")
 		default:
-			err = say("ERROR \"unexpected command\"")
-		}
-		if err != nil {
-			return err
+			in.say("ERROR \"unexpected command\"")
 		}
 	}
 }

@@ -49,8 +49,9 @@ type stream struct {
 
 	mu     sync.Mutex
 	serial uint32
-	out    []byte
-	queue  []packet
+	// head and out are room for the header and the body of what is sent.
+	head, out []byte
+	queue     []packet
 	// writing says that the writer has taken a message and not written all of it yet.
 	writing bool
 	queued  int // bytes
@@ -361,12 +362,12 @@ func (s *stream) sendEncoded(msg *dbus.Message, body []byte, reply chan<- *messa
 			msg.Headers[dbus.FieldUnixFDs] = dbus.MakeVariant(uint32(len(fds)))
 		}
 	}
-	h := encoder{b: make([]byte, 0, 256+len(body))}
+	h := encoder{b: s.head[:0]}
 	if err := h.header(msg, len(body)); err != nil {
 		return 0, fmt.Errorf("encode message: %w", err)
 	}
-	p := packet{data: append(h.b, body...)}
-	size := len(p.data)
+	s.head = h.b
+	size := len(h.b) + len(body)
 	if size > MaxMessage || len(fds) > MaxFDs {
 		return 0, fmt.Errorf("encode message: %d bytes and %d descriptors are too many", size, len(fds))
 	}
@@ -374,6 +375,7 @@ func (s *stream) sendEncoded(msg *dbus.Message, body []byte, reply chan<- *messa
 		s.fail(errSlow)
 		return 0, errSlow
 	}
+	var p packet
 	for _, fd := range fds {
 		// It waits in the queue, and the caller may close its own meanwhile.
 		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
@@ -386,13 +388,21 @@ func (s *stream) sendEncoded(msg *dbus.Message, body []byte, reply chan<- *messa
 	if s.serial++; s.serial == 0 {
 		s.serial = 1
 	}
-	native.PutUint32(p.data[8:], s.serial)
+	native.PutUint32(h.b[8:], s.serial)
 	if reply != nil {
 		s.pending[s.serial] = reply
 	}
-	if s.atOnce(&p) {
+	n := 0
+	if len(fds) == 0 {
+		n = s.atOnce(h.b, body)
+	}
+	if n == size {
 		return s.serial, nil
 	}
+	if p.data = make([]byte, 0, size-n); n < len(h.b) {
+		p.data, n = append(p.data, h.b[n:]...), len(h.b)
+	}
+	p.data = append(p.data, body[n-len(h.b):]...)
 	s.queue = append(s.queue, p)
 	s.queued += len(p.data)
 	select {
@@ -403,17 +413,14 @@ func (s *stream) sendEncoded(msg *dbus.Message, body []byte, reply chan<- *messa
 }
 
 // atOnce writes a message if nothing waits before it and the peer has room: no other
-// goroutine need wake up for that. What it could not write is left in p. The caller holds mu.
-func (s *stream) atOnce(p *packet) bool {
-	if len(s.queue) > 0 || s.writing || len(p.fds) > 0 {
-		return false
+// goroutine need wake up for that. It returns how much of it was written. The caller holds mu.
+func (s *stream) atOnce(head, body []byte) (n int) {
+	if len(s.queue) > 0 || s.writing {
+		return 0
 	}
-	n := 0
-	if err := s.raw.Control(func(fd uintptr) { n, _ = transmit(fd, p.data) }); err != nil || n <= 0 {
-		return false // the writer finds out why
-	}
-	p.data = p.data[n:]
-	return len(p.data) == 0
+	// The writer finds out why nothing can be written.
+	_ = s.raw.Control(func(fd uintptr) { n, _ = transmit(fd, head, body) })
+	return n
 }
 
 // written waits until all that was sent is written, or the stream has failed.
