@@ -26,6 +26,12 @@ func (q *queue) put(m *message) bool {
 	if len(q.list)-q.next >= maxWaitingCalls {
 		return false
 	}
+	if len(q.list) == cap(q.list) && q.next > len(q.list)/2 {
+		// One that is never empty must not grow behind what was taken.
+		n := copy(q.list, q.list[q.next:])
+		clear(q.list[n:])
+		q.list, q.next = q.list[:n], 0
+	}
 	q.list = append(q.list, m)
 	q.filled.Signal()
 	return true

@@ -121,6 +121,7 @@ func accept(nc *net.UnixConn, uid uint32, guid string, allowed func(uid uint32) 
 		return fmt.Errorf("%w: it begins with %#x", errProtocol, nul[0])
 	}
 	in := lines{nc: nc, left: maxAuthLines}
+	defer in.flush() // who is left hears why, if it listens
 	const (
 		waitAuth = iota
 		waitData

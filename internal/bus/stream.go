@@ -362,6 +362,9 @@ func (s *stream) sendEncoded(msg *dbus.Message, body []byte, reply chan<- *messa
 			msg.Headers[dbus.FieldUnixFDs] = dbus.MakeVariant(uint32(len(fds)))
 		}
 	}
+	if s.head == nil {
+		s.head = make([]byte, 0, 256)
+	}
 	h := encoder{b: s.head[:0]}
 	if err := h.header(msg, len(body)); err != nil {
 		return 0, fmt.Errorf("encode message: %w", err)
