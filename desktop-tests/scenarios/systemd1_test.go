@@ -310,7 +310,7 @@ func shared(a, b answers, text string) (string, bool) {
 // only be turned down.
 const (
 	knownValues   = 0
-	knownCommands = 3
+	knownCommands = 2
 )
 
 // What systemctl and its family say of the same image under systemd and under dynamod.
