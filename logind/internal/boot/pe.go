@@ -40,7 +40,7 @@ func readSections(f io.ReaderAt) (sections, error) {
 	}
 	table := make([]byte, 40*n)
 	at += int64(len(header)) + int64(binary.LittleEndian.Uint16(header[20:])) // past the optional header
-	if _, err := f.ReadAt(table, at); err != nil {
+	if _, err := f.ReadAt(table, at); err != nil && n > 0 {                   // behind the end there is room for none
 		return nil, err
 	}
 	all := sections{}
