@@ -129,9 +129,8 @@ fi
 
 // knownTools is so many answers of tools that differed when this was last looked at:
 // systemd-cgtop takes the group of PID 1, without a trailing init.scope, for the root of
-// all, and ours is in the root itself; busctl monitor sees PropertiesChanged under systemd
-// because its logind has subscribed (docs/systemd1.md). It may only be turned down.
-const knownTools = 2
+// all, and ours is in the root itself. It may only be turned down.
+const knownTools = 1
 
 // What the programs beside systemctl say of the same image under systemd and under
 // dynamod: systemd-analyze and its kind, busctl, a package that is installed and purged,
