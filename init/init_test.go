@@ -95,7 +95,7 @@ func TestManagerStartsClean(t *testing.T) {
 	c.ends(0)
 	c.wantNotes("SigBlk: 0000000000000000", "SigIgn: 0000000000000000",
 		"environ DYNAMOD_INIT_FD=3 PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/ TERM=linux GODEBUG=disablethp=1 DYNAMOD_CONTAINER=1",
-		"timer slack 1000000 <nil>", "fd 0", "fd 1", "fd 2", "fd 3", "session leader true")
+		"timer slack 1000000", "fd 0", "fd 1", "fd 2", "fd 3", "session leader true")
 	cat, _ := os.ReadFile(c.dir + "/cat")
 	for _, want := range []string{"SigBlk:\t0000000000000000\n", "SigIgn:\t0000000000000000\n"} {
 		if !strings.Contains(string(cat), want) {

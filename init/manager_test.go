@@ -15,6 +15,7 @@ import (
 
 	"dynamod/init/internal/raw"
 	ipc "dynamod/internal/ipc/pid1"
+	"dynamod/internal/sys/timerslack"
 	"dynamod/internal/testkit"
 )
 
@@ -185,8 +186,7 @@ var fakeManagers = map[string]func(*fakeManager){
 		}
 		syscall.Wait4(pid, nil, 0, nil)
 		m.note("environ %s", strings.Join(os.Environ(), " "))
-		slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
-		m.note("timer slack %d %v", slack, err)
+		m.note("timer slack %d", timerslack.Own())
 		// Go's own: epoll, /proc and the cgroup's limit of processors.
 		entries, _ := os.ReadDir("/proc/self/fd")
 		for _, e := range entries {

@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"dynamod/internal/sys/timerslack"
 )
 
 // managerFD is where the manager finds its end of the channel.
@@ -16,13 +18,6 @@ const managerFD = 3
 // Variables"): where the kernel gives them unasked, as Debian's does, what is freed comes
 // back (transhuge, max_ptes_none).
 const frugalHeap = "GODEBUG=disablethp=1"
-
-// lazyTimers is how late the kernel may wake up the manager, in ns (prctl(2),
-// PR_SET_TIMERSLACK). While a Go program works, its scheduler has a thread that looks at it
-// each 20 µs at first: on one processor each of these looks interrupts the work (docs/pid1.md,
-// What a boot costs). What the manager waits for by the clock may be so much later: timers,
-// timeouts, restarts.
-const lazyTimers = 1_000_000
 
 // managerEnviron is the whole environment of the manager.
 func managerEnviron(container bool) []string {
@@ -40,8 +35,8 @@ func managerEnviron(container bool) []string {
 type child struct {
 	argv, env []string
 	files     []uintptr
-	console   bool    // make descriptor 0 its controlling terminal
-	slack     uintptr // of its timers, in ns; 0 is this thread's
+	console   bool // make descriptor 0 its controlling terminal
+	slack     int  // of its timers, in ns; 0 is this thread's
 }
 
 // start forks from this thread, which the caller has locked and whose mask is
@@ -51,13 +46,13 @@ func (c *child) start() (pid, pidfd int, errno unix.Errno) {
 	pidfd = -1
 	attr := &syscall.ProcAttr{Dir: "/", Env: c.env, Files: c.files,
 		Sys: &syscall.SysProcAttr{Setsid: true, Setctty: c.console, PidFD: &pidfd}}
+	var err error
+	fork := func() { pid, err = syscall.ForkExec(c.argv[0], c.argv, attr) }
 	if c.slack != 0 {
-		// A child has what the thread has that forks. Where it cannot be set it is not.
-		if own, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0); err == nil && unix.Prctl(unix.PR_SET_TIMERSLACK, c.slack, 0, 0, 0) == nil {
-			defer unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(own), 0, 0, 0)
-		}
+		timerslack.While(c.slack, fork)
+	} else {
+		fork()
 	}
-	pid, err := syscall.ForkExec(c.argv[0], c.argv, attr)
 	if err != nil {
 		if !errors.As(err, &errno) {
 			errno = unix.EIO
@@ -74,7 +69,7 @@ func (r *runner) spawnManager() (pid int, errno unix.Errno) {
 		errors.As(err, &errno)
 		return 0, errno
 	}
-	c := child{argv: r.opts.manager, env: r.managerEnv, files: []uintptr{r.nullFD(), 1, 2, uintptr(pair[1])}, slack: lazyTimers}
+	c := child{argv: r.opts.manager, env: r.managerEnv, files: []uintptr{r.nullFD(), 1, 2, uintptr(pair[1])}, slack: timerslack.Lazy}
 	pid, pidfd, errno := c.start()
 	unix.Close(pair[1])
 	if errno == 0 {

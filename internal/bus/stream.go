@@ -71,7 +71,7 @@ var native = func() binary.ByteOrder {
 	return binary.BigEndian
 }()
 
-// packet is an encoded message and descriptors of its own.
+// packet is an encoded message, or the rest of one, and descriptors of its own.
 type packet struct {
 	data []byte
 	fds  []int

@@ -40,8 +40,11 @@ func readSections(f io.ReaderAt) (sections, error) {
 	}
 	table := make([]byte, 40*n)
 	at += int64(len(header)) + int64(binary.LittleEndian.Uint16(header[20:])) // past the optional header
-	if _, err := f.ReadAt(table, at); err != nil && n > 0 {                   // behind the end there is room for none
-		return nil, err
+	// One without sections may end before the place of the table.
+	if n > 0 {
+		if _, err := f.ReadAt(table, at); err != nil {
+			return nil, err
+		}
 	}
 	all := sections{}
 	for ; len(table) > 0; table = table[40:] {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dynamod/internal/sys/epoll"
+	"dynamod/internal/sys/timerslack"
 	"dynamod/svmgr/internal/child"
 )
 
@@ -48,25 +49,17 @@ var realKernel = kernel{
 	},
 }
 
-// The timer slack that PID 1 gives the manager, and the one that the kernel gives the first
-// process of a machine, in ns (prctl(2), PR_SET_TIMERSLACK; docs/pid1.md, What a boot costs).
-const (
-	lazyTimers  = 1_000_000
-	eagerTimers = 50_000
-)
-
-// forkEager starts a process whose timers are as exact as under another init. A child has
-// the slack of the thread that forks, also as what it falls back to. A manager that has
-// another slack has it from somebody else, for its services as well.
-func forkEager(path string, argv []string, attr *syscall.ProcAttr) (int, error) {
+// forkEager starts a process whose timers are as exact as under another init, though PID 1
+// has given the manager lazy ones. A manager that has another slack has it from somebody
+// else, for its services as well.
+func forkEager(path string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if own, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0); err == nil && own == lazyTimers {
-		if unix.Prctl(unix.PR_SET_TIMERSLACK, eagerTimers, 0, 0, 0) == nil {
-			defer unix.Prctl(unix.PR_SET_TIMERSLACK, lazyTimers, 0, 0, 0)
-		}
+	if timerslack.Own() != timerslack.Lazy {
+		return syscall.ForkExec(path, argv, attr)
 	}
-	return syscall.ForkExec(path, argv, attr)
+	timerslack.While(timerslack.Kernel, func() { pid, err = syscall.ForkExec(path, argv, attr) })
+	return pid, err
 }
 
 // neverWait makes a pipe or socket of the manager non-blocking. It has no other flag to

@@ -65,9 +65,9 @@ type group struct {
 	dir, rel string
 	// wds are the inotify watches of its files.
 	wds []int32
-	// pending counts spawns that are queued or under way, and what has failed or
-	// ended and is not told yet; live are their processes. told says that CgroupEmpty
-	// was posted since the last one.
+	// pending counts spawns and joins that are queued or under way, or have failed and
+	// that is not told yet, and ends of processes that are not told yet. live are the
+	// processes of spawns; told says that CgroupEmpty was posted since the last spawn.
 	pending int
 	live    map[core.RunID]*process
 	told    bool
