@@ -35,6 +35,8 @@ type Hardware interface {
 	// Access moves the devices for whoever sits at a seat from one user to the other
 	// (device.Machine).
 	Access(seat string, from, to int64) error
+	// Correct gives one device to one user and nobody else (device.Machine).
+	Correct(node string, to int64) error
 	// Follow tells of devices that come and go, what is there first, until stop.
 	Follow(tell func(session.Event)) (stop func(), err error)
 	// Assign makes the device of a path below /sys one of a seat, for good; Flush
@@ -73,6 +75,7 @@ func (h machine) Find(id session.DeviceID) (Node, session.DeviceKind, string, er
 	return n, n.Kind, n.Seat, err
 }
 func (h machine) Access(seat string, from, to int64) error { return h.m.Access(seat, from, to) }
+func (h machine) Correct(node string, to int64) error      { return h.m.Correct(node, to) }
 func (h machine) Assign(path, seat string) error           { return h.m.Assign(path, seat) }
 func (h machine) Flush() error                             { return h.m.Flush() }
 func (h machine) Sleeps() []string                         { return h.m.Sleeps() }
@@ -192,6 +195,8 @@ func (s *Server) deviceAct(a session.Action) {
 			s.writeSeat(seat)
 		}
 		s.quietly("change the access to devices", s.hardware.Access(a.Seat, a.From, a.To))
+	case session.Correct:
+		s.quietly("put the access to a device right", s.hardware.Correct(a.Node, a.To))
 	}
 }
 

@@ -105,6 +105,12 @@ func TestDevices(t *testing.T) {
 	if err := object.Call(ifacePrefix+"Session.ReleaseDevice", 0, uint32(13), uint32(64)).Err; errorName(err) != "org.freedesktop.login1.DeviceNotTaken" {
 		t.Errorf("a device that is gone is released: %v", err)
 	}
+	// What udev lets somebody use is looked at again.
+	mark = len(r.hw.since(0))
+	r.hw.tell(session.Shared{Seat: "seat0", Node: "/dev/snd/seq"})
+	if got := r.hw.since(mark); !reflect.DeepEqual(got, []string{"correct /dev/snd/seq 1000"}) {
+		t.Errorf("udev has let somebody use a device, and it goes on with %q", got)
+	}
 	mark = len(r.hw.since(0))
 	one.Close()
 	testkit.Eventually(t, "everything is given back with the connection", func() bool {

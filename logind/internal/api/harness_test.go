@@ -211,6 +211,10 @@ func (h *fakeHardware) Access(seat string, from, to int64) error {
 	h.note(fmt.Sprint("access ", seat, " ", from, " ", to))
 	return nil
 }
+func (h *fakeHardware) Correct(node string, to int64) error {
+	h.note(fmt.Sprint("correct ", node, " ", to))
+	return nil
+}
 func (h *fakeHardware) Assign(path, seat string) error {
 	h.note("assign " + path + " " + seat)
 	return nil

@@ -237,6 +237,15 @@ func (m *Machine) Access(seat string, from, to int64) error {
 	return errors.Join(wrong...)
 }
 
+// Correct makes one user, or with -1 nobody, the only one named in the list of one node. A
+// node that is gone is no error.
+func (m *Machine) Correct(node string, to int64) error {
+	if err := access(node, -2, to); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s: %w", node, err)
+	}
+	return nil
+}
+
 func access(path string, from, to int64) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -258,14 +267,22 @@ func access(path string, from, to int64) error {
 	return acl.Give(fd, func(uid uint32) bool { return from == -2 || int64(uid) == from }, add)
 }
 
+// shared is the node of a device that has the tag; "" is none.
+func (m *Machine) shared(dev *uevent.Device) string {
+	name := strings.TrimPrefix(dev.Props["DEVNAME"], "/dev/")
+	if !dev.Has(uaccessTag) || name == "" || !filepath.IsLocal(name) {
+		return ""
+	}
+	return filepath.Join(m.root, "dev", name)
+}
+
 // uaccess are the nodes of a seat with the tag, and those of drivers that are not loaded
 // yet (udev(7), OPTIONS static_node=), which are seat0's.
 func (m *Machine) uaccess(seat string) ([]string, error) {
 	var out []string
 	err := m.db.Tagged(uaccessTag, func(_ string, dev uevent.Device) {
-		name := strings.TrimPrefix(dev.Props["DEVNAME"], "/dev/")
-		if dev.Has(uaccessTag) && name != "" && seatOf(&dev) == seat && filepath.IsLocal(name) {
-			out = append(out, filepath.Join(m.root, "dev", name))
+		if node := m.shared(&dev); node != "" && seatOf(&dev) == seat {
+			out = append(out, node)
 		}
 	})
 	if err != nil || seat != "seat0" {

@@ -133,9 +133,11 @@ func TestFollow(t *testing.T) {
 	f.Event(uevent.Event{Action: "change", DevPath: "/devices/dri-card0", Props: props("CURRENT_TAGS", ":seat:master-of-seat:", "ID_SEAT", "seat2")})
 	f.Event(uevent.Event{Action: "change", DevPath: "/devices/dri-card0", Props: props("CURRENT_TAGS", ":uaccess:")})
 	f.Event(uevent.Event{Action: "change", DevPath: "/devices/dri-card0", Props: props("CURRENT_TAGS", ":uaccess:")})
-	f.Event(uevent.Event{Action: "remove", DevPath: "/devices/dri-card0", Props: props()})
+	f.Event(uevent.Event{Action: "change", DevPath: "/devices/dri-card0", Props: props("CURRENT_TAGS", ":uaccess:", "DEVNAME", "/dev/../etc/passwd")})
+	f.Event(uevent.Event{Action: "add", DevPath: "/devices/dri-card0", Props: props("CURRENT_TAGS", ":uaccess:", "DEVNAME", "/dev/dri/card0")})
+	f.Event(uevent.Event{Action: "remove", DevPath: "/devices/dri-card0", Props: props("CURRENT_TAGS", ":uaccess:", "DEVNAME", "/dev/dri/card0")})
 	expect(session.Attached{Path: "/devices/dri-card0", Seat: "seat2", Master: true, Node: card}, session.Detached{Path: "/devices/dri-card0"},
-		session.Detached{Path: "/devices/dri-card0", Node: card})
+		session.Shared{Seat: "seat0", Node: filepath.Join(root, "dev/dri/card0")}, session.Detached{Path: "/devices/dri-card0", Node: card})
 	f.known["/devices/lost"] = true
 	f.Scan()
 	expect(session.Attached{Path: "/devices/dri-card0", Seat: "seat0", Master: true, Node: card}, session.Detached{Path: "/devices/lost"})
@@ -181,6 +183,15 @@ func TestAccess(t *testing.T) {
 	}
 	if got := named(); len(got) != 2 {
 		t.Errorf("the next user has %q", got)
+	}
+	// What udev wrote too late is taken back, of that device only.
+	for _, name := range []string{"snd/one", "gone"} {
+		if err := m.Correct(filepath.Join(root, "dev", name), -1); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := named(); !reflect.DeepEqual(got, []string{"snd/seq"}) {
+		t.Errorf("%q can be used after the correction of snd/one", got)
 	}
 	if err := m.Access("seat0", -2, -1); err != nil {
 		t.Fatal(err)

@@ -131,6 +131,9 @@ func (f *Follower) Event(e uevent.Event) {
 	if sub := e.Props["SUBSYSTEM"]; sub == "power_supply" || sub == "drm" || dev.Has(powerTag) {
 		f.around()
 	}
+	if node := f.m.shared(&dev); node != "" && e.Action != "remove" {
+		f.tell(session.Shared{Seat: seatOf(&dev), Node: node})
+	}
 	switch {
 	case e.Action == "remove":
 		delete(f.known, e.DevPath)

@@ -57,6 +57,10 @@ func ValidSeat(name string) bool {
 	return true
 }
 
+// Shared is a device that udev has just let somebody use: who, it has read in the file of
+// the seat, and wrote it a moment later. Node is its file.
+type Shared struct{ Seat, Node string }
+
 // Devices are those that a session has taken, by number.
 func (s *Session) Devices() []Device {
 	var out []Device
@@ -94,6 +98,16 @@ func (c *Core) detached(e Detached) {
 	delete(c.machine, e.Path)
 	c.takeAway(was.Node)
 	c.refreshSeat(was.Seat)
+}
+
+// shared sees to it that who has a device is who has its seat now: the seat may have
+// changed hands while udev was at it.
+func (c *Core) shared(e Shared) {
+	to := int64(-1)
+	if seat := c.Seats[e.Seat]; seat != nil {
+		to = seat.owner
+	}
+	c.do(Correct{e.Node, to})
 }
 
 // takeAway ends what sessions have of a device.

@@ -159,6 +159,7 @@ func (ReleaseControl) event() {}
 func (ClientGone) event()     {}
 func (Attached) event()       {}
 func (Detached) event()       {}
+func (Shared) event()         {}
 func (TakeDevice) event()     {}
 func (ReleaseDevice) event()  {}
 func (PauseComplete) event()  {}
@@ -246,6 +247,11 @@ type (
 		Seat     string
 		From, To int64
 	}
+	// Correct makes one user, or with -1 nobody, the only one in the ACL of one device.
+	Correct struct {
+		Node string
+		To   int64
+	}
 	// OpenUser starts a user's runtime directory, and with Manager the manager; Open
 	// starts the units of a session after that.
 	OpenUser struct {
@@ -330,6 +336,7 @@ func (GiveVT) action()          {}
 func (LeaveVT) action()         {}
 func (Prompt) action()          {}
 func (Access) action()          {}
+func (Correct) action()         {}
 func (OpenUser) action()        {}
 func (Open) action()            {}
 func (CloseUser) action()       {}

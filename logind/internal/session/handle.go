@@ -80,6 +80,8 @@ func (c *Core) Handle(now Now, e Event) []Action {
 		c.attached(e)
 	case Detached:
 		c.detached(e)
+	case Shared:
+		c.shared(e)
 	case TakeDevice:
 		c.takeDevice(e)
 	case ReleaseDevice:

@@ -149,6 +149,10 @@ func (w *world) handle(e Event) {
 				w.t.Fatalf("%v, but %d has the devices", a, w.ownerOf(a.Seat))
 			}
 			w.owner[a.Seat] = a.To
+		case Correct: // the node is named as its seat is
+			if w.ownerOf(a.Node) != a.To {
+				w.t.Fatalf("%v, but %d has the devices", a, w.ownerOf(a.Node))
+			}
 		case ShowVT:
 			w.answer(a.Request)
 		case OpenUser, Open, CloseUser, StopScope:
@@ -361,9 +365,13 @@ func TestHistories(t *testing.T) {
 				w.ask(func(r uint64) Event { return Power{r, tr} })
 			case 14:
 				path := rapid.SampledFrom([]string{"/a", "/b", "/c"}).Draw(t, "path")
-				if rapid.IntRange(0, 3).Draw(t, "gone") == 0 {
+				switch rapid.IntRange(0, 4).Draw(t, "device-event") {
+				case 0:
 					w.handle(Detached{path, DeviceID{226, uint32(rapid.IntRange(0, 2).Draw(t, "lost"))}})
-				} else {
+				case 1:
+					seat := rapid.SampledFrom([]string{"seat0", "seat1", "../x"}).Draw(t, "shared")
+					w.handle(Shared{seat, seat})
+				default:
 					w.handle(Attached{Path: path, Seat: rapid.SampledFrom([]string{"seat0", "seat1", "seat1", "../x"}).Draw(t, "at"),
 						Master: rapid.Bool().Draw(t, "master"), Node: DeviceID{226, uint32(rapid.IntRange(0, 2).Draw(t, "node"))}})
 				}
