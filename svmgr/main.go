@@ -175,7 +175,7 @@ func run(s settings) (int, error) {
 	m.world, err = world.New(world.Config{User: s.mode == user, RuntimeDir: s.runtimeDir, CgroupRoot: m.cgroupRoot, Subtree: subtree(s), Child: []string{child}, PAMChild: argv(pamChild),
 		Keeper: link.keeper(), Kept: link.kept, Replaces: former != nil, Parts: parts, Ends: link.ends, EndsTold: link.init != nil,
 		Subreaper: true, Record: filepath.Join(stateDir, "processes.jsonl"), Log: log, Output: m.output, Directories: dirs, StampDir: stamps, Instance: m.connection,
-		Localtime: localtime(os.LookupEnv), Environment: m.environ.are(slices.Concat(passed, m.variables())), Plugged: devices, Booted: c.View().Booted(), UnitOf: m.findMade, Happened: m.Happened, Foreign: s.mode != standalone, Swaps: m.swapUnits, Leaves: func(unit, dir string) { m.spent.note(unit, usageOf(dir)) }, Load: m.loadOne},
+		Localtime: localtime(os.LookupEnv), Environment: m.environ.are(slices.Concat(passed, m.variables())), Plugged: devices, Booted: c.View().Booted(), UnitOf: m.findMade, Happened: m.Happened, Foreign: s.mode != standalone, Swaps: m.swapUnits, Leaves: func(unit, dir string) { m.spent.note(unit, usageOf(dir)) }, Gone: m.spent.forget, Load: m.loadOne},
 		func(ev core.Event) {
 			select {
 			case <-ready:

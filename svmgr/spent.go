@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"sync"
 
 	"dynamod/internal/ipc"
@@ -35,6 +36,16 @@ func (s *spent) note(unit string, u ipc.Usage) {
 		s.order = append(s.order, unit)
 	}
 	s.by[unit] = u
+}
+
+// forget is for a unit that is gone, of which nobody can ask any more.
+func (s *spent) forget(unit string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.by[unit]; known {
+		delete(s.by, unit)
+		s.order = slices.DeleteFunc(s.order, func(name string) bool { return name == unit })
+	}
 }
 
 func (s *spent) of(unit string) (ipc.Usage, bool) {

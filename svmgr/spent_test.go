@@ -27,6 +27,12 @@ func TestSpent(t *testing.T) {
 	if want := (ipc.Usage{Memory: -1, MemoryPeak: 4096, MemoryMax: -1, Swap: -1, SwapPeak: 7, CPU: 5, Tasks: -1, TasksMax: -1, IORead: -1, IOWrite: -1, OOMKills: -1}); !ok || got != want {
 		t.Errorf("%+v, %v; want %+v", got, ok, want)
 	}
+	s.forget("other.service")
+	s.note("gone.service", ipc.Usage{})
+	s.forget("gone.service")
+	if _, known := s.of("gone.service"); known || len(s.by) != 1 || len(s.order) != 1 {
+		t.Errorf("after one of two is gone: %v, %v", s.by, s.order)
+	}
 	for k := range maxSpent {
 		s.note(fmt.Sprint(k), ipc.Usage{CPU: int64(k)})
 		s.note(fmt.Sprint(k), ipc.Usage{CPU: int64(k) + 1})

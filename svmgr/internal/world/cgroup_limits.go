@@ -300,10 +300,7 @@ func rate(v string, bytes bool) (string, error) {
 func (w *World) applyLimits(dir, unitName string, limits []limit) error {
 	for _, l := range limits {
 		if !slices.Contains(w.cg.available, l.controller) {
-			if key := l.controller + " of " + dir; !w.cg.said[key] {
-				w.cg.said[key] = true
-				w.log.Warn("a limit is not in force: the cgroup controller is missing", "dir", dir, "file", l.file, "value", l.value)
-			}
+			notes{w, unitName}.say(fmt.Sprintf("a limit is not in force, for the cgroup controller %s is missing: %s = %s", l.controller, l.file, l.value))
 			continue
 		}
 		err := cgroup.Write(dir, l.file, l.value)

@@ -2,6 +2,7 @@ package world
 
 import (
 	"reflect"
+	"slices"
 	"time"
 
 	"dynamod/internal/sys/pidfd"
@@ -83,6 +84,14 @@ func (c *commandRuns) begins(p *process, a *core.Spawn, now time.Time) {
 		c.order = append(c.order, name)
 	}
 	c.by[name] = list
+}
+
+// forget is for a unit that is gone.
+func (c *commandRuns) forget(unit string) {
+	if _, known := c.by[unit]; known {
+		delete(c.by, unit)
+		c.order = slices.DeleteFunc(c.order, func(name string) bool { return name == unit })
+	}
 }
 
 // commandBegins is called before the end of p can be heard of.

@@ -3,10 +3,12 @@ package world
 import (
 	"log/slog"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"dynamod/internal/sys/pidfd"
 	"dynamod/internal/testkit"
+	"dynamod/svmgr/internal/core"
 )
 
 // The end of a process is told once it has come; one that is not there is an error.
@@ -35,5 +37,40 @@ func TestWhenGone(t *testing.T) {
 	cmd.Wait()
 	if err := w.WhenGone(pid, fd, func() {}); err == nil {
 		t.Error("a process that has ended is watched")
+	}
+}
+
+// Of a unit that the core has forgotten nothing is remembered, after what was still to be
+// done for it: names of sessions and connections come without number.
+func TestUnitGone(t *testing.T) {
+	var told []string
+	gone := make(chan string, 1)
+	r := newRig(t, func(c *Config) { c.Gone = func(unit string) { gone <- unit } })
+	for _, name := range []string{"stays.service", "goes.service"} {
+		u := service(t, name, "ExecStart=/bin/false")
+		run := r.spawn(u)
+		r.lifeOf(run)
+		r.warn(name, "something")
+		r.warnNotYet(u)
+		r.Perform(core.RemoveCgroup{Unit: name, Incarnation: run})
+	}
+	r.Perform(core.Publish{What: core.UnitRemoved, Unit: "goes.service"})
+	if unit := testkit.Receive(t, gone, "the unit is gone"); unit != "goes.service" {
+		t.Errorf("%s is gone", unit)
+	}
+	for _, name := range []string{"stays.service", "goes.service"} {
+		if _, ended := r.LastEnd(name); ended {
+			told = append(told, name)
+		}
+		told = append(told, r.Warnings(name)...)
+		for _, c := range r.CommandRuns(name) {
+			told = append(told, c.Key)
+		}
+	}
+	if want := []string{"stays.service", "something", "ExecStart"}; !slices.Equal(told, want) {
+		t.Errorf("%q is remembered; want %q", told, want)
+	}
+	if len(r.notYet) != 1 || len(r.commands.order) != 1 {
+		t.Errorf("%v, %v", r.notYet, r.commands.order)
 	}
 }

@@ -214,6 +214,20 @@ func (l *lastEnds) note(unit string, e LastEnd) {
 	l.by[unit] = e
 }
 
+// forgetUnit forgets what is remembered of a unit that the core has forgotten: sessions,
+// connections and transient units come and go without number, each with a name of its own.
+func (w *World) forgetUnit(unit string) {
+	w.reg.mu.Lock()
+	delete(w.reg.warnings, unit)
+	delete(w.notYet, unit)
+	delete(w.ends.by, unit)
+	w.commands.forget(unit)
+	w.reg.mu.Unlock()
+	if w.cfg.Gone != nil {
+		w.cfg.Gone(unit)
+	}
+}
+
 // LastEnd is how the unit's main process ended the last time, as far as somebody has
 // seen it.
 func (w *World) LastEnd(unit string) (LastEnd, bool) {

@@ -54,6 +54,9 @@ type Config struct {
 	// Leaves is called before the group of a unit is removed, with its directory; nil
 	// is for nobody who asks what it has used. It is called by workers.
 	Leaves func(unit, dir string)
+	// Gone is called after all that was done for a unit which the core has forgotten; nil
+	// is for nobody who remembers something of it. It is called by workers.
+	Gone func(unit string)
 	// Environment are variables that every process gets (locale, proxies); PATH
 	// is there in any case. The manager's own environment never leaks.
 	Environment []string
@@ -306,6 +309,7 @@ func (w *World) Perform(a core.Action) {
 			}
 			if p.What == core.UnitRemoved {
 				w.LetGo(p.Unit)
+				w.pool.do(p.Unit, func() { w.forgetUnit(p.Unit) }) // after what is still to be done for it
 			}
 		}
 		if w.hook.perform != nil {
