@@ -44,7 +44,7 @@ sh -c 'systemd-cgtop -1 --batch | awk "{ print \$1 }" | grep -xE "/|system.slice
 sh -c 'busctl tree --list org.freedesktop.systemd1 | grep -xE ".*/(systemd1|unit|job|cron_2eservice|dbus_2esocket|_2d_2eslice)"'
 sh -c 'busctl introspect --list org.freedesktop.systemd1 /org/freedesktop/systemd1/unit/dbus_2esocket org.freedesktop.systemd1.Socket | awk "{ print \$1, \$2, \$3 }" | grep -E "Listen|Accept|Timestamp|Exec"'
 busctl introspect org.freedesktop.systemd1 /org/freedesktop/systemd1/nowhere
-sh -c '(timeout 15 busctl monitor org.freedesktop.systemd1 >/tmp/monitored 2>&1 &); (systemd-run --quiet --wait sleep 12 &); sleep 5; systemctl restart cron; sleep 8; grep -oE "Member=(JobNew|JobRemoved|PropertiesChanged)" /tmp/monitored | sort -u'
+sh -c '(systemd-run --quiet --wait --unit=held sleep infinity &); sleep 2; (timeout 15 busctl monitor org.freedesktop.systemd1 >/tmp/monitored 2>&1 &); sleep 5; systemctl restart cron; sleep 8; systemctl stop held; grep -E "Member=(JobNew|JobRemoved)|cron_2eservice.*Member=PropertiesChanged" /tmp/monitored | grep -oE "Member=[A-Za-z]+" | sort -u'
 busctl get-property org.freedesktop.systemd1 /org/freedesktop/systemd1/unit/cron_2eservice org.freedesktop.systemd1.Unit Id ActiveState
 busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1/unit/cron_2eservice org.freedesktop.DBus.Properties Get ss org.freedesktop.systemd1.Unit SubState
 systemd-run --user --quiet --scope sh -c 'sed -E "s/[0-9]+/N/g" /proc/self/cgroup'

@@ -119,8 +119,8 @@ type Device struct {
 // Device takes an event of udev for what it says.
 func (e Event) Device() Device {
 	d := Device{Props: e.Props}
-	tags, ok := e.Props["CURRENT_TAGS"]
-	if !ok {
+	tags := e.Props["CURRENT_TAGS"] // not there if there are none
+	if _, known := e.Props["CURRENT_TAGS"]; !known && e.Props["UDEV_DATABASE_VERSION"] == "" {
 		tags = e.Props["TAGS"] // before udev 247 there was but one list
 	}
 	for t := range strings.SplitSeq(tags, ":") {

@@ -32,6 +32,12 @@ func TestParse(t *testing.T) {
 	if d := e.Device(); !d.Has("systemd") || d.Has("old") || !reflect.DeepEqual(d.Links, []string{"/dev/disk/by-id/a", "/dev/b"}) {
 		t.Errorf("%+v", d)
 	}
+	// One list before udev 247; after it, no CURRENT_TAGS is that there are none.
+	for version, has := range map[string]bool{"": true, "1": false} {
+		if d := (Event{Props: map[string]string{"TAGS": ":uaccess:", "UDEV_DATABASE_VERSION": version}}).Device(); d.Has("uaccess") != has {
+			t.Errorf("database version %q: %+v", version, d)
+		}
+	}
 	k, err := ParseKernel([]byte("remove@/devices/y\x00ACTION=remove\x00DEVPATH=/devices/y\x00SUBSYSTEM=net\x00SEQNUM=7\x00"))
 	if err != nil || k.Action != "remove" || k.Props["SUBSYSTEM"] != "net" {
 		t.Errorf("%+v, %v", k, err)

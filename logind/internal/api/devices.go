@@ -35,8 +35,8 @@ type Hardware interface {
 	// Access moves the devices for whoever sits at a seat from one user to the other
 	// (device.Machine).
 	Access(seat string, from, to int64) error
-	// Correct gives one device to one user and nobody else (device.Machine).
-	Correct(node string, to int64) error
+	// Correct moves one device to one user from those before (device.Machine).
+	Correct(node string, from []int64, to int64) error
 	// Follow tells of devices that come and go, what is there first, until stop.
 	Follow(tell func(session.Event)) (stop func(), err error)
 	// Assign makes the device of a path below /sys one of a seat, for good; Flush
@@ -75,13 +75,15 @@ func (h machine) Find(id session.DeviceID) (Node, session.DeviceKind, string, er
 	return n, n.Kind, n.Seat, err
 }
 func (h machine) Access(seat string, from, to int64) error { return h.m.Access(seat, from, to) }
-func (h machine) Correct(node string, to int64) error      { return h.m.Correct(node, to) }
-func (h machine) Assign(path, seat string) error           { return h.m.Assign(path, seat) }
-func (h machine) Flush() error                             { return h.m.Flush() }
-func (h machine) Sleeps() []string                         { return h.m.Sleeps() }
-func (h machine) Sleep(verb string) error                  { return h.m.Sleep(verb) }
-func (h machine) RemoveIPC(uid uint32) error               { return h.m.RemoveIPC(uid) }
-func (h machine) External() bool                           { return h.m.External() }
+func (h machine) Correct(node string, from []int64, to int64) error {
+	return h.m.Correct(node, from, to)
+}
+func (h machine) Assign(path, seat string) error { return h.m.Assign(path, seat) }
+func (h machine) Flush() error                   { return h.m.Flush() }
+func (h machine) Sleeps() []string               { return h.m.Sleeps() }
+func (h machine) Sleep(verb string) error        { return h.m.Sleep(verb) }
+func (h machine) RemoveIPC(uid uint32) error     { return h.m.RemoveIPC(uid) }
+func (h machine) External() bool                 { return h.m.External() }
 func (h machine) Follow(tell func(session.Event)) (func(), error) {
 	f, err := h.m.Follow(h.log, tell)
 	if err != nil {
@@ -196,7 +198,7 @@ func (s *Server) deviceAct(a session.Action) {
 		}
 		s.quietly("change the access to devices", s.hardware.Access(a.Seat, a.From, a.To))
 	case session.Correct:
-		s.quietly("put the access to a device right", s.hardware.Correct(a.Node, a.To))
+		s.quietly("put the access to a device right", s.hardware.Correct(a.Node, a.From, a.To))
 	}
 }
 

@@ -108,7 +108,7 @@ func TestDevices(t *testing.T) {
 	// What udev lets somebody use is looked at again.
 	mark = len(r.hw.since(0))
 	r.hw.tell(session.Shared{Seat: "seat0", Node: "/dev/snd/seq"})
-	if got := r.hw.since(mark); !reflect.DeepEqual(got, []string{"correct /dev/snd/seq 1000"}) {
+	if got := r.hw.since(mark); !reflect.DeepEqual(got, []string{"correct /dev/snd/seq [] 1000"}) {
 		t.Errorf("udev has let somebody use a device, and it goes on with %q", got)
 	}
 	mark = len(r.hw.since(0))

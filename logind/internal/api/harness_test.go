@@ -211,8 +211,8 @@ func (h *fakeHardware) Access(seat string, from, to int64) error {
 	h.note(fmt.Sprint("access ", seat, " ", from, " ", to))
 	return nil
 }
-func (h *fakeHardware) Correct(node string, to int64) error {
-	h.note(fmt.Sprint("correct ", node, " ", to))
+func (h *fakeHardware) Correct(node string, from []int64, to int64) error {
+	h.note(fmt.Sprint("correct ", node, " ", from, " ", to))
 	return nil
 }
 func (h *fakeHardware) Assign(path, seat string) error {

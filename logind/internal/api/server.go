@@ -138,6 +138,8 @@ type Server struct {
 	unfollow  func()
 	timer     *time.Timer
 	closed    bool
+	// accessReset says that resetAccess was there.
+	accessReset bool
 }
 
 type answer struct {
@@ -194,7 +196,11 @@ func (s *Server) Prepare() error {
 	s.mu.Unlock()
 	// Seats are there before their sessions: what was kept of the devices of a session in
 	// front is not muted for a moment, of which its controller would not be told.
-	stop, err := s.hardware.Follow(s.handle)
+	stop, err := s.hardware.Follow(func(e session.Event) {
+		if _, shared := e.(session.Shared); !shared || s.accessIsRight() {
+			s.handle(e)
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -221,6 +227,7 @@ func (s *Server) Prepare() error {
 func (s *Server) resetAccess() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.accessReset = true
 	for id, seat := range s.core.Seats {
 		to := int64(-1)
 		if x := s.core.Sessions[seat.Active]; x != nil {
@@ -228,6 +235,14 @@ func (s *Server) resetAccess() {
 		}
 		s.quietly("put the access to devices right", s.hardware.Access(id, -2, to))
 	}
+}
+
+// accessIsRight says that resetAccess was there. What udev does before it puts right; who
+// sits there is not known yet.
+func (s *Server) accessIsRight() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accessReset
 }
 
 // Close lets go of everything; sessions stay in their files, for the next one.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -230,23 +231,23 @@ func (m *Machine) Access(seat string, from, to int64) error {
 	}
 	var wrong []error
 	for _, path := range nodes {
-		if err := access(path, from, to); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := access(path, func(uid uint32) bool { return from == -2 || int64(uid) == from }, to); err != nil && !errors.Is(err, os.ErrNotExist) {
 			wrong = append(wrong, fmt.Errorf("%s: %w", path, err))
 		}
 	}
 	return errors.Join(wrong...)
 }
 
-// Correct makes one user, or with -1 nobody, the only one named in the list of one node. A
+// Correct lets a user, or with -1 nobody, have one node, and those of from no longer. A
 // node that is gone is no error.
-func (m *Machine) Correct(node string, to int64) error {
-	if err := access(node, -2, to); err != nil && !errors.Is(err, os.ErrNotExist) {
+func (m *Machine) Correct(node string, from []int64, to int64) error {
+	if err := access(node, func(uid uint32) bool { return slices.Contains(from, int64(uid)) }, to); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%s: %w", node, err)
 	}
 	return nil
 }
 
-func access(path string, from, to int64) error {
+func access(path string, drop func(uid uint32) bool, to int64) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
@@ -264,7 +265,7 @@ func access(path string, from, to int64) error {
 		uid := uint32(to)
 		add = &uid
 	}
-	return acl.Give(fd, func(uid uint32) bool { return from == -2 || int64(uid) == from }, add)
+	return acl.Give(fd, drop, add)
 }
 
 // shared is the node of a device that has the tag; "" is none.

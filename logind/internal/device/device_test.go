@@ -186,9 +186,15 @@ func TestAccess(t *testing.T) {
 	}
 	// What udev wrote too late is taken back, of that device only.
 	for _, name := range []string{"snd/one", "gone"} {
-		if err := m.Correct(filepath.Join(root, "dev", name), -1); err != nil {
+		if err := m.Correct(filepath.Join(root, "dev", name), []int64{1000}, -1); err != nil {
 			t.Error(err)
 		}
+	}
+	if got := named(); len(got) != 2 {
+		t.Errorf("%q is left of a user who had no seat", got)
+	}
+	if err := m.Correct(filepath.Join(root, "dev/snd/one"), []int64{1000, 1001}, -1); err != nil {
+		t.Error(err)
 	}
 	if got := named(); !reflect.DeepEqual(got, []string{"snd/seq"}) {
 		t.Errorf("%q can be used after the correction of snd/one", got)

@@ -70,6 +70,7 @@ func (f *Follower) Run() {
 		case errors.Is(err, uevent.ErrLost):
 			f.log.Warn("messages about devices were lost: looking at all of them again")
 			f.Scan()
+			f.shared()
 		case err != nil:
 			f.log.Error("devices are not followed any more", "err", err)
 			return
@@ -113,6 +114,18 @@ func (f *Follower) Scan() {
 		}
 	}
 	f.known = found
+}
+
+// shared tells of everything that udev may have let somebody use meanwhile.
+func (f *Follower) shared() {
+	err := f.m.db.Tagged(uaccessTag, func(_ string, dev uevent.Device) {
+		if node := f.m.shared(&dev); node != "" {
+			f.tell(session.Shared{Seat: seatOf(&dev), Node: node})
+		}
+	})
+	if err != nil {
+		f.log.Error("the devices for who sits at a seat are not known", "err", err)
+	}
 }
 
 // Event takes one message of udev.

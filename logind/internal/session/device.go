@@ -101,14 +101,18 @@ func (c *Core) detached(e Detached) {
 }
 
 // shared sees to it that who has a device is who has its seat now: the seat may have
-// changed hands while udev was at it.
+// changed hands while udev was at it. Whom somebody else lets use the device stays.
 func (c *Core) shared(e Shared) {
 	to := int64(-1)
 	if seat := c.Seats[e.Seat]; seat != nil {
 		to = seat.owner
 	}
-	c.do(Correct{e.Node, to})
+	from := slices.DeleteFunc(slices.Clone(c.owners), func(uid int64) bool { return uid == to })
+	c.do(Correct{e.Node, from, to})
 }
+
+// maxOwners bounds those that are remembered: udev is at a device for moments only.
+const maxOwners = 16
 
 // takeAway ends what sessions have of a device.
 func (c *Core) takeAway(node DeviceID) {
@@ -390,6 +394,10 @@ func (c *Core) changeAccess(seat *Seat) {
 	if to != seat.owner {
 		from := seat.owner
 		seat.owner = to
+		if to >= 0 {
+			c.owners = append(slices.DeleteFunc(c.owners, func(uid int64) bool { return uid == to }), to)
+			c.owners = slices.Delete(c.owners, 0, max(0, len(c.owners)-maxOwners))
+		}
 		c.do(Access{seat.ID, from, to})
 	}
 }

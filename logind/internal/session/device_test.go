@@ -99,8 +99,8 @@ func TestTerminalsSeat(t *testing.T) {
 func TestTerminalSwitch(t *testing.T) {
 	c, do := seatRig(t, true)
 	expect(t, do(VTShown{1}), "Access{seat0 -1 1000}", "Changed{3 seat0 [ActiveSession]}")
-	expect(t, do(Shared{"seat0", "/dev/snd/timer"}), "Correct{/dev/snd/timer 1000}")
-	expect(t, do(Shared{"seat7", "/dev/fb0"}), "Correct{/dev/fb0 -1}")
+	expect(t, do(Shared{"seat0", "/dev/snd/timer"}), "Correct{/dev/snd/timer [] 1000}")
+	expect(t, do(Shared{"seat7", "/dev/fb0"}), "Correct{/dev/fb0 [1000] -1}")
 	expect(t, do(TakeDevice{1, "c1", ":1.1", DeviceID{13, 64}, Input, "seat0"}), "Took{c1 {13 64} true}", "Grant{1 c1 0 false}")
 	expect(t, do(TakeDevice{2, "c2", ":1.2", DeviceID{13, 64}, Input, "seat0"}), "Took{c2 {13 64} false}", "Grant{2 c2 0 false}")
 	expect(t, do(Switch{3, "c2"}), "ShowVT{3 2}")
@@ -109,7 +109,7 @@ func TestTerminalSwitch(t *testing.T) {
 	// Nobody asks about a terminal whose switches are the kernel's own.
 	expect(t, do(VTShown{3}), "Mute{c2 {13 64}}", "Paused{c2 :1.2 {13 64} force}", "Access{seat0 1001 -1}", "Changed{3 seat0 [ActiveSession]}", "Prompt{3}")
 	// udev had read who is there before, and wrote it after.
-	expect(t, do(Shared{"seat0", "/dev/snd/timer"}), "Correct{/dev/snd/timer -1}")
+	expect(t, do(Shared{"seat0", "/dev/snd/timer"}), "Correct{/dev/snd/timer [1000 1001] -1}")
 	expect(t, do(VTShown{5}))
 	expect(t, do(VTShown{6}), "Prompt{6}")
 	expect(t, do(VTShown{1}), "Access{seat0 -1 1000}", "Resume{c1 :1.1 {13 64}}", "Changed{3 seat0 [ActiveSession]}")

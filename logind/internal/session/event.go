@@ -247,9 +247,11 @@ type (
 		Seat     string
 		From, To int64
 	}
-	// Correct makes one user, or with -1 nobody, the only one in the ACL of one device.
+	// Correct lets one user, or with -1 nobody, have one device, and those of From, who
+	// had devices of seats before, no longer.
 	Correct struct {
 		Node string
+		From []int64
 		To   int64
 	}
 	// OpenUser starts a user's runtime directory, and with Manager the manager; Open

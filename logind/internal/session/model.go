@@ -160,10 +160,12 @@ type Core struct {
 	// counts, both since boot.
 	holdoff, idleFrom int64
 	machine           map[string]Attached
-	counter           uint64 // of sessions without audit id
-	inhibited         uint64 // last id of an inhibitor
-	out               []Action
-	now               Now
+	// owners are the users who had the devices of a seat last, the newest at the end.
+	owners    []int64
+	counter   uint64 // of sessions without audit id
+	inhibited uint64 // last id of an inhibitor
+	out       []Action
+	now       Now
 }
 
 // seat0 is the seat that always exists, and the only one with terminals.

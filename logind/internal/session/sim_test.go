@@ -150,7 +150,7 @@ func (w *world) handle(e Event) {
 			}
 			w.owner[a.Seat] = a.To
 		case Correct: // the node is named as its seat is
-			if w.ownerOf(a.Node) != a.To {
+			if w.ownerOf(a.Node) != a.To || slices.Contains(a.From, a.To) {
 				w.t.Fatalf("%v, but %d has the devices", a, w.ownerOf(a.Node))
 			}
 		case ShowVT:

@@ -289,8 +289,7 @@ func (c *Core) forget(r *record, name string) {
 			c.emit(Reply{ID: id, Job: j.ID, Result: JobCollected})
 		}
 		j.Unit = graph.None
-		c.ended = append(c.ended, j)
-		c.endedBy[j.ID] = j
+		c.remember(j)
 	}
 	if len(r.storedFDs()) > 0 {
 		c.emit(Withdraw{Unit: name})

@@ -260,8 +260,7 @@ func Restore(set *unit.Set, g *graph.Graph, cfg Config, data []byte) (*Core, err
 			return nil, fmt.Errorf("read snapshot: an ended job is missing")
 		}
 		j.Unit = find(j.Name)
-		c.ended = append(c.ended, j)
-		c.endedBy[j.ID] = j
+		c.remember(j)
 	}
 	for _, s := range im.Sups {
 		for k := range c.sups {

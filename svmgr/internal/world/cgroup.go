@@ -320,6 +320,16 @@ func (w *World) enable(dir string, need []string) {
 	}
 }
 
+// forgetDir is for the directory of a slice that is gone. The caller holds cg.mu.
+func (w *World) forgetDir(dir string) {
+	delete(w.cg.on, dir)
+	delete(w.cg.timely, dir)
+	delete(w.cg.disabled, dir)
+	for _, c := range w.cg.available {
+		delete(w.cg.said, c+dir)
+	}
+}
+
 // isDisabled says that a slice at dir or above it does not let a controller be used below
 // it (systemd.resource-control(5), DisableControllers=).
 func (w *World) isDisabled(dir, controller string) bool {

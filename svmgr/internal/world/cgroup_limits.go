@@ -293,7 +293,7 @@ func rate(v string, bytes bool) (string, error) {
 }
 
 // applyLimits writes the limits of a unit's group. A limit whose controller is not
-// there is left out, which was said when the manager started; so is one that this
+// there is left out; so is one that this
 // kernel was built without (io.latency) or cannot set on the device (io.weight where no
 // scheduler weighs), which the unit is warned of. One that the kernel refuses fails the
 // start.

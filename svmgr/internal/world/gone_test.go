@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os/exec"
 	"slices"
+	"strconv"
 	"testing"
 
 	"dynamod/internal/sys/pidfd"
@@ -67,9 +68,20 @@ func TestUnitGone(t *testing.T) {
 			told = append(told, c.Key)
 		}
 	}
-	if want := []string{"stays.service", "something", "ExecStart"}; !slices.Equal(told, want) {
+	// Its warnings are for who waited for its last job, and go with those of others.
+	if want := []string{"stays.service", "something", "ExecStart", "something"}; !slices.Equal(told, want) {
 		t.Errorf("%q is remembered; want %q", told, want)
 	}
+	r.reg.mu.Lock()
+	for n := range maxWarningsOfGone {
+		name := strconv.Itoa(n)
+		r.reg.warnings[name] = []string{"else"}
+		r.reg.forgetWarnings(name)
+	}
+	if r.reg.warnings["goes.service"] != nil || len(r.reg.warnings) != maxWarningsOfGone+1 || len(r.reg.warnedGone) != maxWarningsOfGone {
+		t.Errorf("%d units are kept with warnings, %d are gone", len(r.reg.warnings), len(r.reg.warnedGone))
+	}
+	r.reg.mu.Unlock()
 	if len(r.notYet) != 1 || len(r.commands.order) != 1 {
 		t.Errorf("%v, %v", r.notYet, r.commands.order)
 	}

@@ -220,7 +220,7 @@ func (w *World) dropGroup(g *group) bool {
 		if unix.Rmdir(up) != nil {
 			break
 		}
-		delete(w.cg.on, up)
+		w.forgetDir(up)
 	}
 	return true
 }

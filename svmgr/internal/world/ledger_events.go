@@ -218,11 +218,19 @@ func (l *lastEnds) note(unit string, e LastEnd) {
 // connections and transient units come and go without number, each with a name of its own.
 func (w *World) forgetUnit(unit string) {
 	w.reg.mu.Lock()
-	delete(w.reg.warnings, unit)
+	w.reg.forgetWarnings(unit)
 	delete(w.notYet, unit)
 	delete(w.ends.by, unit)
+	delete(w.liveMounts, unit)
 	w.commands.forget(unit)
 	w.reg.mu.Unlock()
+	w.kept.mu.Lock()
+	delete(w.kept.refused, unit)
+	w.kept.mu.Unlock()
+	p := &w.senses.pathUnits
+	p.mu.Lock()
+	delete(p.existed, unit)
+	p.mu.Unlock()
 	if w.cfg.Gone != nil {
 		w.cfg.Gone(unit)
 	}

@@ -130,7 +130,7 @@ func (w *World) over(p *process, st pidfd.Status, unseen bool) {
 	if !unseen && !p.failed {
 		w.commands.ends(p, st, time.Now())
 	}
-	if p.role == core.RoleMain && !unseen && !p.failed {
+	if p.role == core.RoleMain && !unseen && !p.failed && !g.removed { // left behind: the unit may be gone
 		w.ends.note(g.unit, LastEnd{Status: st, At: time.Now()})
 	}
 	w.reg.mu.Unlock()

@@ -2,6 +2,7 @@ package world
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -102,7 +103,9 @@ type registry struct {
 	nextTag uint64
 	// warnings are what is left behind of units, by unit.
 	warnings map[string][]string
-	joining  joining
+	// warnedGone are those of them that are gone, the oldest first.
+	warnedGone []string
+	joining    joining
 }
 
 func (r *registry) init() {
@@ -270,6 +273,25 @@ func (w *World) Warnings(unit string) []string {
 }
 
 const maxWarnings = 16
+
+// maxWarningsOfGone bounds the units that are gone whose warnings are kept: who waited for
+// the last job of one is told of them after it.
+const maxWarningsOfGone = 64
+
+// forgetWarnings is for a unit that is gone; mu is held.
+func (r *registry) forgetWarnings(unit string) {
+	if r.warnings[unit] == nil {
+		return
+	}
+	r.warnedGone = append(slices.DeleteFunc(r.warnedGone, func(name string) bool { return name == unit }), unit)
+	if len(r.warnedGone) > maxWarningsOfGone {
+		oldest := r.warnedGone[0]
+		r.warnedGone = slices.Delete(r.warnedGone, 0, 1)
+		if r.current[oldest] == nil { // else there is one of that name again
+			delete(r.warnings, oldest)
+		}
+	}
+}
 
 func (w *World) warn(unit, text string) {
 	w.reg.mu.Lock()

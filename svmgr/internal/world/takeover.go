@@ -94,7 +94,9 @@ func (w *World) TakeOver(v core.View, runs []core.RunID) (restored core.ManagerR
 	}
 	w.reg.mu.Lock()
 	for _, e := range was.last {
-		w.ends.note(e.Unit, e.LastEnd)
+		if _, known := v.Unit(e.Unit); known { // the ledger has those that are gone, too
+			w.ends.note(e.Unit, e.LastEnd)
+		}
 	}
 	w.reg.mu.Unlock()
 	have := w.outputsAgain()
