@@ -293,10 +293,9 @@ func rate(v string, bytes bool) (string, error) {
 }
 
 // applyLimits writes the limits of a unit's group. A limit whose controller is not
-// there is left out; so is one that this
-// kernel was built without (io.latency) or cannot set on the device (io.weight where no
-// scheduler weighs), which the unit is warned of. One that the kernel refuses fails the
-// start.
+// there is left out; so is one that this kernel was built without (io.latency) or cannot
+// set on the device (io.weight where no scheduler weighs). The unit is warned of both. One
+// that the kernel refuses fails the start.
 func (w *World) applyLimits(dir, unitName string, limits []limit) error {
 	for _, l := range limits {
 		if !slices.Contains(w.cg.available, l.controller) {
