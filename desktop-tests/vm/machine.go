@@ -465,6 +465,9 @@ func (m *Machine) Finish() error {
 	return err
 }
 
+// Hush ends the line of progress, for who gives the terminal to something else.
+func (m *Machine) Hush() { m.tell.Hush() }
+
 // Kill pulls the plug.
 func (m *Machine) Kill() { m.cancel(ErrKilled) }
 

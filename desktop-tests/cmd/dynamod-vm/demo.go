@@ -131,6 +131,9 @@ func show(ctx context.Context, keep bool) error {
 	if err := showcase(ctx, m, port, results); err != nil {
 		return err
 	}
+	if keep {
+		m.Hush() // the terminal is the machine's in a moment
+	}
 	say("dynamod and systemd, measured just now in the same kind of machine (" + string(m.Spec.Accel) + "):")
 	table(ours, theirs)
 	fmt.Printf("\nsway's screen:   %s\nthe boot chart:  %s\n", filepath.Join(results, "sway.png"), filepath.Join(results, "boot.svg"))

@@ -18,11 +18,12 @@ type Line struct {
 	tty   bool
 	start time.Time
 
-	mu   sync.Mutex
-	step string
-	note string
-	end  chan struct{}
-	done sync.WaitGroup
+	mu     sync.Mutex
+	step   string
+	note   string
+	hushed bool
+	end    chan struct{}
+	done   sync.WaitGroup
 }
 
 // New begins to tell: "name: 12s step". w may be nil.
@@ -78,7 +79,18 @@ func (p *Line) Note(detail string) {
 // maxNote bounds what is shown of a detail.
 const maxNote = 60
 
+// Hush says nothing more: the terminal is for something else from here on. Close stays to be
+// called.
+func (p *Line) Hush() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hushed = true
+}
+
 func (p *Line) print() {
+	if p.hushed {
+		return
+	}
 	before, after := "", "\n"
 	if p.tty {
 		before, after = "\r\x1b[K", ""
@@ -94,7 +106,7 @@ func (p *Line) print() {
 func (p *Line) Close() {
 	close(p.end)
 	p.done.Wait()
-	if p.tty {
+	if p.tty && !p.hushed {
 		fmt.Fprintln(p.w)
 	}
 }

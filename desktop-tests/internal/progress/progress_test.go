@@ -1,0 +1,26 @@
+package progress
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// A step is told once, and nothing once the terminal is somebody else's.
+func TestHush(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "told")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	p := New(f, "vm")
+	p.At("booting")
+	p.At("booting")
+	p.Hush()
+	p.At("ended")
+	p.Close()
+	if got, err := os.ReadFile(name); err != nil || string(got) != "vm:   0s booting\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
