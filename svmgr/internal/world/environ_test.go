@@ -220,3 +220,38 @@ func TestSearchPath(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Units on a terminal are told which (systemd.exec(5), $TERM), others nothing of the kind.
+func TestTerminalType(t *testing.T) {
+	active := filepath.Join(t.TempDir(), "active")
+	for _, c := range []struct{ active, lines, want string }{
+		{"", "StandardInput=tty\nTTYPath=/dev/tty1", "linux"},
+		{"", "StandardInput=tty-force\nTTYPath=/dev/ttyS0", "vt220"},
+		{"", "StandardOutput=tty\nTTYPath=/dev/pts/3", "vt220"},
+		{"", "StandardError=tty\nTTYPath=/dev/tty", "vt220"},
+		{"tty0 ttyS0\n", "StandardInput=tty", "vt220"},
+		{"ttyS0 tty0\n", "StandardInput=tty-fail", "linux"},
+		{"", "StandardInput=tty", "vt220"},
+		{"tty0\n", "StandardOutput=journal", ""},
+	} {
+		if err := os.WriteFile(active, []byte(c.active), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		u := service(t, "a.service", "ExecStart=/bin/true", c.lines)
+		got := ""
+		if onTerminal(u) {
+			got = terminalType(unit.TTYPath.Of(u), active)
+		}
+		if got != c.want {
+			t.Errorf("%q, consoles %q: %q; want %q", c.lines, c.active, got, c.want)
+		}
+	}
+	w := newRig(t)
+	e, err := w.environ(&group{}, core.Spawn{Unit: service(t, "a.service", "ExecStart=/bin/true", "StandardInput=tty", "TTYPath=/dev/tty7")}, identity{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := e.get("TERM"); got != "linux" {
+		t.Errorf("TERM is %q in the environment", got)
+	}
+}
