@@ -106,6 +106,8 @@ func (p *Line) print() {
 func (p *Line) Close() {
 	close(p.end)
 	p.done.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.tty && !p.hushed {
 		fmt.Fprintln(p.w)
 	}

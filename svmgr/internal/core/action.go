@@ -315,7 +315,7 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	// PostKill is how long a killed cgroup may stay populated (5 s when 0).
 	PostKill time.Duration
-	// JobRetention is how long ended jobs stay queryable (60 s when 0), the newest maxEndedJobs of them.
+	// JobRetention is how long ended jobs stay queryable (60 s when 0).
 	JobRetention time.Duration
 	// Boot is Mono's value when the machine booted (OnBootSec=) and Startup
 	// when the manager started (OnStartupSec=).

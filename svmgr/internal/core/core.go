@@ -20,7 +20,7 @@ type Core struct {
 	runs map[RunID]run
 
 	jobs    map[JobID]*job
-	ended   []*job // oldest first, at most JobRetention old and maxEndedJobs
+	ended   []*job // oldest first, at most JobRetention old
 	endedBy map[JobID]*job
 	nextJob JobID
 	// failures counts jobs, as JobsEver tells.

@@ -435,33 +435,19 @@ func (c *Core) blockOn(i graph.Index, cause Cause) {
 func (c *Core) retireJobs() {
 	n := 0
 	for n < len(c.ended) && c.now.Mono-c.ended[n].EndedAt >= c.cfg.JobRetention {
+		delete(c.endedBy, c.ended[n].ID)
 		n++
 	}
-	c.retire(n)
+	c.ended = slices.Delete(c.ended, 0, n)
 	if len(c.ended) > 0 {
 		c.arm(globalJobs, 0, c.ended[0].EndedAt+c.cfg.JobRetention)
 	}
 }
 
-// maxEndedJobs bounds the ended jobs that are kept, however fast jobs come: logins, timers
-// and restarts make some of them all the time.
-const maxEndedJobs = 1024
-
 // remember keeps a job that has ended.
 func (c *Core) remember(j *job) {
-	if len(c.ended) >= maxEndedJobs {
-		c.retire(1)
-	}
 	c.ended = append(c.ended, j)
 	c.endedBy[j.ID] = j
-}
-
-// retire forgets the n oldest of the ended jobs.
-func (c *Core) retire(n int) {
-	for _, j := range c.ended[:n] {
-		delete(c.endedBy, j.ID)
-	}
-	c.ended = slices.Delete(c.ended, 0, n)
 }
 
 func (c *Core) jobExpired(i graph.Index) {

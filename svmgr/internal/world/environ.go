@@ -103,9 +103,6 @@ func (w *World) environ(g *group, a core.Spawn, id identity, extra []string) (*e
 		}
 	}
 	e.set("INVOCATION_ID", g.invocation)
-	if onTerminal(u) {
-		e.set("TERM", terminalType(unit.TTYPath.Of(u), activeConsoles))
-	}
 	if a.Role != core.RoleMain {
 		if pid, ok := w.mainPID(g); ok {
 			e.set("MAINPID", strconv.Itoa(pid))
@@ -143,34 +140,6 @@ func (w *World) environ(g *group, a core.Spawn, id identity, extra []string) (*e
 		e.remove(what)
 	}
 	return e, nil
-}
-
-// onTerminal says whether a unit is connected to a terminal, and has TERM therefore
-// (systemd.exec(5), $TERM): getty@.service and its kind pass it to agetty.
-func onTerminal(u *unit.Unit) bool {
-	return strings.HasPrefix(unit.StandardInput.Of(u), "tty") || unit.StandardOutput.Of(u) == "tty" || unit.StandardError.Of(u) == "tty"
-}
-
-// activeConsoles names the terminals that /dev/console stands for, the one that is read
-// last (Documentation/ABI/testing/sysfs-tty of the kernel).
-const activeConsoles = "/sys/class/tty/console/active"
-
-// terminalType is the type (termcap(5)) of a terminal: virtual terminals are the kernel's
-// own, "linux"; what is behind a serial line nobody can say, and most emulate a vt220.
-func terminalType(path, active string) string {
-	name := strings.TrimPrefix(path, "/dev/")
-	if name == "console" {
-		b, err := os.ReadFile(active)
-		if all := strings.Fields(string(b)); err == nil && len(all) > 0 {
-			name = all[len(all)-1]
-		}
-	}
-	if n, ok := strings.CutPrefix(name, "tty"); ok {
-		if _, err := strconv.ParseUint(n, 10, 8); err == nil {
-			return "linux"
-		}
-	}
-	return "vt220"
 }
 
 func (w *World) mainPID(g *group) (int, bool) {

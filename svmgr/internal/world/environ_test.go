@@ -221,37 +221,42 @@ func TestSearchPath(t *testing.T) {
 	}
 }
 
-// Units on a terminal are told which (systemd.exec(5), $TERM), others nothing of the kind.
+// Units on a terminal are told which (systemd.exec(5), $TERM), others nothing of the kind;
+// what the unit says itself wins.
 func TestTerminalType(t *testing.T) {
-	active := filepath.Join(t.TempDir(), "active")
-	for _, c := range []struct{ active, lines, want string }{
-		{"", "StandardInput=tty\nTTYPath=/dev/tty1", "linux"},
-		{"", "StandardInput=tty-force\nTTYPath=/dev/ttyS0", "vt220"},
-		{"", "StandardOutput=tty\nTTYPath=/dev/pts/3", "vt220"},
-		{"", "StandardError=tty\nTTYPath=/dev/tty", "vt220"},
-		{"tty0 ttyS0\n", "StandardInput=tty", "vt220"},
-		{"ttyS0 tty0\n", "StandardInput=tty-fail", "linux"},
-		{"", "StandardInput=tty", "vt220"},
-		{"tty0\n", "StandardOutput=journal", ""},
+	w := newRig(t)
+	for _, c := range []struct{ lines, want string }{
+		{"StandardInput=tty\nTTYPath=/dev/tty1", "TERM=linux"},
+		{"StandardInput=tty-force\nTTYPath=/dev/ttyS0", "TERM=vt220"},
+		{"StandardOutput=tty\nTTYPath=/dev/pts/3", "TERM=vt220"},
+		{"StandardError=tty\nTTYPath=/dev/tty", "TERM=vt220"},
+		{"StandardInput=tty\nTTYPath=/dev/tty1\nEnvironment=TERM=dumb", "TERM=dumb"},
+		{"StandardOutput=null\nTTYPath=/dev/tty1\nTTYReset=yes", ""},
 	} {
-		if err := os.WriteFile(active, []byte(c.active), 0o644); err != nil {
+		u := service(t, "a.service", "ExecStart=/bin/true", c.lines)
+		o := &order{stdio: [3]int{w.null, w.null, w.null}}
+		err := w.fill(o, &group{u: u}, core.Spawn{Unit: u, Exec: serviceExec(u), Role: core.RoleMain})
+		if err != nil {
 			t.Fatal(err)
 		}
-		u := service(t, "a.service", "ExecStart=/bin/true", c.lines)
+		o.release(true)
 		got := ""
-		if onTerminal(u) {
-			got = terminalType(unit.TTYPath.Of(u), active)
+		for _, v := range o.spec.Env {
+			if strings.HasPrefix(v, "TERM=") {
+				got += v
+			}
 		}
 		if got != c.want {
-			t.Errorf("%q, consoles %q: %q; want %q", c.lines, c.active, got, c.want)
+			t.Errorf("%q: %q; want %q", c.lines, got, c.want)
 		}
 	}
-	w := newRig(t)
-	e, err := w.environ(&group{}, core.Spawn{Unit: service(t, "a.service", "ExecStart=/bin/true", "StandardInput=tty", "TTYPath=/dev/tty7")}, identity{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := e.get("TERM"); got != "linux" {
-		t.Errorf("TERM is %q in the environment", got)
+	active := filepath.Join(t.TempDir(), "active")
+	for consoles, want := range map[string]string{"tty0 ttyS0\n": "vt220", "ttyS0 tty0\n": "linux", "": "vt220"} {
+		if err := os.WriteFile(active, []byte(consoles), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := terminalType("/dev/console", active); got != want {
+			t.Errorf("consoles %q: %q; want %q", consoles, got, want)
+		}
 	}
 }

@@ -38,6 +38,9 @@ func (w *World) fill(o *order, g *group, a core.Spawn) error {
 		return err
 	}
 	terminal(o, u)
+	if o.spec.TTY.Mode != child.TTYNone { // systemd.exec(5), $TERM: getty@.service hands it to agetty
+		p.env = append(p.env, "TERM="+terminalType(unit.TTYPath.Of(u), activeConsoles))
+	}
 	if err := w.directories(o, u, id); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package world
 import (
 	"encoding/base64"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -269,4 +270,26 @@ func terminal(o *order, u *unit.Unit) {
 	t.Path = unit.TTYPath.Of(u)
 	t.Reset, t.Vhangup, t.Disallocate = unit.TTYReset.Of(u), unit.TTYVHangup.Of(u), unit.TTYVTDisallocate.Of(u)
 	t.Rows, t.Columns = int32(unit.TTYRows.Of(u)), int32(unit.TTYColumns.Of(u))
+}
+
+// activeConsoles has the consoles of the kernel; the last is the one that /dev/console stands
+// for (Documentation/ABI/testing/sysfs-tty of the kernel).
+const activeConsoles = "/sys/class/tty/console/active"
+
+// terminalType is the type (termcap(5)) of a terminal: virtual terminals are the kernel's
+// own, "linux"; what is behind a serial line nobody can say, and most emulate a vt220.
+func terminalType(path, active string) string {
+	name := strings.TrimPrefix(path, "/dev/")
+	if name == "console" {
+		b, err := os.ReadFile(active)
+		if all := strings.Fields(string(b)); err == nil && len(all) > 0 {
+			name = all[len(all)-1]
+		}
+	}
+	if n, ok := strings.CutPrefix(name, "tty"); ok {
+		if _, err := strconv.ParseUint(n, 10, 8); err == nil {
+			return "linux"
+		}
+	}
+	return "vt220"
 }
