@@ -83,7 +83,10 @@ func (s *Steps) Now() uint64 { return atomic.LoadUint64(s.word) }
 func (s *Steps) End() { atomic.StoreUint64(s.word, 0) }
 
 // StepsReader reads a manager's number.
-type StepsReader struct{ f *os.File }
+type StepsReader struct {
+	f   *os.File
+	raw syscall.RawConn
+}
 
 // OpenSteps opens the file of a manager.
 func OpenSteps(path string) (*StepsReader, error) {
@@ -91,14 +94,28 @@ func OpenSteps(path string) (*StepsReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &StepsReader{f}, nil
+	raw, err := f.SyscallConn()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &StepsReader{f, raw}, nil
 }
 
 // Now is the number; 0 if there is none, or none any more. It reads by pread(2), as
-// ReadFrom does.
+// ReadFrom does. That never waits, for the file is in memory: Go's scheduler is not told of
+// it, which would wake up the thread that looks after calls that take long.
 func (r *StepsReader) Now() uint64 {
 	var b [8]byte
-	if n, err := r.f.ReadAt(b[:], 0); err != nil || n != len(b) {
+	n, errno := uintptr(0), syscall.EINTR
+	for errno == syscall.EINTR {
+		if err := r.raw.Control(func(fd uintptr) {
+			n, _, errno = syscall.RawSyscall6(syscall.SYS_PREAD64, fd, uintptr(unsafe.Pointer(&b)), uintptr(len(b)), 0, 0, 0)
+		}); err != nil {
+			return 0
+		}
+	}
+	if errno != 0 || n != uintptr(len(b)) {
 		return 0
 	}
 	return native.Uint64(b[:])
