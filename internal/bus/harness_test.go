@@ -8,14 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// streams are the two ends of a connection.
+// streams are the two ends of a connection: one of a private peer, one of a message bus.
 func streams(t testing.TB) (a, b *stream) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	side := func(fd int) *stream {
+	side := func(fd int) *net.UnixConn {
 		file := os.NewFile(uintptr(fd), "pair")
 		defer file.Close()
 		c, err := net.FileConn(file)
@@ -23,7 +23,15 @@ func streams(t testing.TB) (a, b *stream) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
-		return newStream(c.(*net.UnixConn))
+		return c.(*net.UnixConn)
 	}
-	return side(fds[0]), side(fds[1])
+	q, err := quieten(side(fds[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { q.Close() })
+	return newStream(side(fds[0])), newStream(q)
 }
+
+// conn is the socket of a private peer.
+func (s *stream) conn() *net.UnixConn { return s.nc.(*net.UnixConn) }

@@ -187,7 +187,7 @@ func FuzzStream(f *testing.F) {
 		if len(data) > 64<<10 {
 			data = data[:64<<10]
 		}
-		if _, err := a.nc.Write(data); err != nil {
+		if _, err := a.conn().Write(data); err != nil {
 			t.Fatal(err)
 		}
 		a.nc.Close()

@@ -92,7 +92,12 @@ func (s *Service) joinOnce(b Bus) error {
 	if err := authenticate(nc); err != nil {
 		return err
 	}
-	c := s.newConn(newStream(nc))
+	socket, err := quieten(nc)
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+	c := s.newConn(newStream(socket))
 	c.onBus = true
 	c.heard = func(m *dbus.Message) {
 		if gone := leaver(m); gone != "" {

@@ -5,13 +5,21 @@ import (
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 )
 
 // Whatever part of a message there is room for, all of it arrives, and in order.
 func TestPartialWrites(t *testing.T) {
 	a, b := streams(t)
-	if err := a.nc.SetWriteBuffer(4096); err != nil {
-		t.Fatal(err)
+	t.Run("private peer", func(t *testing.T) { partialWrites(t, a, b) })
+	a, b = streams(t)
+	t.Run("message bus", func(t *testing.T) { partialWrites(t, b, a) })
+}
+
+func partialWrites(t *testing.T, a, b *stream) {
+	var failed error
+	if err := a.raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 4096) }); err != nil || failed != nil {
+		t.Fatal(err, failed)
 	}
 	go a.writeLoop() // ends with the stream
 	defer a.close(errClosed)

@@ -30,8 +30,9 @@ func receive(fd uintptr, p, oob []byte) (n, oobn, flags int, err error) {
 	}
 }
 
-// transmit writes what there is room for of two parts (sendmsg(2)); the first is not empty.
-func transmit(fd uintptr, head, body []byte) (int, error) {
+// transmit writes what there is room for of two parts (sendmsg(2)), of which the first is
+// not empty, and with them control messages, if there are any.
+func transmit(fd uintptr, head, body, oob []byte) (int, error) {
 	var iov [2]unix.Iovec
 	h := unix.Msghdr{Iov: &iov[0]}
 	n := 0
@@ -43,6 +44,10 @@ func transmit(fd uintptr, head, body []byte) (int, error) {
 		}
 	}
 	h.SetIovlen(n)
+	if len(oob) > 0 {
+		h.Control = &oob[0]
+		h.SetControllen(len(oob))
+	}
 	for {
 		r, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&h)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		switch errno {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"sync"
 	"syscall"
@@ -39,7 +38,7 @@ const (
 // stream reads and writes whole messages on a connected unix socket. One goroutine
 // reads, one writes; sending is safe from several and never waits for the peer.
 type stream struct {
-	nc  *net.UnixConn
+	nc  endpoint
 	raw syscall.RawConn
 	oob []byte
 	// in is what was read and is not a whole message yet, in the buffer buf; fds are the
@@ -83,7 +82,7 @@ func (p *packet) close() {
 	}
 }
 
-func newStream(nc *net.UnixConn) *stream {
+func newStream(nc endpoint) *stream {
 	raw, err := nc.SyscallConn()
 	if err != nil {
 		panic("a connection that is none: " + err.Error()) // it has just been made
@@ -422,7 +421,7 @@ func (s *stream) atOnce(head, body []byte) (n int) {
 		return 0
 	}
 	// The writer finds out why nothing can be written.
-	_ = s.raw.Control(func(fd uintptr) { n, _ = transmit(fd, head, body) })
+	_ = s.raw.Control(func(fd uintptr) { n, _ = transmit(fd, head, body, nil) })
 	return n
 }
 
@@ -536,9 +535,13 @@ func (s *stream) write(p *packet) error {
 		oob = unix.UnixRights(p.fds...)
 	}
 	for data := p.data; len(data) > 0; {
-		n, _, err := s.nc.WriteMsgUnix(data, oob, nil)
-		if err != nil {
-			return err
+		var n int
+		var err error
+		if e := s.raw.Write(func(fd uintptr) bool {
+			n, err = transmit(fd, data, nil, oob)
+			return err != unix.EAGAIN
+		}); e != nil || err != nil {
+			return errors.Join(e, err)
 		}
 		data, oob = data[n:], nil
 	}

@@ -167,7 +167,7 @@ func TestMessagesInOneRead(t *testing.T) {
 		go func() { // ends when all is written
 			for rest := all; len(rest) > 0; {
 				n := min(piece, len(rest))
-				if _, err := a.nc.Write(rest[:n]); err != nil {
+				if _, err := a.conn().Write(rest[:n]); err != nil {
 					t.Error(err)
 					return
 				}
@@ -222,7 +222,7 @@ func TestDescriptorsOfMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := a.nc.WriteMsgUnix(whole, unix.UnixRights(int(w.Fd())), nil); err != nil {
+	if _, _, err := a.conn().WriteMsgUnix(whole, unix.UnixRights(int(w.Fd())), nil); err != nil {
 		t.Fatal(err)
 	}
 	if m, err := b.read(); !errors.Is(err, errProtocol) {
@@ -236,7 +236,7 @@ func TestDescriptorsOfMessages(t *testing.T) {
 	if whole, _, _, err = theirs(t, m); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.nc.Write(whole); err != nil {
+	if _, err := c.conn().Write(whole); err != nil {
 		t.Fatal(err)
 	}
 	if m, err := d.read(); !errors.Is(err, errProtocol) {
@@ -272,7 +272,7 @@ func TestDescriptorsOfTwoMessages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := a.nc.WriteMsgUnix(whole, unix.UnixRights(fds...), nil); err != nil {
+		if _, _, err := a.conn().WriteMsgUnix(whole, unix.UnixRights(fds...), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
