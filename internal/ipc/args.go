@@ -58,13 +58,16 @@ type ShowArgs struct {
 	// Quick leaves out what only the disk knows, enabled and needs_reload: reading
 	// that costs more than all the rest. For the verb unit.
 	Quick bool `json:"quick,omitempty"`
-	// Bare leaves out what only the kernel knows as well, resources. For the verb unit.
+	// Unmeasured leaves out what only the kernel knows, resources. For the verb unit.
+	Unmeasured bool `json:"unmeasured,omitempty"`
+	// Bare leaves out both. For the verb unit.
 	Bare bool `json:"bare,omitempty"`
 	// Known is the Tag of settings and relations that the caller has, or anything else to
 	// get one: if they are the same now, they are left out. For the verb unit.
 	Known string `json:"known,omitempty"`
 	// Steps are those of a bare answer that the caller has: if nothing has happened since
-	// and Known holds, facts are left out too. For the verb unit.
+	// and Known holds, facts are left out too, of an unmeasured answer all that are not of
+	// the disk. For the verb unit.
 	Steps uint64 `json:"steps,omitempty"`
 	Page
 }

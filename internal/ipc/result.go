@@ -311,6 +311,8 @@ type UnitResult struct {
 	Unit string `json:"unit"`
 	// Facts are on the first page only.
 	Facts *Facts `json:"facts,omitempty"`
+	// OnDisk is there instead of facts if nothing else can have changed; see ShowArgs.Steps.
+	OnDisk *OnDisk `json:"on_disk,omitempty"`
 	// Steps is the number in the manager's file of steps when the answer to a bare question
 	// was given: it holds as long as the number is the same. 0 is for what changes by itself.
 	Steps uint64 `json:"steps,omitempty"`
@@ -322,6 +324,12 @@ type UnitResult struct {
 	// of the unit is made of; for who asked with Known.
 	Tag string `json:"tag,omitempty"`
 	More
+}
+
+// OnDisk is what only the disk knows of a unit, as Status has it.
+type OnDisk struct {
+	Enabled     string `json:"enabled,omitempty"`
+	NeedsReload bool   `json:"needs_reload,omitempty"`
 }
 
 // Facts are what is known of a unit besides its settings.

@@ -161,15 +161,15 @@ type unitObject struct {
 	has effort
 }
 
-// effort is how far the manager goes to tell of a unit.
-type effort int
+// effort is how far the manager goes to tell of a unit: to files of the kernel, to those of
+// the configuration, or to both.
+type effort uint8
 
 const (
-	// remembered is what it has in memory; measured needs files of the kernel, onDisk
-	// those of the configuration too.
-	remembered effort = iota
-	measured
+	measured effort = 1 << iota
 	onDisk
+	// remembered is what it has in memory.
+	remembered effort = 0
 )
 
 // efforts are those of properties that are more than remembered.
@@ -182,21 +182,21 @@ func (o *unitObject) get(need effort) (*translate.Unit, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.call != nil && o.call.Member == "GetAll" {
-		need = onDisk
+		need = measured | onDisk
 	}
-	if o.u != nil && o.has >= need || o.err != nil {
+	if o.u != nil && o.has&need == need || o.err != nil {
 		return o.u, o.err
 	}
-	if need == remembered {
+	if need |= o.has; need == remembered {
 		if u := o.s.up.Remembers(o.name); u != nil {
-			o.u, o.has = u, need
+			o.u = u
 			return u, nil
 		}
 	}
 	ctx, cancel := o.s.ctx(o.call)
 	defer cancel()
-	fetch := map[effort]func(context.Context, string) (*translate.Unit, error){remembered: o.s.up.Quick, measured: o.s.up.Measured, onDisk: o.s.up.Unit}[need]
-	o.u, o.err = fetch(ctx, o.name)
+	fetch := [...]func(context.Context, string) (*translate.Unit, error){remembered: o.s.up.Quick, measured: o.s.up.Measured, onDisk: o.s.up.OnDisk, measured | onDisk: o.s.up.Unit}
+	o.u, o.err = fetch[need](ctx, o.name)
 	o.err, o.has = named(o.err), need
 	return o.u, o.err
 }

@@ -24,7 +24,7 @@ func bare(name string) *unitObject {
 }
 
 func ready(u *translate.Unit) *unitObject {
-	return &unitObject{u: u, has: onDisk}
+	return &unitObject{u: u, has: measured | onDisk}
 }
 
 func testServer() *Server {
@@ -186,8 +186,8 @@ func TestEfforts(t *testing.T) {
 	s := &Server{}
 	with := translate.NewUnit(ipc.Facts{Status: ipc.Status{Unit: ipc.Unit{Name: "x.service", Load: "loaded"}, Enabled: "enabled", NeedsReload: true,
 		Resources: &ipc.Usage{Memory: 1, MemoryPeak: 2, MemoryMax: 3, Swap: 4, SwapPeak: 5, CPU: 6, Tasks: 7, TasksMax: 8, IORead: 9, IOWrite: 10, OOMKills: 11}}}, nil, nil)
-	without := *with
-	without.Resources, without.Enabled, without.NeedsReload = nil, "", false
+	unmeasured, unread := *with, *with
+	unmeasured.Resources, unread.Enabled, unread.NeedsReload = nil, "", false
 	for _, m := range members() {
 		if m.kind != "property" || m.iface != "Service" && m.iface != "Unit" || m.name == "UnitFilePreset" {
 			continue
@@ -197,9 +197,11 @@ func TestEfforts(t *testing.T) {
 			continue
 		}
 		a, _ := get(with, s)
-		b, _ := get(&without, s)
-		if differ := !reflect.DeepEqual(a, b); differ != (efforts[m.name] != remembered) {
-			t.Errorf("%s is %v, without an effort %v", m.name, a, b)
+		for what, u := range map[effort]*translate.Unit{measured: &unmeasured, onDisk: &unread} {
+			b, _ := get(u, s)
+			if differ := !reflect.DeepEqual(a, b); differ != (efforts[m.name]&what != 0) {
+				t.Errorf("%s is %v, without the effort %d %v", m.name, a, what, b)
+			}
 		}
 	}
 }

@@ -147,7 +147,12 @@ func (m *Manager) Measured(ctx context.Context, name string) (*translate.Unit, e
 	return m.unit(ctx, ipc.ShowArgs{Unit: name, Quick: true})
 }
 
-// Quick is Measured without what the manager asks the kernel for: resources.
+// OnDisk is Unit without what the manager asks the kernel for: resources.
+func (m *Manager) OnDisk(ctx context.Context, name string) (*translate.Unit, error) {
+	return m.unit(ctx, ipc.ShowArgs{Unit: name, Unmeasured: true})
+}
+
+// Quick is Unit without either.
 func (m *Manager) Quick(ctx context.Context, name string) (*translate.Unit, error) {
 	return m.unit(ctx, ipc.ShowArgs{Unit: name, Bare: true})
 }
@@ -164,7 +169,7 @@ func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit,
 	name := args.Unit
 	known := m.models.of(name)
 	args.Known = cmp.Or(known.tag, "none")
-	if args.Bare && known.tag != "" {
+	if (args.Bare || args.Unmeasured) && known.tag != "" {
 		args.Steps = known.steps
 	}
 	var facts ipc.Facts
@@ -176,7 +181,12 @@ func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit,
 			return nil, err
 		}
 		if r.Facts == nil && r.Tag == known.tag && known.tag != "" {
-			return known.unit, nil
+			if r.OnDisk == nil {
+				return known.unit, nil
+			}
+			u := *known.unit
+			u.Enabled, u.NeedsReload = r.OnDisk.Enabled, r.OnDisk.NeedsReload
+			return &u, nil
 		}
 		if r.Facts != nil {
 			facts = *r.Facts

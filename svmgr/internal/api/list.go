@@ -312,17 +312,23 @@ func (c *call) describe(s *ipc.Status, u *core.UnitView, disk bool) {
 	for _, l := range unit.Listens.Of(d) {
 		s.Listens = append(s.Listens, unit.Text(unit.Listens.Setting(), []unit.Listen{l}))
 	}
-	if disk {
-		s.Enabled, s.NeedsReload = c.m.FileState(d)
-	}
-	if u.Ephemeral && d.Path == "" {
-		s.Enabled = "transient" // systemctl(1), is-enabled
-	}
-	s.NeedsReload = s.NeedsReload || u.Gone
+	s.Enabled, s.NeedsReload = c.onDisk(u, d, disk)
 	if u.Gone {
 		s.Warnings = append(s.Warnings, "its file is gone: it runs until it is stopped")
 	}
 	s.NeedsRestart = u.Defined != nil && u.Unit != nil && u.Defined != u.Unit && unit.Canonical(u.Defined) != unit.Canonical(u.Unit)
+}
+
+// onDisk says whether a unit is enabled and whether its files have changed, as far as that
+// is known without a look at the disk if read is false.
+func (c *call) onDisk(u *core.UnitView, d *unit.Unit, read bool) (enabled string, needsReload bool) {
+	if read {
+		enabled, needsReload = c.m.FileState(d)
+	}
+	if u.Ephemeral && d.Path == "" {
+		enabled = "transient" // systemctl(1), is-enabled
+	}
+	return enabled, needsReload || u.Gone
 }
 
 // related are the visible units to which name has a relation.

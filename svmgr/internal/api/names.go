@@ -97,13 +97,19 @@ func loadedNames(v core.View) []string {
 // need: instances of a template are as many as there are words.
 const maxLoaded = 4096
 
+// kept says that a unit was read from its files and is kept as it is, and not read anew for
+// each who looks at it.
+func kept(u *core.UnitView) bool {
+	return u.Defined != nil && !(u.OnDemand && u.State == core.Inactive && u.Job == 0)
+}
+
 // ensure loads the unit of the request if the core does not know it yet, and holds it
 // until the request has been answered: what nobody needs is forgotten then.
 func (c *call) ensure() error {
 	known, loaded := false, 0
 	err := c.query(func(v core.View) {
 		u, ok := v.Unit(c.unit)
-		known = ok && u.Defined != nil && !(u.OnDemand && u.State == core.Inactive && u.Job == 0)
+		known = ok && kept(&u)
 		loaded = v.OnDemand()
 	})
 	if err != nil || known {

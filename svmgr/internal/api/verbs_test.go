@@ -115,6 +115,14 @@ func TestKnown(t *testing.T) {
 	now := bare(up.Tag, 0)
 	idle := bare(now.Tag, now.Steps)
 	want(t, "nothing has happened", line(now.Facts != nil, idle.Facts == nil, idle.Tag == now.Tag, bare("none", now.Steps).Facts != nil), "true true true true")
+	onDisk := func(known string, steps uint64) *ipc.UnitResult {
+		return do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "web.service", Unmeasured: true, Known: known, Steps: steps})
+	}
+	f.files["web.service"] = "enabled" // no event tells of what is on the disk
+	files := onDisk(now.Tag, now.Steps)
+	want(t, "the disk is looked at", line(files.Facts == nil, files.OnDisk != nil && files.OnDisk.Enabled == "enabled", files.Tag == now.Tag), "true true true")
+	all := onDisk(now.Tag, 0)
+	want(t, "all but what is measured", line(all.Facts.Enabled, all.Facts.Resources == nil, all.OnDisk == nil, onDisk("none", now.Steps).OnDisk == nil), "enabled true true true")
 	counted := func(known string, steps uint64) *ipc.UnitResult {
 		return do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "counted.service", Bare: true, Known: known, Steps: steps})
 	}
@@ -125,7 +133,7 @@ func TestKnown(t *testing.T) {
 	want(t, "a mount may have failed", line(mounted.Facts != nil), "true")
 	f.exit("web.service", 0)
 	gone := bare(now.Tag, now.Steps)
-	want(t, "something has", line(gone.Facts != nil && gone.Facts.Active == "inactive"), "true")
+	want(t, "something has", line(gone.Facts != nil && gone.Facts.Active == "inactive", onDisk(now.Tag, now.Steps).OnDisk == nil), "true true")
 	if unasked := do[*ipc.ListResult](f, ipc.VerbList, &ipc.ListArgs{All: true}); unasked.Tag != "" {
 		t.Errorf("a tag %q that nobody asked for", unasked.Tag)
 	}

@@ -15,6 +15,9 @@ import (
 // that, as any unit is that somebody looks at over D-Bus; a name without files is a
 // unit that was not found.
 func (c *call) whole(a *ipc.ShowArgs) (any, error) {
+	if res := c.filesOnly(a); res != nil {
+		return res, nil
+	}
 	res := &ipc.UnitResult{Settings: []ipc.SettingRow{}, Relations: []ipc.Relation{}}
 	var s ipc.Status
 	var u core.UnitView
@@ -24,7 +27,7 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 		if none != nil && ipc.KindOf(none) != "NoSuchUnit" {
 			return nil, none
 		}
-		if s, u, err = c.stateOf(!a.Quick && !a.Bare, !a.Bare); ipc.KindOf(err) != "NoSuchUnit" || none != nil {
+		if s, u, err = c.stateOf(!a.Quick && !a.Bare, !a.Unmeasured && !a.Bare); ipc.KindOf(err) != "NoSuchUnit" || none != nil {
 			break
 		}
 	}
@@ -84,6 +87,25 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 		res.More = nextPage(to)
 	}
 	return res, nil
+}
+
+// filesOnly is the answer to who knows everything but what only the disk tells; nil for all
+// others.
+func (c *call) filesOnly(a *ipc.ShowArgs) *ipc.UnitResult {
+	if !a.Unmeasured || a.Quick || a.Bare || a.Steps == 0 {
+		return nil
+	}
+	var u core.UnitView
+	if c.look(func(_ core.View, w core.UnitView) { u, c.steps = w, c.m.Steps() }) != nil || !kept(&u) || counts(u.Unit) {
+		return nil
+	}
+	known, still := c.still(c.unit)
+	if !still || a.Known != known.tag || a.Steps != c.steps {
+		return nil
+	}
+	res := &ipc.UnitResult{Unit: c.unit, Settings: []ipc.SettingRow{}, Relations: []ipc.Relation{}, Tag: known.tag, Steps: c.provable(), OnDisk: &ipc.OnDisk{}}
+	res.OnDisk.Enabled, res.OnDisk.NeedsReload = c.onDisk(&u, asDefined(&u), true)
+	return res
 }
 
 // modelTag stands for all that translate.NewUnit makes a model of; what else is told of a
