@@ -103,8 +103,8 @@ func OpenSteps(path string) (*StepsReader, error) {
 }
 
 // Now is the number; 0 if there is none, or none any more. It reads by pread(2), as
-// ReadFrom does. That never waits, for the file is in memory: Go's scheduler is not told of
-// it, which would wake up the thread that looks after calls that take long.
+// ReadFrom does. That hardly ever waits, for the file is in memory: Go's scheduler is not
+// told of it, which would wake up the thread that looks after calls that take long.
 func (r *StepsReader) Now() uint64 {
 	var b [8]byte
 	n, errno := uintptr(0), syscall.EINTR

@@ -1,10 +1,10 @@
 package bus
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
@@ -22,14 +22,9 @@ type endpoint interface {
 // written, for room to write. Go's poller watches for both all the time: a program that
 // answers would be woken up once more each time that the other end has read an answer.
 type quiet struct {
-	sock *os.File
-	raw  syscall.RawConn // of sock
-	in   *watch
-
-	mu       sync.Mutex
-	deadline time.Time // for writing
-	out      *watch    // while a Write waits
-	closed   bool
+	sock    *os.File
+	raw     syscall.RawConn // of sock
+	in, out *watch
 }
 
 // quieten takes a socket out of Go's poller; nc is closed in any case.
@@ -58,10 +53,12 @@ func quieten(nc *net.UnixConn) (*quiet, error) {
 	}
 	q := &quiet{sock: os.NewFile(uintptr(fd), "socket")}
 	if q.raw, err = q.sock.SyscallConn(); err == nil {
-		q.in, err = q.watch(unix.EPOLLIN)
+		if q.in, err = q.watch(unix.EPOLLIN); err == nil {
+			q.out, err = q.watch(0)
+		}
 	}
 	if err != nil {
-		q.sock.Close()
+		q.Close()
 		return nil, err
 	}
 	return q, nil
@@ -82,42 +79,23 @@ func (q *quiet) Write(f func(fd uintptr) bool) error {
 	if err := q.raw.Control(func(fd uintptr) { done = f(fd) }); err != nil || done {
 		return err
 	}
-	out, err := q.watch(unix.EPOLLOUT)
-	if err != nil {
+	if err := q.out.set(q.raw, unix.EPOLLOUT); err != nil {
 		return err
 	}
-	defer out.Close()
-	q.mu.Lock()
-	if q.closed {
-		q.mu.Unlock()
-		return os.ErrClosed
-	}
-	q.out = out
-	err = out.SetReadDeadline(q.deadline)
-	q.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return out.until(q.raw, f)
+	defer q.out.set(q.raw, 0) // it fails if the socket is closed
+	return q.out.until(q.raw, f)
 }
 
-// SetWriteDeadline is for the Writes that begin from now on.
-func (q *quiet) SetWriteDeadline(t time.Time) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.deadline = t
-	return nil
-}
+// SetWriteDeadline is when a Write that waits fails.
+func (q *quiet) SetWriteDeadline(t time.Time) error { return q.out.SetReadDeadline(t) }
 
 // Close ends what reads and writes.
 func (q *quiet) Close() error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.closed = true
-	if q.out != nil {
-		q.out.Close()
+	for _, w := range []*watch{q.in, q.out} {
+		if w != nil {
+			w.Close()
+		}
 	}
-	q.in.Close()
 	return q.sock.Close()
 }
 
@@ -144,6 +122,21 @@ func (q *quiet) watch(event uint32) (*watch, error) {
 		return nil, fmt.Errorf("watch the socket: %w", err)
 	}
 	return &watch{os.NewFile(uintptr(ep), "watch")}, nil
+}
+
+// set is another event to watch for, or none.
+func (w *watch) set(socket syscall.RawConn, event uint32) error {
+	mine, err := w.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed [2]error
+	err = mine.Control(func(ep uintptr) {
+		failed[0] = socket.Control(func(fd uintptr) {
+			failed[1] = unix.EpollCtl(int(ep), unix.EPOLL_CTL_MOD, int(fd), &unix.EpollEvent{Events: event})
+		})
+	})
+	return errors.Join(err, failed[0], failed[1])
 }
 
 // until runs f on the socket until it returns true, after the first time whenever the event

@@ -540,8 +540,11 @@ func (s *stream) write(p *packet) error {
 		if e := s.raw.Write(func(fd uintptr) bool {
 			n, err = transmit(fd, data, nil, oob)
 			return err != unix.EAGAIN
-		}); e != nil || err != nil {
-			return errors.Join(e, err)
+		}); e != nil {
+			return e
+		}
+		if err != nil {
+			return err
 		}
 		data, oob = data[n:], nil
 	}
