@@ -312,6 +312,7 @@ type UnitResult struct {
 	// Facts are on the first page only.
 	Facts *Facts `json:"facts,omitempty"`
 	// OnDisk is there instead of facts if nothing else can have changed; see ShowArgs.Steps.
+	// It holds no longer than that: what is on the disk changes without a step.
 	OnDisk *OnDisk `json:"on_disk,omitempty"`
 	// Steps is the number in the manager's file of steps when the answer to a bare question
 	// was given: it holds as long as the number is the same. 0 is for what changes by itself.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,4 +117,45 @@ func TestHoldsWithoutTheManager(t *testing.T) {
 		_, err := get()
 		return err != nil
 	})
+}
+
+// What is on the disk is looked at each time, also when all else is known to be the same.
+func TestFreshOnDisk(t *testing.T) {
+	h := start(t, map[string]string{"default.target": "[Unit]\nWants=web.service\n", "web.service": "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=other.target\n"})
+	c, err := h.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	o := c.Object("", "/org/freedesktop/systemd1/unit/web_2eservice")
+	read := func(state string, reload bool) {
+		t.Helper()
+		for _, x := range []struct {
+			name string
+			want any
+		}{{"Id", "web.service"}, {"UnitFileState", state}, {"NeedDaemonReload", reload}, {"Id", "web.service"}, {"NeedDaemonReload", reload}, {"UnitFileState", state}} {
+			if v, err := o.GetProperty(prefix + "Unit." + x.name); err != nil || v.Value() != x.want {
+				t.Errorf("%s is %v (%v), want %v", x.name, v, err, x.want)
+			}
+		}
+	}
+	read("disabled", false)
+	wants := filepath.Join(h.units, "other.target.wants")
+	if err := os.Mkdir(wants, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../web.service", filepath.Join(wants, "web.service")); err != nil {
+		t.Fatal(err)
+	}
+	read("enabled", false)
+	if err := os.WriteFile(filepath.Join(h.units, "web.service"), []byte("[Service]\nExecStart=/bin/sleep 2000\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := o.GetProperty(prefix + "Unit.NeedDaemonReload"); err != nil || v.Value() != true {
+		t.Errorf("a file that has changed: NeedDaemonReload is %v (%v)", v, err)
+	}
+	var all map[string]dbus.Variant
+	if err := o.Call("org.freedesktop.DBus.Properties.GetAll", 0, prefix+"Unit").Store(&all); err != nil || all["NeedDaemonReload"].Value() != true {
+		t.Errorf("a file that has changed, among all properties: %v (%v)", all["NeedDaemonReload"], err)
+	}
 }

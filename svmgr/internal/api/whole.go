@@ -103,7 +103,7 @@ func (c *call) filesOnly(a *ipc.ShowArgs) *ipc.UnitResult {
 	if !still || a.Known != known.tag || a.Steps != c.steps {
 		return nil
 	}
-	res := &ipc.UnitResult{Unit: c.unit, Settings: []ipc.SettingRow{}, Relations: []ipc.Relation{}, Tag: known.tag, Steps: c.provable(), OnDisk: &ipc.OnDisk{}}
+	res := &ipc.UnitResult{Unit: c.unit, Settings: []ipc.SettingRow{}, Relations: []ipc.Relation{}, Tag: known.tag, OnDisk: &ipc.OnDisk{}}
 	res.OnDisk.Enabled, res.OnDisk.NeedsReload = c.onDisk(&u, asDefined(&u), true)
 	return res
 }
