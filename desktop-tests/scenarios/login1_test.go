@@ -205,7 +205,7 @@ class manager
 class manager-early
 class user-light
 class none
-loginctl enable-linger other; for i in $(seq 100); do systemctl is-active -q user@1001 && break; sleep 0.2; done; masked /run/systemd/users/1001; loginctl list-users --no-legend; loginctl disable-linger other
+loginctl enable-linger other; for i in $(seq 100); do systemctl is-active -q user@1001 && break; sleep 0.2; done; masked /run/systemd/users/1001; loginctl list-users --no-legend; loginctl disable-linger other; for i in $(seq 300); do loginctl user-status other >/dev/null 2>&1 || break; sleep 0.2; done
 printf 'E:ID_VENDOR_FROM_DATABASE=Vendor\nE:ID_MODEL_FROM_DATABASE=Model\n' >>/run/udev/data/+dmi:id; systemctl stop systemd-hostnamed; hostnamectl --json=short
 login1.test -test.v | sed 's/ (.*//'
 loginctl terminate-user user
