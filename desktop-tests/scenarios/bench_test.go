@@ -115,11 +115,11 @@ func benchImage(b *testing.B, recipe debtree.Recipe, script string, over map[str
 	return out
 }
 
-// boot runs the script under both.
-func (i benched) boot(b *testing.B) map[string]*vm.Results {
+// boot runs the script under each of these in turn.
+func (i benched) boot(b *testing.B, sides ...string) map[string]*vm.Results {
 	b.Helper()
 	out := map[string]*vm.Results{}
-	for _, side := range inits {
+	for _, side := range sides {
 		m, err := vm.Start(b.Context(), vm.Spec{Name: "bench/" + side, Kernel: i.kernel, Initramfs: i.initramfs, Memory: 1024, Limit: 20 * time.Minute, Progress: os.Stderr,
 			Disks: []vm.Drive{{File: i.disk}}, Append: []string{"root=LABEL=" + bootable.DebianLabel, "rootfstype=ext4", "rw", "init=" + bootable.InitPrograms[side], "bench=" + side}})
 		if err != nil {
@@ -144,7 +144,7 @@ func BenchmarkAgainstSystemd(b *testing.B) {
 	steps := []string{"start", "restart", "stop"}
 	for b.Loop() {
 		costs, memory := map[string]fleetCost{}, map[string]string{}
-		for side, r := range image.boot(b) {
+		for side, r := range image.boot(b, inits...) {
 			for _, s := range steps {
 				costs[side+s] = costOf(b, r, s)
 			}
