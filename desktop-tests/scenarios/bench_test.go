@@ -85,6 +85,8 @@ func costOf(b *testing.B, r *vm.Results, name string) fleetCost {
 type benched struct {
 	kernel          *vm.Kernel
 	disk, initramfs string
+	// counted is that of vm.Spec.
+	counted bool
 }
 
 // benchImage lays the script and files over a Debian tree.
@@ -120,8 +122,12 @@ func (i benched) boot(b *testing.B, sides ...string) map[string]*vm.Results {
 	b.Helper()
 	out := map[string]*vm.Results{}
 	for _, side := range sides {
-		m, err := vm.Start(b.Context(), vm.Spec{Name: "bench/" + side, Kernel: i.kernel, Initramfs: i.initramfs, Memory: 1024, Limit: 20 * time.Minute, Progress: os.Stderr,
-			Disks: []vm.Drive{{File: i.disk}}, Append: []string{"root=LABEL=" + bootable.DebianLabel, "rootfstype=ext4", "rw", "init=" + bootable.InitPrograms[side], "bench=" + side}})
+		spec := vm.Spec{Name: "bench/" + side, Kernel: i.kernel, Initramfs: i.initramfs, Memory: 1024, Limit: 20 * time.Minute, Progress: os.Stderr,
+			Disks: []vm.Drive{{File: i.disk}}, Append: []string{"root=LABEL=" + bootable.DebianLabel, "rootfstype=ext4", "rw", "init=" + bootable.InitPrograms[side], "bench=" + side}}
+		if i.counted {
+			spec.Counted, spec.Accel = true, vm.TCG
+		}
+		m, err := vm.Start(b.Context(), spec)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -67,6 +67,12 @@ type Spec struct {
 	Limit time.Duration
 	// Accel is what the machine runs on: see Acceleration. Empty means that.
 	Accel Accel
+	// Counted has the guest's clock count the instructions that it carries out, at
+	// 250 million a second, and go on with the host's only while it has none to do. How
+	// long programs compute there does not change with how busy the host is, so that
+	// two of them can be compared; what they wait for from outside, as a disk, does.
+	// Accel must be TCG, and CPUs 1.
+	Counted bool
 	// CPU is QEMU's name of a processor; empty means one that every guest can
 	// live with: with AVX, llvmpipe's code crashes under emulation.
 	CPU string
@@ -185,6 +191,9 @@ func (s Spec) check() error {
 		case s.CD != "", s.Screen, s.Slots > 0:
 			return errors.New("a microvm has no CD drive, no screen and no free slots: take Q35")
 		}
+	}
+	if s.Counted && (s.Accel != TCG || s.CPUs != 1) {
+		return errors.New("instructions are counted by TCG only, and with one CPU")
 	}
 	for _, d := range s.Disks {
 		if _, err := os.Stat(d.File); err != nil {
@@ -331,6 +340,18 @@ func (m *Machine) create(name string) (*os.File, error) {
 	return f, err
 }
 
+// countShift is how long an instruction of a Counted machine takes, as a power of two of
+// ns. It is near what TCG does here: what waits for the host, as for a disk, then takes
+// about as long as without counting.
+const countShift = 2
+
+func (s Spec) accel() string {
+	if s.Counted {
+		return string(TCG) // counting is for one thread
+	}
+	return s.Accel.arg()
+}
+
 // args is the command line of QEMU, whose ends of the sockets have these numbers.
 func (s Spec) args(console, monitor, results, output int) []string {
 	cpu := s.CPU
@@ -339,9 +360,12 @@ func (s Spec) args(console, monitor, results, output int) []string {
 	}
 	a := []string{
 		"-name", s.Name, "-nodefaults", "-no-user-config", "-display", "none",
-		"-accel", s.Accel.arg(), "-cpu", cpu, "-smp", strconv.Itoa(s.CPUs), "-m", strconv.Itoa(s.Memory),
+		"-accel", s.accel(), "-cpu", cpu, "-smp", strconv.Itoa(s.CPUs), "-m", strconv.Itoa(s.Memory),
 	}
 	add := func(args ...string) { a = append(a, args...) }
+	if s.Counted {
+		add("-icount", "shift="+strconv.Itoa(countShift))
+	}
 	socket := func(id string, fd int) {
 		add("-chardev", fmt.Sprintf("socket,id=%s,fd=%d", id, fd))
 	}
@@ -397,7 +421,9 @@ func (s Spec) args(console, monitor, results, output int) []string {
 			image = s.Kernel.ELF
 		}
 		line := []string{"console=ttyS0", "reboot=t", "panic=-1"}
-		if khz := hostTSC(); s.Accel == TCG && khz > 0 {
+		if s.Counted {
+			line = append(line, "tsc_early_khz=1000000") // its counter is the same clock, in ns
+		} else if khz := hostTSC(); s.Accel == TCG && khz > 0 {
 			// The emulated TSC is the host's. When the host is busy the kernel cannot
 			// measure it, and a microvm has no other clock: of eight boots under load
 			// three hung, of 24 with this none.
