@@ -96,6 +96,7 @@ BOOTS ?= 5
 .PHONY: bench-boot
 bench-boot: ## boot Debian 13 with systemd and dynamod alternately, BOOTS times (default 5); the costs of each
 	@tools/install-deps.sh tree vm
+	@mkdir -p build
 	@go test -tags vm ./desktop-tests/scenarios -run '^TestDebian$$' -count $(BOOTS) -timeout 60m -v >build/bench-boot.log 2>&1 || { cat build/bench-boot.log; exit 1; }
 	@grep -o 'COST .*' build/bench-boot.log | sort
 
