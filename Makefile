@@ -105,11 +105,11 @@ bench-vm: ## 500 services under systemd and under dynamod, in machines of one im
 	tools/install-deps.sh base tree vm
 	go test -tags vm -run '^$$' -bench AgainstSystemd -benchtime 1x -timeout 30m ./desktop-tests/scenarios
 
-# Boots of each in `make bench-bridge`: where clocks count instructions one tells as much as several.
-ROUNDS ?= 1
+# Boots of each in `make bench-bridge`.
+ROUNDS ?= 2
 
 .PHONY: bench-bridge
-bench-bridge: ## systemctl and busctl against systemd and against dynamod-sd1bridge, ROUNDS boots of each by turns (default 1), by the instructions they need; prints a table
+bench-bridge: ## systemctl and busctl against systemd and against dynamod-sd1bridge, by time and by instructions, ROUNDS boots of each by turns (default 2); prints two tables
 	tools/install-deps.sh base tree vm
 	go test -tags vm -run '^$$' -bench '^BenchmarkBridge$$' -benchtime $(ROUNDS)x -timeout $$((40 * $(ROUNDS)))m ./desktop-tests/scenarios
 
