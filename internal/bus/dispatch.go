@@ -58,7 +58,7 @@ func NewService(tree *Tree, log *slog.Logger) *Service {
 	s := &Service{tree: tree, log: log, conns: map[*conn]bool{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.callers.known = map[string]*Caller{}
-	s.activity.since = time.Now()
+	s.activity.made = time.Now()
 	return s
 }
 

@@ -11,13 +11,17 @@ import (
 type activity struct {
 	mu    sync.Mutex
 	calls int
-	// since is when the last one was answered.
-	since time.Time
+	// made is when the service was, and since, after that, when the last call was answered:
+	// one reading of one clock for each call, where time.Now reads two.
+	made  time.Time
+	since time.Duration
 	// none is closed while there is none; nil until somebody waits for that.
 	none chan struct{}
-	// rest, if not nil, is begun anew after every last call, to last that long.
-	rest *time.Timer
-	long time.Duration
+	// rest, if not nil, is to end when no call has come for so long. It runs while armed: a
+	// call finds it running already, and what it has missed it makes up for when it ends.
+	rest  *time.Timer
+	armed bool
+	long  time.Duration
 }
 
 func (a *activity) begin() {
@@ -30,7 +34,7 @@ func (a *activity) end() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.calls--
-	a.since = time.Now()
+	a.since = time.Since(a.made)
 	if a.calls > 0 {
 		return
 	}
@@ -38,9 +42,34 @@ func (a *activity) end() {
 		close(a.none)
 		a.none = nil
 	}
-	if a.rest != nil {
+	if a.rest != nil && !a.armed {
+		a.armed = true
 		a.rest.Reset(a.long)
 	}
+}
+
+// quiet is Service.Quiet. The caller holds mu.
+func (a *activity) quiet() time.Duration {
+	if a.calls > 0 {
+		return 0
+	}
+	return time.Since(a.made) - a.since
+}
+
+// rested is whether the rest is over now that its timer has ended, which runs on if not.
+func (a *activity) rested() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.armed = false
+	if a.rest == nil || a.calls > 0 { // the end of the last call arms it
+		return false
+	}
+	if left := a.long - a.quiet(); left > 0 {
+		a.armed = true
+		a.rest.Reset(left)
+		return false
+	}
+	return true
 }
 
 // Resting calls f when no call has come or been under way for so long, and again after
@@ -50,9 +79,9 @@ func (s *Service) Resting(long time.Duration, f func()) (stop func()) {
 	a := &s.activity
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.long = long
+	a.long, a.armed = long, true
 	a.rest = time.AfterFunc(long, func() {
-		if s.Quiet() >= long {
+		if a.rested() {
 			f()
 		}
 	})
@@ -67,13 +96,9 @@ func (s *Service) Resting(long time.Duration, f func()) (stop func()) {
 // Quiet is for how long no call has come or been under way, at most since the service
 // was made; 0 while one is.
 func (s *Service) Quiet() time.Duration {
-	a := &s.activity
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.calls > 0 {
-		return 0
-	}
-	return time.Since(a.since)
+	s.activity.mu.Lock()
+	defer s.activity.mu.Unlock()
+	return s.activity.quiet()
 }
 
 // drained waits until no call is under way.
