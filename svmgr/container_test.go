@@ -114,7 +114,8 @@ func containedServices() map[string]string {
 	}
 }
 
-// As the first process of a container it reaps orphans, stops everything in order on
+// As the first process of a container it is one that sd_booted(3) sees, so that systemctl
+// works there, reaps orphans, stops everything in order on
 // TERM, INT and RTMIN+3, and ends with a code; it makes no call that ends the machine.
 func TestContainer(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, sigRTMIN + 3} {
@@ -126,6 +127,9 @@ func TestContainer(t *testing.T) {
 			})
 			if m := cl.Server().Mode; m != "container" || cl.Server().PID != 1 {
 				t.Errorf("mode %s, pid %d", m, cl.Server().PID)
+			}
+			if st, err := os.Stat(fmt.Sprintf("/proc/%d/root/run/systemd/system", c.init)); err != nil || !st.IsDir() {
+				t.Errorf("sd_booted(3) looks for a directory: %v", err)
 			}
 			// A simple service is active when it runs, which is before its trap is set.
 			testkit.Eventually(t, "both heed SIGTERM", func() bool {

@@ -18,6 +18,7 @@ import (
 	"dynamod/internal/diag"
 	"dynamod/internal/graph"
 	"dynamod/internal/ipc"
+	"dynamod/internal/sys/booted"
 	"dynamod/internal/sys/clock"
 	"dynamod/internal/sys/subreaper"
 	"dynamod/internal/unit"
@@ -76,6 +77,11 @@ func run(s settings) (int, error) {
 	}
 	if err := os.MkdirAll(s.runtimeDir, 0o755); err != nil {
 		return 0, fmt.Errorf("make runtime directory: %w", err)
+	}
+	if s.mode == container { // dynamod-init has made them on a machine
+		for _, err := range booted.Make("/") {
+			log.Warn("programs may not see that there is a service manager", "err", err)
+		}
 	}
 	link, err := linkUp(s.mode, former, log)
 	if err != nil {

@@ -80,7 +80,7 @@ var law = []rule{
 	{pkg: "svmgr/internal/api", ours: with(model, "svmgr/internal/core", "internal/graph", "internal/ipc", "internal/access", "internal/sandbox")},
 	{pkg: "svmgr/internal/keeper", ours: []string{"internal/ipc/pid1", "sdnotify"}, outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "svmgr/internal/loop", ours: []string{"svmgr/internal/core", "svmgr/internal/world", "svmgr/internal/api", "internal/graph", "internal/unit", "internal/diag", "internal/load", "internal/log", "internal/sys/clock"}},
-	{pkg: "svmgr", ours: with(model, "svmgr/internal/...", "internal/cmdline", "internal/graph", "internal/ipc", "internal/ipc/pid1", "internal/access", "internal/log", "internal/load", "internal/sys/subreaper", "internal/sys/clock", "internal/sys/memory", "internal/sys/cgroup", "internal/board")},
+	{pkg: "svmgr", ours: with(model, "svmgr/internal/...", "internal/cmdline", "internal/graph", "internal/ipc", "internal/ipc/pid1", "internal/access", "internal/log", "internal/load", "internal/sys/subreaper", "internal/sys/booted", "internal/sys/clock", "internal/sys/memory", "internal/sys/cgroup", "internal/board")},
 
 	// The operator's tool asks the manager over ipc or reads files itself; it
 	// never links the manager.

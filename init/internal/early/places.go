@@ -4,6 +4,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"dynamod/internal/sys/booted"
 )
 
 // links are names in /dev that programs take for granted (hier(7), systemd's
@@ -13,13 +15,6 @@ var links = [][2]string{
 	{"/proc/self/fd/2", "/dev/stderr"}, {"/proc/kcore", "/dev/core"},
 }
 
-// dirs are those that clients test for before anything runs (sd_booted(3) and its
-// kin in libsystemd).
-var dirs = []string{
-	"/run/dynamod", "/run/lock", "/run/systemd", "/run/systemd/system", "/run/systemd/seats", "/run/systemd/sessions",
-	"/run/systemd/users", "/run/systemd/machines",
-}
-
 // Places makes links and directories.
 func Places(say Say) {
 	for _, l := range links {
@@ -27,10 +22,11 @@ func Places(say Say) {
 			say(4, err.Error())
 		}
 	}
-	for _, d := range dirs {
-		if err := os.Mkdir(d, 0o755); err != nil && !os.IsExist(err) {
-			say(4, err.Error())
-		}
+	for _, err := range booted.Make("/") {
+		say(4, err.Error())
+	}
+	if err := os.Mkdir("/run/lock", 0o755); err != nil && !os.IsExist(err) {
+		say(4, err.Error())
 	}
 	if err := os.Chmod("/run/lock", 0o777|os.ModeSticky); err != nil {
 		say(4, err.Error())
