@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -285,6 +286,43 @@ func TestUnprivilegedStages(t *testing.T) {
 	}
 	if _, err := os.Stat(dir + "/cred/two"); err == nil {
 		t.Error("an optional credential without a source was written")
+	}
+}
+
+// Who may not give a program more than it has itself runs it with that: in a container
+// Debian's dbus.service asks to be spared from the killing at the end of memory, and
+// systemd-journald.service for many descriptors too.
+func TestWithoutCapability(t *testing.T) {
+	// The bounding set is that of this thread, which ends with the test.
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_RESOURCE, 0, 0, 0); err != nil && os.Getuid() == 0 {
+		t.Fatal(err)
+	}
+	read := func(change func(*Spec)) string {
+		s := helper(t, "show")
+		s.Path, s.Argv, s.Stdio[2] = "/bin/cat", []string{"cat", "/proc/self/oom_score_adj", "/proc/self/limits"}, Stream{Kind: StreamCopy, Flags: 1}
+		change(s)
+		r := run(t, s)
+		if !r.executed || r.status.ExitStatus() != 0 {
+			t.Errorf("%+v, %v", r, r.err)
+		}
+		return r.out
+	}
+	var own unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own); err != nil {
+		t.Fatal(err)
+	}
+	same := read(func(s *Spec) { s.Limits = []Limit{{unix.RLIMIT_NOFILE, 123, own.Max}} })
+	more := read(func(s *Spec) {
+		s.OOMScore = Int{true, -777}
+		s.Limits = []Limit{{unix.RLIMIT_NOFILE, 123, 1 << 40}}
+	})
+	if more != same || !strings.Contains(same, "123") {
+		t.Errorf("%s\nwant\n%s", more, same)
+	}
+	all := read(func(s *Spec) { s.Limits = []Limit{{unix.RLIMIT_NOFILE, 1 << 40, 1 << 40}} })
+	if want := strings.Replace(same, "123  ", strconv.FormatUint(own.Max, 10), 1); strings.Join(strings.Fields(all), " ") != strings.Join(strings.Fields(want), " ") {
+		t.Errorf("%s\nwant\n%s", all, want)
 	}
 }
 

@@ -70,7 +70,9 @@ func (st *state) plainCalls(out []call, ignored uint64) ([]call, error) {
 		at("spec", ahead(s.PIDVars, env)...)
 	}
 	if s.OOMScore.Set {
-		at("oom-score-adj", writing("/proc/self/oom_score_adj", strconv.Itoa(int(s.OOMScore.N)))...)
+		calls := writing("/proc/self/oom_score_adj", strconv.Itoa(int(s.OOMScore.N)))
+		calls[1].pardon = unix.EACCES // see oomScore
+		at("oom-score-adj", calls...)
 	}
 	if s.CoreFilter.Set {
 		at("coredump-filter", writing("/proc/self/coredump_filter", coreFilter(s.CoreFilter))...)
@@ -108,8 +110,16 @@ func (st *state) plainCalls(out []call, ignored uint64) ([]call, error) {
 		at([]string{"stdin", "stdout", "stderr"}[n], sys(unix.SYS_DUP3, num(uintptr(in.Flags)), num(uintptr(n)), num(0)))
 	}
 	for _, l := range s.Limits {
-		c := sys(unix.SYS_PRLIMIT64, num(0), num(uintptr(l.Resource)), raw(structBytes(&unix.Rlimit{Cur: l.Soft, Max: l.Hard})), num(0))
-		c.path = limitName(l.Resource)
+		set := func(to unix.Rlimit) call {
+			c := sys(unix.SYS_PRLIMIT64, num(0), num(uintptr(l.Resource)), raw(structBytes(&to)), num(0))
+			c.path = limitName(l.Resource)
+			return c
+		}
+		c := set(unix.Rlimit{Cur: l.Soft, Max: l.Hard})
+		if nearest, less := nearestLimit(l); less { // the process has the hard limits of the manager
+			at("limits", set(nearest))
+			c.pardon = unix.EPERM
+		}
 		at("limits", c)
 	}
 	if s.Ids.SetGroups {

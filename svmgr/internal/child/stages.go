@@ -1,6 +1,7 @@
 package child
 
 import (
+	"errors"
 	"math/bits"
 	"strconv"
 	"unsafe"
@@ -132,11 +133,18 @@ func (st *state) cgroup() error {
 	return st.about(want, unix.ENOENT)
 }
 
+// oomScore: to be spared more than who has begun us takes CAP_SYS_RESOURCE
+// (proc_pid_oom_score_adj(5)), which a container's manager or a user's may not have. The
+// program then runs without it, as under systemd 257 in such a container.
 func (st *state) oomScore() error {
 	if !st.spec.OOMScore.Set {
 		return nil
 	}
-	return writeFile("/proc/self/oom_score_adj", strconv.Itoa(int(st.spec.OOMScore.N)))
+	err := writeFile("/proc/self/oom_score_adj", strconv.Itoa(int(st.spec.OOMScore.N)))
+	if errors.Is(err, unix.EACCES) {
+		return nil
+	}
+	return err
 }
 
 func (st *state) coreFilter() error {
@@ -252,11 +260,29 @@ func (st *state) setLimits() error {
 	for _, l := range st.spec.Limits {
 		// unix.Setrlimit tells package syscall that the limit of descriptors
 		// is ours now, so that the exec leaves it alone.
-		if err := unix.Setrlimit(int(l.Resource), &unix.Rlimit{Cur: l.Soft, Max: l.Hard}); err != nil {
+		err := unix.Setrlimit(int(l.Resource), &unix.Rlimit{Cur: l.Soft, Max: l.Hard})
+		if errors.Is(err, unix.EPERM) {
+			if nearest, less := nearestLimit(l); less {
+				err = unix.Setrlimit(int(l.Resource), &nearest)
+			}
+		}
+		if err != nil {
 			return st.about(limitName(l.Resource), err)
 		}
 	}
 	return nil
+}
+
+// nearestLimit is what may be set in place of a limit that is above our own hard one, if
+// it is: to go beyond that takes CAP_SYS_RESOURCE (setrlimit(2)). In a container without it
+// Debian's systemd-journald.service, which asks for many descriptors, runs with fewer, as
+// under systemd 257.
+func nearestLimit(l Limit) (nearest unix.Rlimit, less bool) {
+	var own unix.Rlimit
+	if err := unix.Getrlimit(int(l.Resource), &own); err != nil || own.Max >= l.Hard {
+		return unix.Rlimit{}, false
+	}
+	return unix.Rlimit{Cur: min(l.Soft, own.Max), Max: own.Max}, true
 }
 
 var limitNames = [...]string{"cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as",

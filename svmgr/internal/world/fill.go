@@ -146,7 +146,8 @@ func (o *order) give(fd, number int) {
 	o.spec.FDs = append(o.spec.FDs, int32(number))
 }
 
-// warnNotYet says once for each unit which of its settings nothing acts on so far.
+// warnNotYet says once for each unit which of its settings nothing acts on so far, or
+// cannot for want of privilege.
 func (w *World) warnNotYet(u *unit.Unit) {
 	w.reg.mu.Lock()
 	said := w.notYet[u.Name]
@@ -168,6 +169,10 @@ func (w *World) warnNotYet(u *unit.Unit) {
 	}
 	if len(names) > 0 {
 		w.log.Warn("settings of the unit have no effect yet", "unit", u.Name, "settings", strings.Join(names, " "))
+	}
+	if names := w.privilege.beyond(u); len(names) > 0 {
+		w.log.Warn("settings of the unit ask for more than the manager may give, which has no CAP_SYS_RESOURCE of the machine: it gets what the manager has itself",
+			"unit", u.Name, "settings", strings.Join(names, " "))
 	}
 }
 

@@ -133,8 +133,9 @@ type World struct {
 	null  int // /dev/null, for streams
 	spare spare
 
-	accounts accounts.Files
-	nofile   child.Limit
+	accounts  accounts.Files
+	nofile    child.Limit
+	privilege privilege
 	// noPrograms says that all processes begin as the helper; see fork.
 	noPrograms atomic.Bool
 	// ignored are the signals that whoever started the manager had it ignore.
@@ -223,7 +224,7 @@ func New(cfg Config, post func(core.Event)) (*World, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &World{liveMounts: liveMounts{}, cfg: cfg, post: post, log: cfg.Log, sys: realKernel, accounts: accounts.System, ignored: child.Ignored(),
+	w := &World{liveMounts: liveMounts{}, cfg: cfg, post: post, log: cfg.Log, sys: realKernel, accounts: accounts.System, ignored: child.Ignored(), privilege: ownPrivilege(),
 		preserve: map[string]*unit.Unit{}, atRest: map[string]*unit.Unit{}, notYet: map[string]bool{}}
 	w.pool.did = cfg.Happened
 	w.between.Store(cfg.Booted)

@@ -1,0 +1,59 @@
+package world
+
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"dynamod/internal/unit"
+)
+
+// privilege is what the manager may give to processes of what it has not itself.
+type privilege struct {
+	// resources is CAP_SYS_RESOURCE of the machine, and not only of a user namespace.
+	resources bool
+	// oomScore is how much the manager itself is spared from the killing when memory runs
+	// out. It may have been spared more before and could go back to that, which nothing
+	// tells; see proc_pid_oom_score_adj(5).
+	oomScore int64
+}
+
+// ownPrivilege is that of this process. What cannot be found out is taken to be there.
+func ownPrivilege() privilege {
+	p := privilege{resources: true}
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&head, &sets[0]); err != nil {
+		return p
+	}
+	score, err := os.ReadFile("/proc/self/oom_score_adj")
+	if err != nil {
+		return p
+	}
+	if p.oomScore, err = strconv.ParseInt(strings.TrimSpace(string(score)), 10, 64); err != nil {
+		return p
+	}
+	ids, err := os.ReadFile("/proc/self/uid_map")
+	machine := err != nil || strings.Join(strings.Fields(string(ids)), " ") == "0 0 4294967295" // user_namespaces(7)
+	p.resources = machine && sets[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
+	return p
+}
+
+// beyond names the settings of a unit that ask for more than can be given.
+func (p privilege) beyond(u *unit.Unit) (names []string) {
+	if p.resources {
+		return nil
+	}
+	if s := unit.OOMScoreAdjust; s.IsSet(u) && s.Of(u) < p.oomScore {
+		names = append(names, s.Setting().Name)
+	}
+	for _, l := range limitKeys {
+		var own unix.Rlimit
+		if l.key.IsSet(u) && unix.Getrlimit(int(l.resource), &own) == nil && l.key.Of(u).Hard > own.Max {
+			names = append(names, l.key.Setting().Name)
+		}
+	}
+	return names
+}

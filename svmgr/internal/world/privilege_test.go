@@ -1,0 +1,26 @@
+package world
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"dynamod/internal/testkit"
+)
+
+// What cannot be given for want of privilege is told, once for each unit that asks for it.
+func TestBeyondPrivilege(t *testing.T) {
+	var log testkit.Buffer
+	r := newRig(t, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	asks := service(t, "asks.service", "ExecStart=/bin/true", "OOMScoreAdjust=-900", "LimitNOFILE=1099511627776", "LimitNICE=0")
+	r.privilege = privilege{resources: true}
+	r.warnNotYet(service(t, "may.service", "ExecStart=/bin/true", "OOMScoreAdjust=-900"))
+	r.privilege = privilege{}
+	for range 2 {
+		r.warnNotYet(asks)
+		r.warnNotYet(service(t, "modest.service", "ExecStart=/bin/true", "OOMScoreAdjust=0", "LimitNOFILE=1"))
+	}
+	if text := log.String(); strings.Count(text, "CAP_SYS_RESOURCE") != 1 || !strings.Contains(text, "unit=asks.service settings=\"OOMScoreAdjust LimitNOFILE\"") {
+		t.Errorf("told:\n%s", text)
+	}
+}
