@@ -93,6 +93,37 @@ func TestResting(t *testing.T) {
 	}
 }
 
+// A timer that was running when a call came runs on for what is missing; one that ends
+// while a call is under way is for the end of that call to begin anew.
+func TestRested(t *testing.T) {
+	a := &activity{made: time.Now(), long: time.Hour, armed: true}
+	a.rest = time.AfterFunc(time.Hour, func() {})
+	defer a.rest.Stop()
+	for _, step := range []struct {
+		what         string
+		do           func()
+		rests, armed bool
+	}{
+		{"a call has just ended", func() { a.begin(); a.end() }, false, true},
+		{"a call is under way", a.begin, false, false},
+		{"it has ended, an hour ago", func() { a.end(); a.made = a.made.Add(-time.Hour) }, true, false},
+	} {
+		step.do()
+		if rests := a.rested(); rests != step.rests || a.armed != step.armed {
+			t.Errorf("%s: rests %v, armed %v", step.what, rests, a.armed)
+		}
+	}
+	if a.begin(); a.armed {
+		t.Error("armed by the beginning of a call")
+	}
+	if a.end(); !a.armed {
+		t.Error("not armed by its end")
+	}
+	if !a.rest.Stop() {
+		t.Error("the timer does not run")
+	}
+}
+
 // Who ends the service by a call gets the answer: what ends a machine ends this service
 // too, and its client must not take that for a failure.
 func TestCloseAnswers(t *testing.T) {

@@ -14,11 +14,19 @@ var dirs = []string{
 	"run/systemd/users", "run/systemd/machines",
 }
 
-// Make makes them below root, where there is a directory /run. Those that are there stay
-// as they are. The errors are of those that cannot be made.
+// Make makes them below root, where there is a directory /run, for all to read whatever
+// the umask. Those that are there stay as they are. The errors are of those that cannot be
+// made.
 func Make(root string) (failed []error) {
 	for _, d := range dirs {
-		if err := os.Mkdir(filepath.Join(root, d), 0o755); err != nil && !os.IsExist(err) {
+		d = filepath.Join(root, d)
+		err := os.Mkdir(d, 0o755)
+		if err == nil {
+			err = os.Chmod(d, 0o755)
+		} else if st, there := os.Stat(d); there == nil && st.IsDir() {
+			err = nil
+		}
+		if err != nil {
 			failed = append(failed, err)
 		}
 	}

@@ -293,36 +293,66 @@ func TestUnprivilegedStages(t *testing.T) {
 // Debian's dbus.service asks to be spared from the killing at the end of memory, and
 // systemd-journald.service for many descriptors too.
 func TestWithoutCapability(t *testing.T) {
-	// The bounding set is that of this thread, which ends with the test.
-	runtime.LockOSThread()
-	if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_RESOURCE, 0, 0, 0); err != nil && os.Getuid() == 0 {
-		t.Fatal(err)
-	}
-	read := func(change func(*Spec)) string {
+	read := func(file, line string, change func(*Spec)) string {
+		t.Helper()
 		s := helper(t, "show")
-		s.Path, s.Argv, s.Stdio[2] = "/bin/cat", []string{"cat", "/proc/self/oom_score_adj", "/proc/self/limits"}, Stream{Kind: StreamCopy, Flags: 1}
-		change(s)
+		s.Path, s.Argv, s.Stdio[2] = "/bin/grep", []string{"grep", line, file}, Stream{Kind: StreamCopy, Flags: 1}
+		if change != nil {
+			change(s)
+		}
 		r := run(t, s)
 		if !r.executed || r.status.ExitStatus() != 0 {
 			t.Errorf("%+v, %v", r, r.err)
 		}
-		return r.out
+		return strings.Join(strings.Fields(r.out), " ")
 	}
-	var own unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own); err != nil {
+	ask := func(resource int32, soft, hard uint64) func(*Spec) {
+		return func(s *Spec) { s.Limits = []Limit{{resource, soft, hard}} }
+	}
+	var files, priority unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) != nil || unix.Getrlimit(unix.RLIMIT_RTPRIO, &priority) != nil {
+		t.Fatal("no limits")
+	}
+	most, err := os.ReadFile("/proc/sys/fs/nr_open")
+	if err != nil {
 		t.Fatal(err)
 	}
-	same := read(func(s *Spec) { s.Limits = []Limit{{unix.RLIMIT_NOFILE, 123, own.Max}} })
-	more := read(func(s *Spec) {
-		s.OOMScore = Int{true, -777}
-		s.Limits = []Limit{{unix.RLIMIT_NOFILE, 123, 1 << 40}}
-	})
-	if more != same || !strings.Contains(same, "123") {
-		t.Errorf("%s\nwant\n%s", more, same)
+	nrOpen, _ := strconv.ParseUint(strings.TrimSpace(string(most)), 10, 64)
+	check := func(may bool) {
+		t.Helper()
+		// 99 is the highest priority that there is.
+		wantPriority, wantFiles := min(99, priority.Max), min(nrOpen, files.Max)
+		if may {
+			wantPriority, wantFiles = 99, nrOpen
+		}
+		if got, want := read("/proc/self/limits", "realtime priority", ask(unix.RLIMIT_RTPRIO, 99, 99)), fmt.Sprintf("Max realtime priority %d %[1]d", wantPriority); got != want {
+			t.Errorf("%s; want %s", got, want)
+		}
+		if got, want := read("/proc/self/limits", "open files", ask(unix.RLIMIT_NOFILE, 123, unix.RLIM_INFINITY)), fmt.Sprintf("Max open files 123 %d files", wantFiles); got != want {
+			t.Errorf("%s; want %s", got, want)
+		}
+		if got, want := read("/proc/self/limits", "open files", ask(unix.RLIMIT_NOFILE, unix.RLIM_INFINITY, unix.RLIM_INFINITY)), fmt.Sprintf("Max open files %d %[1]d files", wantFiles); got != want {
+			t.Errorf("%s; want %s", got, want)
+		}
 	}
-	all := read(func(s *Spec) { s.Limits = []Limit{{unix.RLIMIT_NOFILE, 1 << 40, 1 << 40}} })
-	if want := strings.Replace(same, "123  ", strconv.FormatUint(own.Max, 10), 1); strings.Join(strings.Fields(all), " ") != strings.Join(strings.Fields(want), " ") {
-		t.Errorf("%s\nwant\n%s", all, want)
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&head, &sets[0]); err != nil {
+		t.Fatal(err)
+	}
+	has := sets[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
+	check(has)
+	if has {
+		// The bounding set is that of this thread, which ends with the test.
+		runtime.LockOSThread()
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_RESOURCE, 0, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		check(false)
+	}
+	own := read("/proc/self/oom_score_adj", "", nil)
+	if got := read("/proc/self/oom_score_adj", "", func(s *Spec) { s.OOMScore = Int{true, -777} }); got != own || own == "" {
+		t.Errorf("score %q; want %q as before", got, own)
 	}
 }
 

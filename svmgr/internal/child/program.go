@@ -70,7 +70,7 @@ func (st *state) plainCalls(out []call, ignored uint64) ([]call, error) {
 		at("spec", ahead(s.PIDVars, env)...)
 	}
 	if s.OOMScore.Set {
-		calls := writing("/proc/self/oom_score_adj", strconv.Itoa(int(s.OOMScore.N)))
+		calls := writing(oomScoreFile, strconv.Itoa(int(s.OOMScore.N)))
 		calls[1].pardon = unix.EACCES // see oomScore
 		at("oom-score-adj", calls...)
 	}
@@ -115,8 +115,9 @@ func (st *state) plainCalls(out []call, ignored uint64) ([]call, error) {
 			c.path = limitName(l.Resource)
 			return c
 		}
-		c := set(unix.Rlimit{Cur: l.Soft, Max: l.Hard})
-		if nearest, less := nearestLimit(l); less { // the process has the hard limits of the manager
+		want, nearest, above := limitOf(l) // the process has the hard limits of the manager
+		c := set(want)
+		if above {
 			at("limits", set(nearest))
 			c.pardon = unix.EPERM
 		}

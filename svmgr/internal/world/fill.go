@@ -18,7 +18,7 @@ import (
 // fill works the spec of a run out of the unit's settings.
 func (w *World) fill(o *order, g *group, a core.Spawn) error {
 	u := a.Unit
-	w.warnNotYet(u)
+	w.warnIneffective(u)
 	id, err := w.identify(u)
 	if err != nil {
 		return err
@@ -146,12 +146,12 @@ func (o *order) give(fd, number int) {
 	o.spec.FDs = append(o.spec.FDs, int32(number))
 }
 
-// warnNotYet says once for each unit which of its settings nothing acts on so far, or
-// cannot for want of privilege.
-func (w *World) warnNotYet(u *unit.Unit) {
+// warnIneffective says once for each unit which of its settings nothing acts on so far, or
+// not as far as they ask for.
+func (w *World) warnIneffective(u *unit.Unit) {
 	w.reg.mu.Lock()
-	said := w.notYet[u.Name]
-	w.notYet[u.Name] = true
+	said := w.ineffective[u.Name]
+	w.ineffective[u.Name] = true
 	w.reg.mu.Unlock()
 	if said {
 		return
@@ -161,19 +161,23 @@ func (w *World) warnNotYet(u *unit.Unit) {
 		if s.Setting.Effect != unit.NotYet || s.Setting.In&(unit.InExec|unit.InCgroup) == 0 {
 			continue
 		}
-		n := s.Setting.Name
-		if n == "" || u.Format == unit.Native {
-			n = s.Setting.Native
-		}
-		names = append(names, n)
+		names = append(names, nameIn(u, s.Setting))
 	}
 	if len(names) > 0 {
 		w.log.Warn("settings of the unit have no effect yet", "unit", u.Name, "settings", strings.Join(names, " "))
 	}
 	if names := w.privilege.beyond(u); len(names) > 0 {
-		w.log.Warn("settings of the unit ask for more than the manager may give, which has no CAP_SYS_RESOURCE of the machine: it gets what the manager has itself",
+		w.log.Warn("settings of the unit ask for more than may be given, with or without CAP_SYS_RESOURCE: it gets the nearest",
 			"unit", u.Name, "settings", strings.Join(names, " "))
 	}
+}
+
+// nameIn is what the setting is called where the unit comes from.
+func nameIn(u *unit.Unit, s *unit.Setting) string {
+	if s.Name == "" || u.Format == unit.Native {
+		return s.Native
+	}
+	return s.Name
 }
 
 // descriptorLimit raises the manager's own hard limit of descriptors as far as it

@@ -52,7 +52,7 @@ func TestUnitGone(t *testing.T) {
 		run := r.spawn(u)
 		r.lifeOf(run)
 		r.warn(name, "something")
-		r.warnNotYet(u)
+		r.warnIneffective(u)
 		r.Perform(core.RemoveCgroup{Unit: name, Incarnation: run})
 	}
 	r.Perform(core.Publish{What: core.UnitRemoved, Unit: "goes.service"})
@@ -82,7 +82,7 @@ func TestUnitGone(t *testing.T) {
 		t.Errorf("%d units are kept with warnings, %d are gone", len(r.reg.warnings), len(r.reg.warnedGone))
 	}
 	r.reg.mu.Unlock()
-	if len(r.notYet) != 1 || len(r.commands.order) != 1 {
-		t.Errorf("%v, %v", r.notYet, r.commands.order)
+	if len(r.ineffective) != 1 || len(r.commands.order) != 1 {
+		t.Errorf("%v, %v", r.ineffective, r.commands.order)
 	}
 }

@@ -219,7 +219,7 @@ func (l *lastEnds) note(unit string, e LastEnd) {
 func (w *World) forgetUnit(unit string) {
 	w.reg.mu.Lock()
 	w.reg.forgetWarnings(unit)
-	delete(w.notYet, unit)
+	delete(w.ineffective, unit)
 	delete(w.ends.by, unit)
 	delete(w.liveMounts, unit)
 	w.commands.forget(unit)

@@ -43,16 +43,21 @@ func ownPrivilege() privilege {
 
 // beyond names the settings of a unit that ask for more than can be given.
 func (p privilege) beyond(u *unit.Unit) (names []string) {
-	if p.resources {
-		return nil
-	}
-	if s := unit.OOMScoreAdjust; s.IsSet(u) && s.Of(u) < p.oomScore {
-		names = append(names, s.Setting().Name)
+	if s := unit.OOMScoreAdjust; !p.resources && s.IsSet(u) && s.Of(u) < p.oomScore {
+		names = append(names, nameIn(u, s.Setting()))
 	}
 	for _, l := range limitKeys {
+		if !l.key.IsSet(u) {
+			continue
+		}
 		var own unix.Rlimit
-		if l.key.IsSet(u) && unix.Getrlimit(int(l.resource), &own) == nil && l.key.Of(u).Hard > own.Max {
-			names = append(names, l.key.Setting().Name)
+		hard := l.key.Of(u).Hard
+		above := !p.resources && unix.Getrlimit(int(l.resource), &own) == nil && hard > own.Max
+		if most, ok := number("/proc/sys/fs/nr_open"); ok && l.resource == unix.RLIMIT_NOFILE && hard != unix.RLIM_INFINITY && hard > most {
+			above = true
+		}
+		if above {
+			names = append(names, nameIn(u, l.key.Setting()))
 		}
 	}
 	return names

@@ -2,6 +2,7 @@ package world
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,11 +15,17 @@ func TestBeyondPrivilege(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	asks := service(t, "asks.service", "ExecStart=/bin/true", "OOMScoreAdjust=-900", "LimitNOFILE=1099511627776", "LimitNICE=0")
 	r.privilege = privilege{resources: true}
-	r.warnNotYet(service(t, "may.service", "ExecStart=/bin/true", "OOMScoreAdjust=-900"))
+	r.warnIneffective(service(t, "may.service", "ExecStart=/bin/true", "OOMScoreAdjust=-900", "LimitNOFILE=infinity", "LimitRTPRIO=99"))
+	if text := log.String(); text != "" {
+		t.Errorf("told:\n%s", text)
+	}
+	if got := r.privilege.beyond(service(t, "all.service", "ExecStart=/bin/true", "LimitNOFILE=1099511627776")); !slices.Equal(got, []string{"LimitNOFILE"}) {
+		t.Errorf("%q is more than fs.nr_open allows", got)
+	}
 	r.privilege = privilege{}
 	for range 2 {
-		r.warnNotYet(asks)
-		r.warnNotYet(service(t, "modest.service", "ExecStart=/bin/true", "OOMScoreAdjust=0", "LimitNOFILE=1"))
+		r.warnIneffective(asks)
+		r.warnIneffective(service(t, "modest.service", "ExecStart=/bin/true", "OOMScoreAdjust=0", "LimitNOFILE=1"))
 	}
 	if text := log.String(); strings.Count(text, "CAP_SYS_RESOURCE") != 1 || !strings.Contains(text, "unit=asks.service settings=\"OOMScoreAdjust LimitNOFILE\"") {
 		t.Errorf("told:\n%s", text)

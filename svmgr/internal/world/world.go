@@ -141,10 +141,10 @@ type World struct {
 	// ignored are the signals that whoever started the manager had it ignore.
 	ignored uint64
 	// preserve are units whose runtime directories outlive a restart, atRest those of
-	// them that are down (removeAtRest), notYet those that were warned about; reg.mu guards
+	// them that are down (removeAtRest), ineffective those that were warned about; reg.mu guards
 	// all three.
 	preserve, atRest map[string]*unit.Unit
-	notYet           map[string]bool
+	ineffective      map[string]bool
 
 	reg    registry
 	ledger *ledger // nil without Config.Record
@@ -225,7 +225,7 @@ func New(cfg Config, post func(core.Event)) (*World, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	w := &World{liveMounts: liveMounts{}, cfg: cfg, post: post, log: cfg.Log, sys: realKernel, accounts: accounts.System, ignored: child.Ignored(), privilege: ownPrivilege(),
-		preserve: map[string]*unit.Unit{}, atRest: map[string]*unit.Unit{}, notYet: map[string]bool{}}
+		preserve: map[string]*unit.Unit{}, atRest: map[string]*unit.Unit{}, ineffective: map[string]bool{}}
 	w.pool.did = cfg.Happened
 	w.between.Store(cfg.Booted)
 	w.takeKept(cfg.Kept)
