@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -84,8 +85,8 @@ func (s *Steps) End() { atomic.StoreUint64(s.word, 0) }
 
 // StepsReader reads a manager's number.
 type StepsReader struct {
-	f   *os.File
-	raw syscall.RawConn
+	mem  []byte
+	word *uint64 // in mem
 }
 
 // OpenSteps opens the file of a manager.
@@ -94,32 +95,33 @@ func OpenSteps(path string) (*StepsReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := f.SyscallConn()
+	defer f.Close()
+	st, err := f.Stat()
 	if err != nil {
-		f.Close()
 		return nil, err
 	}
-	return &StepsReader{f, raw}, nil
+	if !st.Mode().IsRegular() || st.Size() < stepsSize {
+		return nil, fmt.Errorf("%s is no file of steps", path)
+	}
+	mem, err := syscall.Mmap(int(f.Fd()), 0, stepsSize, syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map %s: %w", path, err)
+	}
+	return &StepsReader{mem, (*uint64)(unsafe.Pointer(unsafe.SliceData(mem)))}, nil
 }
 
-// Now is the number; 0 if there is none, or none any more. It reads by pread(2), as
-// ReadFrom does. That hardly ever waits, for the file is in memory: Go's scheduler is not
-// told of it, which would wake up the thread that looks after calls that take long.
-func (r *StepsReader) Now() uint64 {
-	var b [8]byte
-	n, errno := uintptr(0), syscall.EINTR
-	for errno == syscall.EINTR {
-		if err := r.raw.Control(func(fd uintptr) {
-			n, _, errno = syscall.RawSyscall6(syscall.SYS_PREAD64, fd, uintptr(unsafe.Pointer(&b)), uintptr(len(b)), 0, 0, 0)
-		}); err != nil {
-			return 0
+// Now is the number; 0 if there is none, or none any more. It must not be called after
+// Close, or together with it.
+func (r *StepsReader) Now() (n uint64) {
+	// Who may write the file can cut it short, and memory that is no more in a file faults.
+	defer func() {
+		if recover() != nil {
+			n = 0
 		}
-	}
-	if errno != 0 || n != uintptr(len(b)) {
-		return 0
-	}
-	return native.Uint64(b[:])
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	return atomic.LoadUint64(r.word)
 }
 
 // Close ends the reading.
-func (r *StepsReader) Close() { r.f.Close() }
+func (r *StepsReader) Close() { _ = syscall.Munmap(r.mem) }

@@ -68,21 +68,40 @@ func TestNoSteps(t *testing.T) {
 	if err := os.WriteFile(short, []byte("1234"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{short, dir} {
-		r, err := OpenSteps(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := r.Now(); n != 0 {
-			t.Errorf("%s says %d", path, n)
-		}
-		r.Close()
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := OpenSteps(filepath.Join(dir, "none")); err == nil {
-		t.Error("a file that is not there was opened")
+	for _, path := range []string{short, dir, fifo, filepath.Join(dir, "none")} {
+		if r, err := OpenSteps(path); err == nil {
+			t.Errorf("%s was opened, and says %d", path, r.Now())
+		}
 	}
 	if _, err := CreateSteps(filepath.Join(dir, "none", StepsName)); err == nil {
 		t.Error("a file was made where there is no directory")
+	}
+}
+
+// Who may write the file cannot end those who read it.
+func TestStepsCutShort(t *testing.T) {
+	path := filepath.Join(t.TempDir(), StepsName)
+	s, err := CreateSteps(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenSteps(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if r.Now() != s.Now() || r.Now() == 0 {
+		t.Errorf("%d; want %d", r.Now(), s.Now())
+	}
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.Now(); n != 0 {
+		t.Errorf("nothing in the file says %d", n)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -169,6 +170,8 @@ func (c *conn) readLoop() error {
 				(&Call{conn: c, msg: m}).fail(Errorf(ErrLimitsExceeded, "too many calls wait already"))
 				m.closeFDs()
 			}
+			// The call first: to look for more, where mostly nothing is, can wait.
+			runtime.Gosched()
 			continue
 		case dbus.TypeMethodReply, dbus.TypeError:
 			if c.answered(m) {
