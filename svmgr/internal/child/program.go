@@ -115,9 +115,8 @@ func (st *state) plainCalls(out []call, ignored uint64) ([]call, error) {
 			c.path = limitName(l.Resource)
 			return c
 		}
-		want, nearest, above := limitOf(l) // the process has the hard limits of the manager
-		c := set(want)
-		if above {
+		c := set(unix.Rlimit{Cur: l.Soft, Max: l.Hard})
+		if nearest, above := nearestLimit(l); above { // the process has the hard limits of the manager
 			at("limits", set(nearest))
 			c.pardon = unix.EPERM
 		}

@@ -3,9 +3,7 @@ package child
 import (
 	"errors"
 	"math/bits"
-	"os"
 	"strconv"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -268,10 +266,11 @@ func (st *state) setLimits() error {
 	for _, l := range st.spec.Limits {
 		// unix.Setrlimit tells package syscall that the limit of descriptors
 		// is ours now, so that the exec leaves it alone.
-		want, nearest, above := limitOf(l)
-		err := unix.Setrlimit(int(l.Resource), &want)
-		if above && errors.Is(err, unix.EPERM) {
-			err = unix.Setrlimit(int(l.Resource), &nearest)
+		err := unix.Setrlimit(int(l.Resource), &unix.Rlimit{Cur: l.Soft, Max: l.Hard})
+		if errors.Is(err, unix.EPERM) {
+			if nearest, above := nearestLimit(l); above {
+				err = unix.Setrlimit(int(l.Resource), &nearest)
+			}
 		}
 		if err != nil {
 			return st.about(limitName(l.Resource), err)
@@ -280,29 +279,16 @@ func (st *state) setLimits() error {
 	return nil
 }
 
-// limitOf is what is set for a limit, and whether that is above our own hard one: to go
-// there takes CAP_SYS_RESOURCE (setrlimit(2)), and without it the nearest is set. In a
-// container that lacks it Debian's systemd-journald.service, which asks for many
-// descriptors, runs with fewer, as under systemd 257. Of descriptors nobody may have more
-// than fs.nr_open (proc_sys_fs(5)), which is what infinity means.
-func limitOf(l Limit) (want, nearest unix.Rlimit, above bool) {
-	want = unix.Rlimit{Cur: l.Soft, Max: l.Hard}
+// nearestLimit is what may be set in place of a limit that is above our own hard one, if
+// it is: to go there takes CAP_SYS_RESOURCE (setrlimit(2)). In a container that lacks it
+// Debian's systemd-journald.service, which asks for many descriptors, runs with fewer, as
+// under systemd 257.
+func nearestLimit(l Limit) (nearest unix.Rlimit, above bool) {
 	var own unix.Rlimit
 	if err := unix.Getrlimit(int(l.Resource), &own); err != nil || own.Max >= l.Hard {
-		return want, own, false
+		return unix.Rlimit{}, false
 	}
-	if l.Resource == unix.RLIMIT_NOFILE {
-		if b, err := os.ReadFile("/proc/sys/fs/nr_open"); err == nil {
-			if most, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64); err == nil {
-				want = lowered(want, most)
-			}
-		}
-	}
-	return want, lowered(want, own.Max), true
-}
-
-func lowered(r unix.Rlimit, most uint64) unix.Rlimit {
-	return unix.Rlimit{Cur: min(r.Cur, most), Max: min(r.Max, most)}
+	return unix.Rlimit{Cur: min(l.Soft, own.Max), Max: own.Max}, true
 }
 
 var limitNames = [...]string{"cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as",

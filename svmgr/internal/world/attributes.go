@@ -68,7 +68,7 @@ func (w *World) attributes(s *child.Spec, u *unit.Unit, x unit.Exec) error {
 	}
 	for _, l := range limitKeys {
 		if l.key.IsSet(u) {
-			v := l.key.Of(u)
+			v := reachable(l.resource, l.key.Of(u))
 			s.Limits = append(s.Limits, child.Limit{Resource: l.resource, Soft: v.Soft, Hard: v.Hard})
 		}
 	}

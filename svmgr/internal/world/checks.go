@@ -376,9 +376,9 @@ func checkMounts(u *unit.Unit) (string, error) {
 	return fmt.Sprintf("%d paths looked at", len(paths)), nil
 }
 
-// checkLimits: the resource limits can be set as they are asked for, where a start is
-// content with the nearest (infinity means as much as there may be), and there is room for one more
-// process in the machine and in each slice above the unit.
+// checkLimits: the resource limits can be set as they are asked for, where infinity is as
+// much as there may be (a start is content with the nearest), and there is room for one
+// more process in the machine and in each slice above the unit.
 func (w *World) checkLimits(u *unit.Unit) (string, error) {
 	set := 0
 	for _, l := range limitKeys {
@@ -394,10 +394,11 @@ func (w *World) checkLimits(u *unit.Unit) (string, error) {
 		if err := unix.Getrlimit(int(l.resource), &own); err != nil {
 			return "", fmt.Errorf("%s=: %w", s.Name, err)
 		}
-		if most, ok := number("/proc/sys/fs/nr_open"); ok && l.resource == unix.RLIMIT_NOFILE && v.Hard != unix.RLIM_INFINITY && v.Hard > most {
+		most := reachable(l.resource, v).Hard
+		if most != v.Hard && v.Hard != unix.RLIM_INFINITY {
 			return "", fmt.Errorf("%s=%d is above fs.nr_open, which is %d", s.Name, v.Hard, most)
 		}
-		if v.Hard > own.Max && !w.privilege.resources {
+		if most > own.Max && !w.privilege.resources {
 			return "", fmt.Errorf("%s=%d is above the manager's own limit of %d", s.Name, v.Hard, own.Max)
 		}
 	}

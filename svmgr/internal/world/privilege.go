@@ -51,14 +51,23 @@ func (p privilege) beyond(u *unit.Unit) (names []string) {
 			continue
 		}
 		var own unix.Rlimit
-		hard := l.key.Of(u).Hard
-		above := !p.resources && unix.Getrlimit(int(l.resource), &own) == nil && hard > own.Max
-		if most, ok := number("/proc/sys/fs/nr_open"); ok && l.resource == unix.RLIMIT_NOFILE && hard != unix.RLIM_INFINITY && hard > most {
-			above = true
-		}
-		if above {
+		asked := l.key.Of(u).Hard
+		most := reachable(l.resource, l.key.Of(u)).Hard
+		if asked != most && asked != unix.RLIM_INFINITY ||
+			!p.resources && unix.Getrlimit(int(l.resource), &own) == nil && most > own.Max {
 			names = append(names, nameIn(u, l.key.Setting()))
 		}
 	}
 	return names
+}
+
+// reachable is as much of a limit as anybody may have: of descriptors fs.nr_open
+// (proc_sys_fs(5)), which is what infinity means there.
+func reachable(resource int32, v unit.Rlimit) unit.Rlimit {
+	if resource == unix.RLIMIT_NOFILE {
+		if most, ok := number("/proc/sys/fs/nr_open"); ok {
+			return unit.Rlimit{Soft: min(v.Soft, most), Hard: min(v.Hard, most)}
+		}
+	}
+	return v
 }

@@ -2,11 +2,15 @@ package world
 
 import (
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"dynamod/internal/testkit"
+	"dynamod/internal/unit"
 )
 
 // What cannot be given for want of privilege is told, once for each unit that asks for it.
@@ -29,5 +33,27 @@ func TestBeyondPrivilege(t *testing.T) {
 	}
 	if text := log.String(); strings.Count(text, "CAP_SYS_RESOURCE") != 1 || !strings.Contains(text, "unit=asks.service settings=\"OOMScoreAdjust LimitNOFILE\"") {
 		t.Errorf("told:\n%s", text)
+	}
+}
+
+// Of descriptors nobody may have more than the kernel says; infinity is as many.
+func TestReachable(t *testing.T) {
+	most, ok := number("/proc/sys/fs/nr_open")
+	if !ok {
+		t.Fatal("no fs.nr_open")
+	}
+	all := unit.Rlimit{Soft: math.MaxUint64, Hard: math.MaxUint64}
+	if got := reachable(unix.RLIMIT_NOFILE, all); got != (unit.Rlimit{Soft: most, Hard: most}) {
+		t.Errorf("descriptors: %v; want %d", got, most)
+	}
+	if few := (unit.Rlimit{Soft: 5, Hard: 7}); reachable(unix.RLIMIT_NOFILE, few) != few || reachable(unix.RLIMIT_CORE, all) != all {
+		t.Error("what may be set is not set so")
+	}
+	// The check of [probe] goes by it too.
+	r := newRig(t)
+	u := service(t, "a.service", "ExecStart=/bin/true", "LimitNOFILE=infinity")
+	r.privilege = privilege{resources: true}
+	if text, err := r.checkLimits(u); err != nil {
+		t.Errorf("%s, %v", text, err)
 	}
 }
