@@ -3,6 +3,7 @@ package child
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -289,36 +290,8 @@ func TestUnprivilegedStages(t *testing.T) {
 	}
 }
 
-// Who may not give a program more than it has itself runs it with that: in a container
-// Debian's dbus.service asks to be spared from the killing at the end of memory, and
-// systemd-journald.service for many descriptors too.
-func TestWithoutCapability(t *testing.T) {
-	read := func(file, line string, change func(*Spec)) string {
-		t.Helper()
-		s := helper(t, "show")
-		s.Path, s.Argv, s.Stdio[2] = "/bin/grep", []string{"grep", line, file}, Stream{Kind: StreamCopy, Flags: 1}
-		if change != nil {
-			change(s)
-		}
-		r := run(t, s)
-		if !r.executed || r.status.ExitStatus() != 0 {
-			t.Errorf("%+v, %v", r, r.err)
-		}
-		return strings.Join(strings.Fields(r.out), " ")
-	}
-	var own unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_RTPRIO, &own); err != nil {
-		t.Fatal(err)
-	}
-	check := func(most uint64) { // 97 is a priority below the highest and no likely pid
-		t.Helper()
-		for _, soft := range []uint64{0, 97} {
-			want := fmt.Sprintf("Max realtime priority %d %d", min(soft, most), min(97, most))
-			if got := read("/proc/self/limits", "realtime priority", func(s *Spec) { s.Limits = []Limit{{unix.RLIMIT_RTPRIO, soft, 97}} }); got != want {
-				t.Errorf("%s; want %s", got, want)
-			}
-		}
-	}
+// withAndWithout has the check done with a capability, if it is there, and without it.
+func withAndWithout(t *testing.T, capability int, check func(t *testing.T, has bool)) {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData
 	if err := unix.Capget(&head, &sets[0]); err != nil {
@@ -328,21 +301,87 @@ func TestWithoutCapability(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	machine := strings.Join(strings.Fields(string(ids)), " ") == "0 0 4294967295"
-	if machine && sets[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0 {
-		check(97)
+	machine := strings.Join(strings.Fields(string(ids)), " ") == "0 0 4294967295" // and no user namespace
+	if machine && sets[0].Effective&(1<<capability) != 0 {
+		t.Run("with", func(t *testing.T) { check(t, true) })
 		// Root loses it at an exec when it is gone from the bounding set: that of this
 		// thread, which ends with the test.
 		runtime.LockOSThread()
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_RESOURCE, 0, 0, 0); err != nil || os.Getuid() != 0 {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(capability), 0, 0, 0); err != nil || os.Getuid() != 0 {
 			t.Skip("the capability cannot be given up here")
 		}
 	}
-	check(own.Max)
-	score := read("/proc/self/oom_score_adj", "", nil)
-	if got := read("/proc/self/oom_score_adj", "", func(s *Spec) { s.OOMScore = Int{true, -777} }); got != score || score == "" {
-		t.Errorf("score %q; want %q as before", got, score)
+	check(t, false)
+}
+
+// shown are the words that a program prints.
+func shown(t *testing.T, change func(*Spec), argv ...string) string {
+	t.Helper()
+	s := helper(t, "show")
+	s.Path, s.Argv, s.Stdio[2] = argv[0], argv, Stream{Kind: StreamCopy, Flags: 1}
+	change(s)
+	r := run(t, s)
+	if !r.executed || r.status.ExitStatus() != 0 {
+		t.Errorf("%+v, %v", r, r.err)
 	}
+	return strings.Join(strings.Fields(r.out), " ")
+}
+
+// Who may not give a program more than it has itself runs it with that: in a container
+// Debian's dbus.service asks to be spared from the killing at the end of memory, and
+// systemd-journald.service for many descriptors too.
+func TestWithoutSysResource(t *testing.T) {
+	var own unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_RTPRIO, &own); err != nil {
+		t.Fatal(err)
+	}
+	withAndWithout(t, unix.CAP_SYS_RESOURCE, func(t *testing.T, has bool) {
+		most := own.Max
+		if has {
+			most = math.MaxUint64
+		}
+		for _, soft := range []uint64{0, 97} { // a priority below the highest, and no likely pid
+			want := fmt.Sprintf("Max realtime priority %d %d", min(soft, most), min(97, most))
+			if got := shown(t, func(s *Spec) { s.Limits = []Limit{{unix.RLIMIT_RTPRIO, soft, 97}} }, "/bin/grep", "realtime priority", "/proc/self/limits"); got != want {
+				t.Errorf("%s; want %s", got, want)
+			}
+		}
+		want := "-777"
+		if !has {
+			want = shown(t, func(*Spec) {}, "/bin/cat", "/proc/self/oom_score_adj")
+		}
+		if got := shown(t, func(s *Spec) { s.OOMScore = Int{true, -777} }, "/bin/cat", "/proc/self/oom_score_adj"); got != want || got == "" {
+			t.Errorf("score %q; want %q", got, want)
+		}
+	})
+}
+
+// The same of nice values.
+func TestWithoutSysNice(t *testing.T) {
+	value := func(change func(*Spec)) int {
+		t.Helper()
+		n, err := strconv.Atoi(shown(t, change, "/usr/bin/nice")) // nice(1) without arguments tells its own
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	own := value(func(*Spec) {})
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NICE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	withAndWithout(t, unix.CAP_SYS_NICE, func(t *testing.T, has bool) {
+		for _, want := range []int{-20, -5, 19} {
+			got := value(func(s *Spec) { s.Nice = Int{true, int32(want)} })
+			if !has {
+				want = max(want, min(own, 20-int(min(limit.Cur, 40))))
+			}
+			if got != want {
+				t.Errorf("%d; want %d", got, want)
+			}
+		}
+	})
 }
 
 // Each stage that fails is told by its name and the kernel's errno, and nothing is

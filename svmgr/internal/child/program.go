@@ -79,7 +79,15 @@ func (st *state) plainCalls(out []call, ignored uint64) ([]call, error) {
 	}
 	at("umask", sys(unix.SYS_UMASK, num(uintptr(s.Umask&0o777))))
 	if s.Nice.Set {
-		at("nice", sys(unix.SYS_SETPRIORITY, num(unix.PRIO_PROCESS), num(0), num(uintptr(s.Nice.N))))
+		set := func(to int) call {
+			return sys(unix.SYS_SETPRIORITY, num(unix.PRIO_PROCESS), num(0), num(uintptr(to)))
+		}
+		c := set(int(s.Nice.N))
+		if nearest, beyond := nearestNice(int(s.Nice.N)); beyond { // the process has the manager's
+			at("nice", set(nearest))
+			c.pardon = unix.EACCES
+		}
+		at("nice", c)
 	}
 	if s.Sched.Set {
 		at("scheduling", sys(unix.SYS_SCHED_SETSCHEDULER, num(0), num(s.Sched.flags()), raw(structBytes(&s.Sched.Priority))))

@@ -172,7 +172,33 @@ func (st *state) nice() error {
 	if !st.spec.Nice.Set {
 		return nil
 	}
-	return unix.Setpriority(unix.PRIO_PROCESS, 0, int(st.spec.Nice.N))
+	err := unix.Setpriority(unix.PRIO_PROCESS, 0, int(st.spec.Nice.N))
+	if errors.Is(err, unix.EACCES) {
+		if nearest, beyond := nearestNice(int(st.spec.Nice.N)); beyond {
+			err = unix.Setpriority(unix.PRIO_PROCESS, 0, nearest)
+		}
+	}
+	return err
+}
+
+// BeyondNice says that the nice value may be set by the privileged only.
+func BeyondNice(want int) bool {
+	_, beyond := nearestNice(want)
+	return beyond
+}
+
+// nearestNice is what may be set in place of a nice value that is below ours, if it is, and
+// below what RLIMIT_NICE allows: to go there takes CAP_SYS_NICE (setpriority(2)). systemd
+// 257 in a container that lacks it runs the program with the nearest, too.
+func nearestNice(want int) (nearest int, beyond bool) {
+	now, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	var limit unix.Rlimit
+	if err != nil || unix.Getrlimit(unix.RLIMIT_NICE, &limit) != nil {
+		return 0, false
+	}
+	// The system calls have 20 more than the value has less: from 1 for 19 to 40 for -20.
+	most := max(now, int(min(limit.Cur, 40)))
+	return 20 - most, 20-want > most
 }
 
 const schedResetOnFork = 0x40000000

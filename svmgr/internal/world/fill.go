@@ -167,7 +167,7 @@ func (w *World) warnIneffective(u *unit.Unit) {
 		w.log.Warn("settings of the unit have no effect yet", "unit", u.Name, "settings", strings.Join(names, " "))
 	}
 	if names := w.privilege.beyond(u); len(names) > 0 {
-		w.log.Warn("settings of the unit ask for more than the kernel gives anybody, or gives the manager without CAP_SYS_RESOURCE: it gets the nearest",
+		w.log.Warn("settings of the unit ask for more than the kernel gives anybody, or gives the manager without CAP_SYS_RESOURCE or CAP_SYS_NICE: it gets the nearest",
 			"unit", u.Name, "settings", strings.Join(names, " "))
 	}
 }

@@ -17,9 +17,9 @@ import (
 func TestBeyondPrivilege(t *testing.T) {
 	var log testkit.Buffer
 	r := newRig(t, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
-	asks := service(t, "asks.service", "ExecStart=/bin/true", "OOMScoreAdjust=-900", "LimitNOFILE=1099511627776", "LimitNICE=0")
-	r.privilege = privilege{resources: true}
-	r.warnIneffective(service(t, "may.service", "ExecStart=/bin/true", "OOMScoreAdjust=-900", "LimitNOFILE=infinity", "LimitRTPRIO=99"))
+	asks := service(t, "asks.service", "ExecStart=/bin/true", "OOMScoreAdjust=-900", "LimitNOFILE=1099511627776", "LimitNICE=0", "Nice=-20")
+	r.privilege = privilege{resources: true, nice: true}
+	r.warnIneffective(service(t, "may.service", "ExecStart=/bin/true", "OOMScoreAdjust=-900", "LimitNOFILE=infinity", "LimitRTPRIO=99", "Nice=-20"))
 	if text := log.String(); text != "" {
 		t.Errorf("told:\n%s", text)
 	}
@@ -29,9 +29,9 @@ func TestBeyondPrivilege(t *testing.T) {
 	r.privilege = privilege{}
 	for range 2 {
 		r.warnIneffective(asks)
-		r.warnIneffective(service(t, "modest.service", "ExecStart=/bin/true", "OOMScoreAdjust=0", "LimitNOFILE=1"))
+		r.warnIneffective(service(t, "modest.service", "ExecStart=/bin/true", "OOMScoreAdjust=0", "LimitNOFILE=1", "Nice=19"))
 	}
-	if text := log.String(); strings.Count(text, "CAP_SYS_RESOURCE") != 1 || !strings.Contains(text, "unit=asks.service settings=\"OOMScoreAdjust LimitNOFILE\"") {
+	if text := log.String(); strings.Count(text, "CAP_SYS_RESOURCE") != 1 || !strings.Contains(text, "unit=asks.service settings=\"OOMScoreAdjust Nice LimitNOFILE\"") {
 		t.Errorf("told:\n%s", text)
 	}
 }
@@ -52,7 +52,7 @@ func TestReachable(t *testing.T) {
 	// The check of [probe] goes by it too.
 	r := newRig(t)
 	u := service(t, "a.service", "ExecStart=/bin/true", "LimitNOFILE=infinity")
-	r.privilege = privilege{resources: true}
+	r.privilege = privilege{resources: true, nice: true}
 	if text, err := r.checkLimits(u); err != nil {
 		t.Errorf("%s, %v", text, err)
 	}
