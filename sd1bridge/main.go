@@ -122,7 +122,7 @@ func run(ctx context.Context, s settings, log *slog.Logger) error {
 	})
 	if s.system != "-" {
 		parts.Go(func() {
-			service.Join(bus.Bus{Address: s.system, Names: []string{api.Name}, Matches: server.Matches(),
+			service.Join(bus.Bus{Address: s.system, Names: []string{api.Name},
 				Heard: func(m *dbus.Message) { server.Heard(m) }, Joined: server.Joined, Left: server.Left, Wake: server.Wake()})
 		})
 	}

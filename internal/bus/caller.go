@@ -92,8 +92,9 @@ type callers struct {
 	known map[string]*Caller
 }
 
-// maxCallers bounds what is remembered; beyond it everybody is asked for anew.
-const maxCallers = 512
+// maxCallers bounds what is remembered: whoever left the bus is there too, and its process
+// is held on to.
+const maxCallers = 64
 
 // credentialsTimeout is how long the bus daemon may take to answer.
 const credentialsTimeout = 5 * time.Second
@@ -120,7 +121,7 @@ func (k *callers) of(c *conn, sender string) (*Caller, error) {
 		return nil, fmt.Errorf("ask the bus who %s is: %w", sender, err)
 	}
 	found := &Caller{PIDFD: -1, Sender: sender}
-	// A call that is under way may still look at it when its sender has left:
+	// A call that is under way may still look at it when it is not remembered any more:
 	// its descriptor is closed when nobody has it any more.
 	runtime.SetFinalizer(found, (*Caller).close)
 	uid, ok := values["UnixUserID"].Value().(uint32)
@@ -155,20 +156,21 @@ func (k *callers) of(c *conn, sender string) (*Caller, error) {
 	if other := k.known[sender]; other != nil {
 		return other, nil
 	}
-	if len(k.known) < maxCallers {
-		k.known[sender] = found
+	for old := range k.known { // any one
+		if len(k.known) < maxCallers {
+			break
+		}
+		delete(k.known, old)
 	}
+	k.known[sender] = found
 	return found, nil
 }
 
-// gone forgets a client that has left the bus; "" forgets all.
-func (k *callers) gone(sender string) {
+// clear forgets all: another bus gives the same names to others.
+func (k *callers) clear() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if sender == "" {
-		clear(k.known)
-	}
-	delete(k.known, sender)
+	clear(k.known)
 }
 
 // startTime is field 22 of /proc/PID/stat (proc_pid_stat(5)), in clock ticks since

@@ -106,8 +106,9 @@ type conn struct {
 	calls  *queue
 	later  sync.WaitGroup
 	slots  chan struct{}
-	// heard gets the signals of a bus.
-	heard func(*dbus.Message)
+	// heard gets the signals of a bus, nil for nobody.
+	heard   func(*dbus.Message)
+	follows follows
 }
 
 func (s *Service) newConn(st *stream) *conn {
@@ -178,9 +179,7 @@ func (c *conn) readLoop() error {
 				continue
 			}
 		case dbus.TypeSignal:
-			if c.heard != nil {
-				c.heard(m.Message)
-			}
+			c.signal(m.Message)
 		}
 		m.closeFDs()
 	}

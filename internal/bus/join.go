@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -24,13 +23,10 @@ type Bus struct {
 	// Names are the well-known names to own. A name that somebody else has is
 	// an error: two of us would answer by turns.
 	Names []string
-	// Matches are rules for signals that Heard gets; those about clients that
-	// leave are always there.
-	Matches []string
-	Heard   func(*dbus.Message)
-	// Met is called when matches are in force and names are not yet: nobody can have
-	// asked for anything. Joined is called when names are too, Left when the bus is
-	// lost.
+	// Heard gets the signals that are sent to us, and those of Follow.
+	Heard func(*dbus.Message)
+	// Met is called when the bus has greeted us and names are not owned yet: nobody can
+	// have asked for anything. Joined is called when they are, Left when the bus is lost.
 	Met    func(*Client)
 	Joined func(*Client)
 	Left   func(error)
@@ -99,14 +95,7 @@ func (s *Service) joinOnce(b Bus) error {
 	defer socket.Close()
 	c := s.newConn(newStream(socket))
 	c.onBus = true
-	c.heard = func(m *dbus.Message) {
-		if gone := leaver(m); gone != "" {
-			s.callers.gone(gone)
-		}
-		if b.Heard != nil {
-			b.Heard(m)
-		}
-	}
+	c.heard = b.Heard
 	// The greeting waits for answers, which the connection must read meanwhile.
 	greeted := make(chan error, 1)
 	go func() { // ends when c does, at the latest
@@ -131,7 +120,7 @@ func (s *Service) joinOnce(b Bus) error {
 	stop()
 	e := <-greeted
 	s.remove(c) // it may have been added after its end
-	s.callers.gone("")
+	s.callers.clear()
 	if e != nil {
 		return e
 	}
@@ -141,24 +130,9 @@ func (s *Service) joinOnce(b Bus) error {
 	return fmt.Errorf("the bus is lost: %w", err)
 }
 
-// leaver is the unique name of a client that has left, from NameOwnerChanged.
-func leaver(m *dbus.Message) string {
-	member, _ := m.Headers[dbus.FieldMember].Value().(string)
-	sender, _ := m.Headers[dbus.FieldSender].Value().(string)
-	if member != "NameOwnerChanged" || sender != busName || len(m.Body) != 3 {
-		return ""
-	}
-	name, _ := m.Body[0].(string)
-	now, _ := m.Body[2].(string)
-	if now == "" && strings.HasPrefix(name, ":") {
-		return name
-	}
-	return ""
-}
-
 const joinTimeout = 10 * time.Second
 
-// greet says Hello, asks for signals and names.
+// greet says Hello and asks for names.
 func (c *conn) greet(b Bus) error {
 	ctx, cancel := context.WithTimeout(c.ctx, joinTimeout)
 	defer cancel()
@@ -176,12 +150,6 @@ func (c *conn) greet(b Bus) error {
 	if err := dbus.Store(m.Body, &c.unique); err != nil {
 		return fmt.Errorf("greet the bus: %w", err)
 	}
-	left := "type='signal',sender='" + busName + "',interface='" + busName + "',member='NameOwnerChanged',arg2=''"
-	for _, rule := range append([]string{left}, b.Matches...) {
-		if _, err := ask("AddMatch", rule); err != nil {
-			return err
-		}
-	}
 	if b.Met != nil {
 		b.Met(&Client{c})
 	}
@@ -198,16 +166,35 @@ func (c *conn) greet(b Bus) error {
 	return nil
 }
 
-// call calls a method and waits for the answer.
-func (c *conn) call(ctx context.Context, dest, path, iface, member string, args ...any) (*message, error) {
-	msg := &dbus.Message{Type: dbus.TypeMethodCall, Body: args, Headers: map[dbus.HeaderField]dbus.Variant{
+func methodCall(dest, path, iface, member string, args ...any) *dbus.Message {
+	m := &dbus.Message{Type: dbus.TypeMethodCall, Body: args, Headers: map[dbus.HeaderField]dbus.Variant{
 		dbus.FieldDestination: dbus.MakeVariant(dest), dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath(path)),
 		dbus.FieldInterface: dbus.MakeVariant(iface), dbus.FieldMember: dbus.MakeVariant(member)}}
 	if len(args) > 0 {
-		msg.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(args...))
+		m.Headers[dbus.FieldSignature] = dbus.MakeVariant(dbus.SignatureOf(args...))
 	}
+	return m
+}
+
+// failure is the error that an answer is, nil for any other.
+func (m *message) failure() error {
+	if m.Type != dbus.TypeError {
+		return nil
+	}
+	name, _ := m.Headers[dbus.FieldErrorName].Value().(string)
+	text := name
+	if len(m.Body) > 0 {
+		if t, ok := m.Body[0].(string); ok {
+			text = t
+		}
+	}
+	return &Error{name, text}
+}
+
+// call calls a method and waits for the answer.
+func (c *conn) call(ctx context.Context, dest, path, iface, member string, args ...any) (*message, error) {
 	reply := make(chan *message, 1)
-	serial, err := c.send(msg, reply)
+	serial, err := c.send(methodCall(dest, path, iface, member, args...), reply)
 	if err != nil {
 		return nil, err
 	}
@@ -216,16 +203,9 @@ func (c *conn) call(ctx context.Context, dest, path, iface, member string, args 
 		if !ok {
 			return nil, errors.New("the connection ended before the answer")
 		}
-		if m.Type == dbus.TypeError {
-			defer m.closeFDs()
-			name, _ := m.Headers[dbus.FieldErrorName].Value().(string)
-			text := name
-			if len(m.Body) > 0 {
-				if t, ok := m.Body[0].(string); ok {
-					text = t
-				}
-			}
-			return nil, &Error{name, text}
+		if err := m.failure(); err != nil {
+			m.closeFDs()
+			return nil, err
 		}
 		return m, nil
 	case <-ctx.Done():

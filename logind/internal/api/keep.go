@@ -109,6 +109,7 @@ func (s *Server) Met(c *bus.Client) {
 	for _, n := range names {
 		has := false
 		if same {
+			c.Follow(n)
 			if err := c.Call(ctx, dbusName, dbusPath, dbusName, "NameHasOwner", []any{n}, &has); err != nil {
 				s.quietly("ask the bus for the controller of a session", err)
 			}

@@ -492,6 +492,9 @@ func (s *Server) takeControl(c *bus.Call, v *sessionView) error {
 		s.locked(session.ReleaseControl{ID: v.ID, Client: c.Sender()})
 	}
 	s.mu.Unlock()
+	if has {
+		c.Follow()
+	}
 	s.flush()
 	switch {
 	case !has:

@@ -20,12 +20,6 @@ const (
 	activatorIface = prefix + "Activator"
 )
 
-// Matches are the signals of the bus that are listened to: owners of names, for
-// services of Type=dbus. ActivationRequest is sent to us by name.
-func (s *Server) Matches() []string {
-	return []string{"type='signal',sender='" + busName + "',interface='" + busName + "',member='NameOwnerChanged'"}
-}
-
 // onBus is what there is while a bus is joined.
 type onBus struct {
 	mu     sync.Mutex
@@ -40,6 +34,7 @@ func (s *Server) Joined(k *bus.Client) {
 	s.names.client = k
 	var wanted []string
 	for n := range s.names.wanted {
+		k.Follow(n)
 		wanted = append(wanted, n)
 	}
 	s.names.mu.Unlock()
@@ -76,6 +71,9 @@ func (s *Server) want(name, unit string) {
 	s.names.mu.Lock()
 	s.names.wanted[name] = unit
 	k := s.names.client
+	if k != nil {
+		k.Follow(name)
+	}
 	s.names.mu.Unlock()
 	if k != nil {
 		go s.lookUp(k, name) // ends with its questions, which have a deadline
@@ -89,6 +87,9 @@ func (s *Server) unwant(unit string) {
 	for n, u := range s.names.wanted {
 		if u == unit {
 			delete(s.names.wanted, n)
+			if s.names.client != nil {
+				s.names.client.Unfollow(n)
+			}
 		}
 	}
 }
@@ -99,7 +100,7 @@ func (s *Server) lookUp(k *bus.Client, name string) {
 	defer cancel()
 	var pid uint32
 	if err := k.Call(ctx, busName, busPath, busName, "GetConnectionUnixProcessID", []any{name}, &pid); err != nil {
-		return // it has no owner: NameOwnerChanged will say when it gets one
+		return // it has no owner: NameOwnerChanged, which is listened for already, says when it gets one
 	}
 	s.owned(name, true, int32(pid))
 }

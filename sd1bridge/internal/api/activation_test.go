@@ -48,7 +48,7 @@ func TestActivation(t *testing.T) {
 		"good.service": "[Service]\nType=dbus\nBusName=org.example.Good\nExecStart=" + self + "\n" +
 			"Environment=OWN_NAME=org.example.Good OWN_BUS=unix:path=" + daemon.Socket + "\n"})
 	joined := make(chan struct{}, 1)
-	go b.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Matches: b.server.Matches(), Heard: b.server.Heard,
+	go b.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Heard: b.server.Heard,
 		Joined: func(k *bus.Client) { b.server.Joined(k); joined <- struct{}{} }, Left: b.server.Left}) // ends with the service
 	testkit.Receive(t, joined, "the bridge is on the bus")
 	c := daemon.Client()

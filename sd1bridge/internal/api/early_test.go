@@ -17,7 +17,7 @@ func TestBusComesAndGoes(t *testing.T) {
 	daemon := testbus.NewDaemon(t, testbus.Open)
 	b := start(t, someUnits)
 	joined, left := make(chan struct{}, 8), make(chan error, 8)
-	go b.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Matches: b.server.Matches(), Heard: b.server.Heard,
+	go b.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Heard: b.server.Heard,
 		Joined: func(k *bus.Client) { b.server.Joined(k); joined <- struct{}{} },
 		Left:   func(err error) { b.server.Left(err); left <- err }, Wake: b.server.Wake()}) // ends with the service
 	private, err := b.dial()

@@ -46,7 +46,7 @@ func (h *hostile) onBus(t *testing.T, authority *polkit) {
 		}
 	}
 	joined := make(chan struct{}, 1)
-	go h.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Matches: h.server.Matches(), Heard: h.server.Heard,
+	go h.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Heard: h.server.Heard,
 		Joined: func(k *bus.Client) { h.server.Joined(k); joined <- struct{}{} }, Left: h.server.Left}) // ends with the service
 	testkit.Receive(t, joined, "the bridge is on the bus")
 	h.nobody, h.dest = asNobody(t, daemon.Socket), Name

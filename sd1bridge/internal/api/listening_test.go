@@ -23,7 +23,7 @@ func TestSignalsAreForWhoListens(t *testing.T) {
 	daemon := testbus.NewDaemon(t, testbus.Open).Start()
 	h := start(t, someUnits)
 	joined := make(chan struct{}, 1)
-	go h.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Matches: h.server.Matches(), Heard: h.server.Heard,
+	go h.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Heard: h.server.Heard,
 		Joined: func(k *bus.Client) { h.server.Joined(k); joined <- struct{}{} }, Left: h.server.Left}) // ends with the service
 	testkit.Receive(t, joined, "the bridge is on the bus")
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

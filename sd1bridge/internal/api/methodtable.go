@@ -354,6 +354,7 @@ func (s *Server) subscribe(c *bus.Call, on bool) error {
 		return bus.Errorf(bus.ErrLimitsExceeded, "Too many subscribers.")
 	case on:
 		s.subscribers[who] = true
+		c.Follow()
 	default:
 		delete(s.subscribers, who)
 	}

@@ -39,7 +39,7 @@ func TestBusPolicy(t *testing.T) {
 	}
 	b := start(t, someUnits)
 	joined := make(chan struct{}, 1)
-	go b.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Matches: b.server.Matches(), Heard: b.server.Heard,
+	go b.server.Service().Join(bus.Bus{Address: daemon.Socket, Names: []string{Name}, Heard: b.server.Heard,
 		Joined: func(k *bus.Client) { b.server.Joined(k); joined <- struct{}{} }, Left: b.server.Left}) // ends with the service
 	testkit.Receive(t, joined, "the bridge is on the bus")
 	m := nobody.Object(Name, "/org/freedesktop/systemd1")

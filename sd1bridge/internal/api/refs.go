@@ -66,6 +66,7 @@ func (s *Server) ref(c *bus.Call, unit string) error {
 	}
 	s.refs.held[unit][who]++
 	s.refs.mu.Unlock()
+	c.Follow()
 	s.refsChanged()
 	return nil
 }
