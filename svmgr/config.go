@@ -309,6 +309,18 @@ func (c *configuration) connection(socket *unit.Unit, instance string) (*unit.Un
 
 // FileState implements api.Config.
 func (c *configuration) FileState(u *unit.Unit) (enabled string, changed bool) {
+	enabled, changed, _ = c.fileState(u)
+	return enabled, changed
+}
+
+// FileProof implements api.Config.
+func (c *configuration) FileProof(u *unit.Unit) (enabled string, changed bool, read, met []string) {
+	enabled, changed, l := c.fileState(u)
+	read, met = c.lookup.seen(l)
+	return enabled, changed, read, met
+}
+
+func (c *configuration) fileState(u *unit.Unit) (enabled string, changed bool, by *load.Loader) {
 	l := c.loader()
 	s, ok := c.lookup.stateOf(l, u)
 	if !ok {
@@ -316,7 +328,7 @@ func (c *configuration) FileState(u *unit.Unit) (enabled string, changed bool) {
 		s = fileState{fmt.Sprint(l.FileState(u.Name)), u.Path != "" && unit.Canonical(now) != unit.Canonical(u)}
 		c.lookup.keep(l, u, s)
 	}
-	return s.enabled, s.changed
+	return s.enabled, s.changed, l
 }
 
 // Build implements api.Config. What is wrong in drop-ins that apply to the name costs

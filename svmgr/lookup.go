@@ -6,7 +6,7 @@ import (
 
 	"dynamod/internal/load"
 	"dynamod/internal/unit"
-	"dynamod/svmgr/internal/witness"
+	"dynamod/internal/witness"
 )
 
 // lookup keeps the loader that units are loaded with one by one. Looking around in the
@@ -34,6 +34,17 @@ func (l *lookup) stateOf(of *load.Loader, u *unit.Unit) (s fileState, ok bool) {
 	defer l.mu.Unlock()
 	s, ok = l.states[u]
 	return s, ok && l.loader == of
+}
+
+// seen are the paths that all rests on what a loader found out (witness.FS); none if there is
+// another one by now.
+func (l *lookup) seen(of *load.Loader) (read, met []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loader != of {
+		return nil, nil
+	}
+	return l.fs.Seen()
 }
 
 // keep keeps what a loader found out, unless there is another one by now.

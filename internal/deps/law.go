@@ -44,6 +44,7 @@ var law = []rule{
 
 	// What touches the machine, in thin layers that do not know our model.
 	{pkg: "internal/board"},
+	{pkg: "internal/witness", outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "internal/sys/cgroupbpf", outside: []string{"github.com/cilium/ebpf", "github.com/cilium/ebpf/...", "golang.org/x/sys/unix"}},
 	{pkg: "internal/sys/...", outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "internal/log", ours: []string{"internal/sys/kmsg"}},
@@ -72,7 +73,6 @@ var law = []rule{
 	{pkg: "svmgr/internal/world", ours: []string{"svmgr/internal/core", "svmgr/internal/child", "internal/envfile", "internal/unit", "internal/unitname", "internal/calendar", "internal/sandbox/...", "internal/sandbox", "internal/sys/...", "internal/version", "sdnotify"}, outside: []string{"golang.org/x/sys/unix", "golang.org/x/net/bpf"}},
 	{pkg: "svmgr/internal/generation"},
 	{pkg: "svmgr/internal/ladder", pure: true},
-	{pkg: "svmgr/internal/witness", outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "svmgr/child", ours: []string{"svmgr/internal/child", "internal/sys/mount", "internal/sys/confine"}},
 	{pkg: "svmgr/pam", ours: []string{"svmgr/internal/child"}, outside: []string{"golang.org/x/sys/unix", "github.com/ebitengine/purego"}},
 	{pkg: "svmgr/internal/generators", ours: []string{"internal/sys/confine"}},
@@ -80,7 +80,7 @@ var law = []rule{
 	{pkg: "svmgr/internal/api", ours: with(model, "svmgr/internal/core", "internal/graph", "internal/ipc", "internal/access", "internal/sandbox")},
 	{pkg: "svmgr/internal/keeper", ours: []string{"internal/ipc/pid1", "sdnotify"}, outside: []string{"golang.org/x/sys/unix"}},
 	{pkg: "svmgr/internal/loop", ours: []string{"svmgr/internal/core", "svmgr/internal/world", "svmgr/internal/api", "internal/graph", "internal/unit", "internal/diag", "internal/load", "internal/log", "internal/sys/clock"}},
-	{pkg: "svmgr", ours: with(model, "svmgr/internal/...", "internal/cmdline", "internal/graph", "internal/ipc", "internal/ipc/pid1", "internal/access", "internal/log", "internal/load", "internal/sys/subreaper", "internal/sys/booted", "internal/sys/clock", "internal/sys/memory", "internal/sys/cgroup", "internal/board")},
+	{pkg: "svmgr", ours: with(model, "svmgr/internal/...", "internal/cmdline", "internal/graph", "internal/ipc", "internal/ipc/pid1", "internal/access", "internal/log", "internal/load", "internal/sys/subreaper", "internal/sys/booted", "internal/sys/clock", "internal/sys/memory", "internal/sys/cgroup", "internal/board", "internal/witness")},
 
 	// The operator's tool asks the manager over ipc or reads files itself; it
 	// never links the manager.
@@ -101,7 +101,7 @@ var law = []rule{
 
 	// systemd1 for its clients: words and types, the way to the manager, D-Bus.
 	{pkg: "sd1bridge/internal/translate", ours: with(model, "internal/bus/label", "internal/ipc", "internal/sandbox", "internal/sandbox/seccomp"), never: []string{"os", "os/...", "net", "syscall", "sync"}},
-	{pkg: "sd1bridge/internal/upstream", ours: []string{"internal/board", "internal/ipc", "sd1bridge/internal/translate"}},
+	{pkg: "sd1bridge/internal/upstream", ours: []string{"internal/board", "internal/ipc", "internal/witness", "sd1bridge/internal/translate"}},
 	{pkg: "sd1bridge/internal/api", ours: with(model, "internal/bus", "internal/graph", "internal/install", "internal/ipc", "internal/load", "internal/sys/capacity", "internal/sys/efivar", "internal/sys/mountinfo", "internal/sys/proc", "internal/sys/virt", "sd1bridge/internal/..."), outside: []string{"github.com/godbus/dbus/v5", "golang.org/x/sys/unix"}},
 	{pkg: "sd1bridge", ours: []string{"internal/bus", "internal/ipc", "internal/sys/memory", "sdnotify", "sd1bridge/internal/..."}, outside: []string{"github.com/godbus/dbus/v5"}},
 

@@ -65,10 +65,12 @@ type ShowArgs struct {
 	// Known is the Tag of settings and relations that the caller has, or anything else to
 	// get one: if they are the same now, they are left out. For the verb unit.
 	Known string `json:"known,omitempty"`
-	// Steps are those of a bare answer that the caller has: if nothing has happened since
+	// Steps are those of a bare or unmeasured answer that the caller has: if nothing has happened since
 	// and Known holds, facts are left out too, of an unmeasured answer all that are not of
 	// the disk. For the verb unit.
 	Steps uint64 `json:"steps,omitempty"`
+	// Paths asks in OnDisk for what it rests on. For the verb unit.
+	Paths bool `json:"paths,omitempty"`
 	Page
 }
 

@@ -315,7 +315,7 @@ type UnitResult struct {
 	// It holds no longer than that: what is on the disk changes without a step.
 	OnDisk *OnDisk `json:"on_disk,omitempty"`
 	// Steps is the number in the manager's file of steps when the answer to a bare question
-	// was given: it holds as long as the number is the same. 0 is for what changes by itself.
+	// was given, or the part of an unmeasured one that is not of the disk: it holds as long as the number is the same. 0 is for what changes by itself.
 	Steps uint64 `json:"steps,omitempty"`
 	// Settings are those that differ from the defaults of unit files, in the words
 	// of unit files whatever the unit was written in.
@@ -331,6 +331,11 @@ type UnitResult struct {
 type OnDisk struct {
 	Enabled     string `json:"enabled,omitempty"`
 	NeedsReload bool   `json:"needs_reload,omitempty"`
+	// Read and Met are the paths below / that this rests on, for who asked with Paths, if there
+	// are not too many: it holds as long as files and directories of Read have what they had,
+	// and those of Met are there, or not, as they were.
+	Read []string `json:"read,omitempty"`
+	Met  []string `json:"met,omitempty"`
 }
 
 // Facts are what is known of a unit besides its settings.

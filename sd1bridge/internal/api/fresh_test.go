@@ -119,7 +119,8 @@ func TestHoldsWithoutTheManager(t *testing.T) {
 	})
 }
 
-// What is on the disk is looked at each time, also when all else is known to be the same.
+// What is on the disk is never older than the question, also when all else is known to be
+// the same, and whether or not the manager is asked again.
 func TestFreshOnDisk(t *testing.T) {
 	h := start(t, map[string]string{"default.target": "[Unit]\nWants=web.service\n", "web.service": "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=other.target\n"})
 	c, err := h.dial()
@@ -130,12 +131,14 @@ func TestFreshOnDisk(t *testing.T) {
 	o := c.Object("", "/org/freedesktop/systemd1/unit/web_2eservice")
 	read := func(state string, reload bool) {
 		t.Helper()
-		for _, x := range []struct {
-			name string
-			want any
-		}{{"Id", "web.service"}, {"UnitFileState", state}, {"NeedDaemonReload", reload}, {"Id", "web.service"}, {"NeedDaemonReload", reload}, {"UnitFileState", state}} {
-			if v, err := o.GetProperty(prefix + "Unit." + x.name); err != nil || v.Value() != x.want {
-				t.Errorf("%s is %v (%v), want %v", x.name, v, err, x.want)
+		for range 3 { // the later ones need not be asked for
+			for _, x := range []struct {
+				name string
+				want any
+			}{{"Id", "web.service"}, {"UnitFileState", state}, {"NeedDaemonReload", reload}} {
+				if v, err := o.GetProperty(prefix + "Unit." + x.name); err != nil || v.Value() != x.want {
+					t.Errorf("%s is %v (%v), want %v", x.name, v, err, x.want)
+				}
 			}
 		}
 	}
@@ -157,5 +160,71 @@ func TestFreshOnDisk(t *testing.T) {
 	var all map[string]dbus.Variant
 	if err := o.Call("org.freedesktop.DBus.Properties.GetAll", 0, prefix+"Unit").Store(&all); err != nil || all["NeedDaemonReload"].Value() != true {
 		t.Errorf("a file that has changed, among all properties: %v (%v)", all["NeedDaemonReload"], err)
+	}
+}
+
+// Who asks for the state of files again and again is answered without the manager, as long as
+// nothing there changes. A change is seen at once; until the manager tells, nobody does.
+func TestFilesWithoutTheManager(t *testing.T) {
+	h := start(t, map[string]string{"default.target": "[Unit]\nWants=web.service\n", "web.service": "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=other.target\n"})
+	pid := int(h.server.ping().PID)
+	still := func(sig syscall.Signal, mark string) {
+		t.Helper()
+		if err := syscall.Kill(pid, sig); err != nil {
+			t.Fatal(err)
+		}
+		testkit.Eventually(t, "it stands still, or does not", func() bool {
+			stat, _ := os.ReadFile("/proc/" + itoa(pid) + "/stat")
+			return strings.Contains(string(stat), ") T ") == (mark == "T")
+		})
+	}
+	defer syscall.Kill(pid, syscall.SIGCONT)
+	ask := func(patience time.Duration) (string, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		u, err := h.server.up.OnDisk(ctx, "web.service")
+		if err != nil {
+			return "", err
+		}
+		return u.Enabled, nil
+	}
+	const long, short = time.Minute, 50 * time.Millisecond
+	wants := filepath.Join(h.units, "other.target.wants")
+	for _, x := range []struct {
+		is     string
+		change func() error
+	}{
+		{"disabled", func() error { return os.Mkdir(wants, 0o755) }},
+		{"disabled", func() error { return os.Symlink("../web.service", filepath.Join(wants, "web.service")) }},
+		{"enabled", func() error { return os.Remove(filepath.Join(wants, "web.service")) }},
+		{"disabled", func() error { return os.Remove(filepath.Join(h.units, "web.service")) }},
+	} {
+		testkit.Eventually(t, "an answer without the manager", func() bool {
+			for range 4 {
+				if got, err := ask(long); err != nil || got != x.is {
+					t.Fatalf("%q (%v), want %s", got, err, x.is)
+				}
+			}
+			still(syscall.SIGSTOP, "T")
+			if got, err := ask(short); err == nil {
+				return got == x.is
+			}
+			still(syscall.SIGCONT, "")
+			return false
+		})
+		if err := x.change(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := ask(short); err == nil {
+			t.Errorf("after a change that nobody was asked about: %q", got)
+		}
+		still(syscall.SIGCONT, "")
+	}
+	if got, err := ask(long); err != nil || got != "not-found" {
+		t.Errorf("the file is gone: %q (%v)", got, err)
+	}
+	h.server.up.Rest()
+	if got, err := ask(long); err != nil || got != "not-found" {
+		t.Errorf("after a rest: %q (%v)", got, err)
 	}
 }

@@ -21,6 +21,7 @@ type Manager struct {
 	ipc.Kept
 	log    *slog.Logger
 	models models
+	disk   disk
 
 	mu sync.Mutex
 	// steps are those of the manager at the other end of the connection of, nil if they
@@ -37,6 +38,7 @@ func New(path string, log *slog.Logger) *Manager {
 // Close ends the connection; a call makes a new one.
 func (m *Manager) Close() {
 	m.Kept.Close()
+	m.Rest()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.steps != nil {
@@ -147,10 +149,19 @@ func (m *Manager) Measured(ctx context.Context, name string) (*translate.Unit, e
 	return m.unit(ctx, ipc.ShowArgs{Unit: name, Quick: true})
 }
 
-// OnDisk is Unit without what the manager asks the kernel for: resources.
+// OnDisk is Unit without what the manager asks the kernel for: resources. Who asks again and
+// again is answered without the manager while nothing of what its answer rests on changes.
 func (m *Manager) OnDisk(ctx context.Context, name string) (*translate.Unit, error) {
-	return m.unit(ctx, ipc.ShowArgs{Unit: name, Unmeasured: true})
+	if known := m.models.of(name); m.Holds(known.steps) {
+		if s, ok := m.disk.holds(name, known.steps); ok {
+			return known.with(s), nil
+		}
+	}
+	return m.unit(ctx, ipc.ShowArgs{Unit: name, Unmeasured: true, Paths: m.disk.knows(name)})
 }
+
+// Rest gives up what is only of use while questions come.
+func (m *Manager) Rest() { m.disk.forget() }
 
 // Quick is Unit without either.
 func (m *Manager) Quick(ctx context.Context, name string) (*translate.Unit, error) {
@@ -169,9 +180,13 @@ func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit,
 	name := args.Unit
 	known := m.models.of(name)
 	args.Known = cmp.Or(known.tag, "none")
-	if (args.Bare || args.Unmeasured) && known.tag != "" {
+	// What holds while the manager's steps stay: all of a bare answer, and of an unmeasured
+	// one all that is not of the disk.
+	stepped := args.Bare || args.Unmeasured
+	if stepped && known.tag != "" {
 		args.Steps = known.steps
 	}
+	asked := m.disk.moment()
 	var facts ipc.Facts
 	var settings []ipc.SettingRow
 	var relations []ipc.Relation
@@ -184,21 +199,21 @@ func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit,
 			if r.OnDisk == nil {
 				return known.unit, nil
 			}
-			u := *known.unit
-			u.Enabled, u.NeedsReload = r.OnDisk.Enabled, r.OnDisk.NeedsReload
-			return &u, nil
+			s := fileState{r.OnDisk.Enabled, r.OnDisk.NeedsReload}
+			m.disk.heard(name, known.steps, s, asked, r.OnDisk.Read, r.OnDisk.Met)
+			return known.with(s), nil
 		}
 		if r.Facts != nil {
 			facts = *r.Facts
 			if r.Tag == known.tag {
 				u := &translate.Unit{Facts: facts, Model: known.unit.Model, Relations: known.unit.Relations}
-				if args.Bare {
+				if stepped {
 					m.models.keep(name, model{known.tag, r.Steps, u})
 				}
 				return u, nil
 			}
 			known.steps = 0
-			if args.Bare {
+			if stepped {
 				known.steps = r.Steps
 			}
 			if r.Next == "" { // pages are of different moments
@@ -230,6 +245,13 @@ type model struct {
 	tag   string
 	steps uint64
 	unit  *translate.Unit
+}
+
+// with is the unit with what the disk says of it.
+func (m *model) with(s fileState) *translate.Unit {
+	u := *m.unit
+	u.Enabled, u.NeedsReload = s.enabled, s.needsReload
+	return &u
 }
 
 // models are those of the units that were asked for lately: to build one takes longer

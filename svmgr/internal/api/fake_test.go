@@ -54,6 +54,7 @@ type fake struct {
 	lines  []ipc.LogLine
 	calls  []string
 	files  map[string]string // FileState
+	paths  int               // how much longer those of FileProof are
 	refuse error             // of Read, SetProperty, Notify, Reexec, PrepareShutdown
 }
 
@@ -374,6 +375,10 @@ func (f *fake) Load(name string) ([]*unit.Unit, []diag.Diag, error) {
 }
 
 func (f *fake) FileState(u *unit.Unit) (string, bool) { return f.files[u.Name], false }
+
+func (f *fake) FileProof(u *unit.Unit) (string, bool, []string, []string) {
+	return f.files[u.Name], false, []string{"etc/" + u.Name + strings.Repeat("x", f.paths)}, []string{"etc"}
+}
 
 func (f *fake) Read(MadeUnits) (*Generation, error) {
 	if f.refuse != nil {

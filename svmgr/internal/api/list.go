@@ -325,10 +325,15 @@ func (c *call) onDisk(u *core.UnitView, d *unit.Unit, read bool) (enabled string
 	if read {
 		enabled, needsReload = c.m.FileState(d)
 	}
+	return filesOf(u, d, enabled, needsReload)
+}
+
+// filesOf is what is told of the files of a unit, of which the disk says enabled and changed.
+func filesOf(u *core.UnitView, d *unit.Unit, enabled string, changed bool) (string, bool) {
 	if u.Ephemeral && d.Path == "" {
 		enabled = "transient" // systemctl(1), is-enabled
 	}
-	return enabled, needsReload || u.Gone
+	return enabled, changed || u.Gone
 }
 
 // related are the visible units to which name has a relation.

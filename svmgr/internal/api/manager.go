@@ -128,6 +128,10 @@ type Config interface {
 	// FileState says whether the unit is enabled, disabled, static, …, and
 	// whether one of its files changed since it was loaded.
 	FileState(*unit.Unit) (enabled string, changed bool)
+	// FileProof is FileState, and the paths that it rests on, none if that cannot be said:
+	// as long as the content of read is the same, of directories the names in them, and met
+	// are there or not as they were, the answer is the same.
+	FileProof(*unit.Unit) (enabled string, changed bool, read, met []string)
 	// Read reads the whole configuration: that on disk, or that of a former
 	// generation (0 is the one before the present). Nothing is changed. Of the
 	// units made, which were loaded on demand, those that have files come with it.

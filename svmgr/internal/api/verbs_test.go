@@ -121,7 +121,12 @@ func TestKnown(t *testing.T) {
 	f.files["web.service"] = "enabled" // no event tells of what is on the disk
 	files := onDisk(now.Tag, now.Steps)
 	want(t, "the disk is looked at", line(files.Facts == nil, files.OnDisk != nil && files.OnDisk.Enabled == "enabled", files.Tag == now.Tag), "true true true")
+	proof := do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "web.service", Unmeasured: true, Known: now.Tag, Steps: now.Steps, Paths: true}).OnDisk
+	want(t, "what that rests on", line(files.OnDisk.Read, files.OnDisk.Met, proof.Enabled, proof.Read, proof.Met), "[] [] enabled [etc/web.service] [etc]")
+	f.paths = maxPaths
+	want(t, "too much for an answer", line(len(do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "web.service", Unmeasured: true, Known: now.Tag, Steps: now.Steps, Paths: true}).OnDisk.Read)), "0")
 	all := onDisk(now.Tag, 0)
+	want(t, "all that is not measured holds, too", line(onDisk(all.Tag, all.Steps).OnDisk != nil), "true")
 	want(t, "all but what is measured", line(all.Facts.Enabled, all.Facts.Resources == nil, all.OnDisk == nil, onDisk("none", now.Steps).OnDisk == nil), "enabled true true true")
 	counted := func(known string, steps uint64) *ipc.UnitResult {
 		return do[*ipc.UnitResult](f, ipc.VerbUnit, &ipc.ShowArgs{Unit: "counted.service", Bare: true, Known: known, Steps: steps})

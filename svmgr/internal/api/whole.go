@@ -46,7 +46,7 @@ func (c *call) whole(a *ipc.ShowArgs) (any, error) {
 		res.Tag, res.Steps = known.tag, c.provable()
 		return res, nil
 	}
-	if a.Bare && !counts(u.Unit) {
+	if (a.Bare || a.Unmeasured && !a.Quick) && !counts(u.Unit) {
 		res.Steps = c.provable()
 	}
 	if a.After == "" {
@@ -104,8 +104,26 @@ func (c *call) filesOnly(a *ipc.ShowArgs) *ipc.UnitResult {
 		return nil
 	}
 	res := &ipc.UnitResult{Unit: c.unit, Settings: []ipc.SettingRow{}, Relations: []ipc.Relation{}, Tag: known.tag, OnDisk: &ipc.OnDisk{}}
-	res.OnDisk.Enabled, res.OnDisk.NeedsReload = c.onDisk(&u, asDefined(&u), true)
+	d := asDefined(&u)
+	enabled, changed, read, met := c.m.FileProof(d)
+	res.OnDisk.Enabled, res.OnDisk.NeedsReload = filesOf(&u, d, enabled, changed)
+	if a.Paths && textSize(read)+textSize(met) <= maxPaths {
+		res.OnDisk.Read, res.OnDisk.Met = read, met
+	}
 	return res
+}
+
+// maxPaths bounds the paths of an answer, in bytes: half of a message. Whoever asked all
+// about all units just now makes them more than that, for two seconds.
+const maxPaths = ipc.MaxMessage / 2
+
+// textSize is about what texts take in a message.
+func textSize(list []string) int {
+	n := 0
+	for _, s := range list {
+		n += len(s) + len(`"",`)
+	}
+	return n
 }
 
 // modelTag stands for all that translate.NewUnit makes a model of; what else is told of a

@@ -94,28 +94,47 @@ func TestHolds(t *testing.T) {
 			if err := os.Symlink("a.service", filepath.Join(dir, "units/link.service")); err != nil {
 				t.Fatal(err)
 			}
-			w := New(os.DirFS(dir))
-			w.now = later
-			if watched {
-				if err := w.Watch(dir); err != nil {
-					t.Fatal(err)
+			begin := func() *FS {
+				w := New(os.DirFS(dir))
+				w.now = later
+				if watched {
+					if err := w.Watch(dir); err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(w.Close)
 				}
-				defer w.Close()
+				return w
 			}
-			look(t, w)
-			for range 2 {
-				if !w.Holds() {
-					t.Fatal("nothing has changed, and it does not hold")
+			own, told := begin(), begin()
+			look(t, own)
+			read, met := own.Seen()
+			for _, name := range met {
+				told.Look(name, false)
+				if !told.Saw(name, false) || told.Saw(name, true) {
+					t.Errorf("%s was met, and not read", name)
 				}
 			}
-			if w.watch != nil && !w.quiet() {
-				t.Error("nothing was reported, and all would be compared again")
+			for _, name := range read {
+				told.Look(name, true)
+				if !told.Saw(name, false) || !told.Saw(name, true) {
+					t.Errorf("%s was read", name)
+				}
+			}
+			for _, w := range []*FS{own, told} {
+				for range 2 {
+					if !w.Holds() {
+						t.Fatal("nothing has changed, and it does not hold")
+					}
+				}
+				if w.watch != nil && !w.quiet() {
+					t.Error("nothing was reported, and all would be compared again")
+				}
 			}
 			if err := c.change(dir); err != nil {
 				t.Fatal(err)
 			}
-			if w.Holds() != c.holds {
-				t.Errorf("it holds: %v", w.Holds())
+			if own.Holds() != c.holds || told.Holds() != c.holds {
+				t.Errorf("it holds for who asked: %v, for who was told of it: %v", own.Holds(), told.Holds())
 			}
 		})
 	}

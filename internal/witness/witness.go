@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -123,6 +124,37 @@ func (w *FS) Holds() bool {
 		}
 	}
 	return true
+}
+
+// Seen are the paths that were asked about, sorted: read are those whose content counts, of
+// a directory its names, and met those that had to be there, or not, and be what they were.
+func (w *FS) Seen() (read, met []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name, s := range w.seen {
+		if s.read {
+			read = append(read, name)
+		} else {
+			met = append(met, name)
+		}
+	}
+	slices.Sort(read)
+	slices.Sort(met)
+	return read, met
+}
+
+// Look asks about a path for somebody who was told that it counts (Seen).
+func (w *FS) Look(name string, read bool) {
+	fi, err := fs.Lstat(w.fs, name)
+	w.note(name, fi, err, read)
+}
+
+// Saw says whether a path was asked about, at least so far.
+func (w *FS) Saw(name string, read bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s, ok := w.seen[name]
+	return ok && (s.read || !read)
 }
 
 // Open implements fs.FS.
