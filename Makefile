@@ -113,6 +113,14 @@ bench-bridge: ## systemctl and busctl against systemd and against dynamod-sd1bri
 	tools/install-deps.sh base tree vm
 	go test -tags vm -run '^$$' -bench '^BenchmarkBridge$$' -benchtime $(ROUNDS)x -timeout $$((40 * $(ROUNDS)))m ./desktop-tests/scenarios
 
+# Times that each is asked in `make bench-native`.
+TURNS ?= 15
+
+.PHONY: bench-native
+bench-native: build ## the same without emulation: systemd and dynamod in two containers on this machine, asked TURNS times by turns (default 15); needs root; prints a table
+	tools/install-deps.sh base tree
+	go test -tags vm -run '^$$' -bench '^BenchmarkNative$$' -benchtime $(TURNS)x -timeout 30m ./desktop-tests/scenarios
+
 .PHONY: test-tools
 test-tools: ## systemd-analyze, busctl, apt-get, podman and others under systemd and under dynamod, in machines of one image
 	tools/install-deps.sh base tree vm
