@@ -111,7 +111,6 @@ func run(ctx context.Context, s settings, log *slog.Logger) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { server.Run(ctx) })
 	defer service.Resting(restAfter, func() {
-		up.Rest()
 		if _, err := memory.GiveBack(); err != nil {
 			log.Warn("memory that is not needed any more is kept", "err", err)
 		}

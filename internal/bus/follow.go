@@ -68,6 +68,7 @@ func (c *conn) follow(name string) {
 		c.inquire(func(_ []any, err error) {
 			if err != nil {
 				c.service.log.Warn("the bus does not tell who owns a name", "name", name, "err", err)
+				f.refused(name)
 			}
 		}, "AddMatch", rule)
 	}
@@ -89,6 +90,17 @@ func (c *conn) follow(name string) {
 				dbus.FieldSender: dbus.MakeVariant(busName), dbus.FieldInterface: dbus.MakeVariant(busName), dbus.FieldMember: dbus.MakeVariant("NameOwnerChanged")}})
 		}
 	}, "NameHasOwner", name)
+}
+
+// refused forgets a name, so that Follow asks again; with the rule for all those that it was
+// for.
+func (f *follows) refused(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.others[name] {
+		clear(f.others)
+	}
+	delete(f.own, name)
 }
 
 func (c *conn) unfollow(name string) {
@@ -118,14 +130,21 @@ func (c *conn) unfollow(name string) {
 // own. Nobody is told when the connection ends before that.
 func (c *conn) inquire(then func(body []any, err error), member, arg string) {
 	reply := make(chan *message, 1)
-	if _, err := c.send(methodCall(busName, busPath, busName, member, arg), reply); err != nil {
-		return // the connection has ended, or does so for this
-	}
+	_, err := c.send(methodCall(busName, busPath, busName, member, arg), reply)
 	go func() { // ends with the answer, or with the connection
+		if err != nil {
+			if c.ctx.Err() == nil {
+				then(nil, err)
+			}
+			return
+		}
 		select {
 		case m, ok := <-reply:
-			if ok {
-				defer m.closeFDs()
+			if !ok {
+				return
+			}
+			defer m.closeFDs()
+			if c.ctx.Err() == nil { // names are others' on the next bus
 				then(m.Body, m.failure())
 			}
 		case <-c.ctx.Done():

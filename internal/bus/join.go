@@ -23,7 +23,8 @@ type Bus struct {
 	// Names are the well-known names to own. A name that somebody else has is
 	// an error: two of us would answer by turns.
 	Names []string
-	// Heard gets the signals that are sent to us, and those of Follow.
+	// Heard gets the signals that are sent to us, and those of Follow. It may be called by
+	// several goroutines at a time.
 	Heard func(*dbus.Message)
 	// Met is called when the bus has greeted us and names are not owned yet: nobody can
 	// have asked for anything. Joined is called when they are, Left when the bus is lost.

@@ -188,6 +188,9 @@ func (w *FS) quiet() bool {
 		return false
 	}
 	reported := w.watch.reported()
+	if reported {
+		w.reports++
+	}
 	if w.watch.lost {
 		w.covered, w.watch.lost = false, false
 	}

@@ -27,6 +27,7 @@ type FS struct {
 	watch    *watch
 	covered  bool
 	compared time.Time
+	reports  uint64
 }
 
 // compareEvery is how long reports alone are believed: nobody reports what is mounted
@@ -128,9 +129,13 @@ func (w *FS) Holds() bool {
 
 // Seen are the paths that were asked about, sorted: read are those whose content counts, of
 // a directory its names, and met those that had to be there, or not, and be what they were.
+// There are none while it is in doubt whether that is all.
 func (w *FS) Seen() (read, met []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.doubt {
+		return nil, nil
+	}
 	for name, s := range w.seen {
 		if s.read {
 			read = append(read, name)
@@ -155,6 +160,15 @@ func (w *FS) Saw(name string, read bool) bool {
 	defer w.mu.Unlock()
 	s, ok := w.seen[name]
 	return ok && (s.read || !read)
+}
+
+// Reports counts how often Holds found that the kernel had reported something: in between
+// nothing changed, not even to change back, but for what is mounted. It is false if not all
+// is watched, before the first Holds or for want of watches.
+func (w *FS) Reports() (n uint64, all bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reports, w.watch != nil && w.covered
 }
 
 // Open implements fs.FS.

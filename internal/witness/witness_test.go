@@ -222,5 +222,8 @@ func TestDoubt(t *testing.T) {
 		if w.Holds() != holds {
 			t.Errorf("read %v after its change: it holds %v", after, w.Holds())
 		}
+		if read, met := w.Seen(); (len(read) == 1) != holds || len(met) != 0 {
+			t.Errorf("read %v after its change: it rests on %q and %q", after, read, met)
+		}
 	}
 }

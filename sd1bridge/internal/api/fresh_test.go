@@ -223,8 +223,4 @@ func TestFilesWithoutTheManager(t *testing.T) {
 	if got, err := ask(long); err != nil || got != "not-found" {
 		t.Errorf("the file is gone: %q (%v)", got, err)
 	}
-	h.server.up.Rest()
-	if got, err := ask(long); err != nil || got != "not-found" {
-		t.Errorf("after a rest: %q (%v)", got, err)
-	}
 }

@@ -9,23 +9,33 @@ import (
 )
 
 // disk is what the manager said of the files of units, and a witness of our own of all that
-// this rests on. What it watched before it asked, and has not seen change since, is as the
-// manager found it.
+// this rests on. What was watched before the manager was asked, and of which nothing was
+// reported until it had answered, was as the manager found it; while it still is so, the
+// answer holds.
 type disk struct {
 	mu sync.Mutex
 	by map[string]said
 	// fs is nil while nobody asks again and again.
 	fs *witness.FS
-	// looked moves whenever fs begins to watch more.
+	// looked moves whenever fs begins to watch more, or ends.
 	looked uint64
+
+	now func() time.Time
+	// idle is how long things are watched of which nobody asks; timer is there once somebody
+	// has.
+	idle  time.Duration
+	timer *time.Timer
 }
+
+// newDisk watches nothing yet.
+func newDisk() disk { return disk{now: time.Now, idle: diskIdle} }
 
 // said is what the manager said of a unit's files when its steps were steps.
 type said struct {
 	fileState
 	steps uint64
-	// watched says that all that it rests on was watched before it was said, at when at the
-	// earliest.
+	// watched says that all that it rests on was watched from before it was asked for, at
+	// when, until it had been said.
 	watched bool
 	when    time.Time
 }
@@ -36,15 +46,22 @@ type fileState struct {
 	needsReload bool
 }
 
-// moment is before a question.
+// moment is just before a question.
 type moment struct {
-	looked uint64
-	when   time.Time
+	// again says that the same was asked before: then it is worth watching what the answer
+	// rests on.
+	again           bool
+	when            time.Time
+	looked, reports uint64
+	watching        bool
 }
 
-// believed is how long an answer is kept at most: the manager itself may see only after so
-// long that something was mounted over what it looked at.
+// believed is how long an answer is kept at most: of what is mounted over places that are
+// watched nobody reports.
 const believed = time.Second
+
+// diskIdle is how long the manager watches things of which nobody asks.
+const diskIdle = 2 * time.Second
 
 // maxDisk bounds the units that are remembered; all are forgotten when there are more.
 const maxDisk = maxModels
@@ -54,42 +71,44 @@ func (d *disk) holds(name string, steps uint64) (fileState, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s, ok := d.by[name]
-	if !ok || !s.watched || s.steps != steps || time.Since(s.when) >= believed || !d.fs.Holds() {
+	if !ok || !s.watched || s.steps != steps || d.now().Sub(s.when) >= believed || !d.fs.Holds() {
 		return fileState{}, false
 	}
+	d.timer.Reset(d.idle)
 	return s.fileState, true
 }
 
-// knows says whether a unit was asked for before: then it is worth watching what the answer
-// rests on.
-func (d *disk) knows(name string) bool {
+// ask is before a question.
+func (d *disk) ask(name string) moment {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, ok := d.by[name]
-	return ok
+	m := moment{looked: d.looked, when: d.now()}
+	_, m.again = d.by[name]
+	if m.again && d.fs != nil && d.fs.Holds() {
+		m.reports, m.watching = d.fs.Reports()
+	}
+	return m
 }
 
-func (d *disk) moment() moment {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return moment{d.looked, time.Now()}
-}
-
-// heard takes note of an answer to a question that was asked at a moment, and of the paths
+// heard takes note of the answer to a question that was asked at a moment, and of the paths
 // that it rests on, if they were told (witness.FS, Seen).
 func (d *disk) heard(name string, steps uint64, s fileState, asked moment, read, met []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.by) >= maxDisk || d.fs != nil && !d.fs.Holds() {
+	if _, there := d.by[name]; !there && len(d.by) >= maxDisk || d.fs != nil && !d.fs.Holds() {
 		d.drop()
 	}
 	if d.by == nil {
 		d.by = map[string]said{}
 	}
+	if d.timer == nil {
+		d.timer = time.AfterFunc(d.idle, d.forget)
+	}
+	d.timer.Reset(d.idle)
 	told := len(read)+len(met) > 0
 	if d.fs == nil && told {
 		d.fs = witness.New(os.DirFS("/"))
-		_ = d.fs.Watch("/") // without it each question compares
+		_ = d.fs.Watch("/") // without it nothing is watched, and the manager is asked each time
 	}
 	more := false
 	look := func(paths []string, read bool) {
@@ -106,7 +125,12 @@ func (d *disk) heard(name string, steps uint64, s fileState, asked moment, read,
 	if more {
 		d.looked++
 	}
-	d.by[name] = said{s, steps, told && d.looked == asked.looked, asked.when}
+	one := said{fileState: s, steps: steps, when: asked.when}
+	if told && asked.watching && d.looked == asked.looked {
+		reports, all := d.fs.Reports()
+		one.watched = all && reports == asked.reports
+	}
+	d.by[name] = one
 }
 
 // forget ends the watching.

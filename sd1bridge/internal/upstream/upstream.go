@@ -32,13 +32,13 @@ type Manager struct {
 
 // New connects to nothing yet.
 func New(path string, log *slog.Logger) *Manager {
-	return &Manager{Kept: ipc.Kept{Path: path}, log: log}
+	return &Manager{Kept: ipc.Kept{Path: path}, log: log, disk: newDisk()}
 }
 
 // Close ends the connection; a call makes a new one.
 func (m *Manager) Close() {
 	m.Kept.Close()
-	m.Rest()
+	m.disk.forget()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.steps != nil {
@@ -140,13 +140,13 @@ func (m *Manager) Jobs(ctx context.Context, ids ...uint32) ([]ipc.Job, error) {
 
 // Unit fetches everything about a unit. The manager loads it for that.
 func (m *Manager) Unit(ctx context.Context, name string) (*translate.Unit, error) {
-	return m.unit(ctx, ipc.ShowArgs{Unit: name})
+	return m.unit(ctx, ipc.ShowArgs{Unit: name}, moment{})
 }
 
 // Measured is Unit without what the manager reads from the disk: whether the unit is
 // enabled and whether its files have changed.
 func (m *Manager) Measured(ctx context.Context, name string) (*translate.Unit, error) {
-	return m.unit(ctx, ipc.ShowArgs{Unit: name, Quick: true})
+	return m.unit(ctx, ipc.ShowArgs{Unit: name, Quick: true}, moment{})
 }
 
 // OnDisk is Unit without what the manager asks the kernel for: resources. Who asks again and
@@ -157,15 +157,13 @@ func (m *Manager) OnDisk(ctx context.Context, name string) (*translate.Unit, err
 			return known.with(s), nil
 		}
 	}
-	return m.unit(ctx, ipc.ShowArgs{Unit: name, Unmeasured: true, Paths: m.disk.knows(name)})
+	asked := m.disk.ask(name)
+	return m.unit(ctx, ipc.ShowArgs{Unit: name, Unmeasured: true, Paths: asked.again}, asked)
 }
-
-// Rest gives up what is only of use while questions come.
-func (m *Manager) Rest() { m.disk.forget() }
 
 // Quick is Unit without either.
 func (m *Manager) Quick(ctx context.Context, name string) (*translate.Unit, error) {
-	return m.unit(ctx, ipc.ShowArgs{Unit: name, Bare: true})
+	return m.unit(ctx, ipc.ShowArgs{Unit: name, Bare: true}, moment{})
 }
 
 // Remembers is what Quick would answer, if that is known to hold without asking; else nil.
@@ -176,7 +174,8 @@ func (m *Manager) Remembers(name string) *translate.Unit {
 	return nil
 }
 
-func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit, error) {
+// unit asks for a unit, for its files at a moment that disk.ask gave.
+func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs, asked moment) (*translate.Unit, error) {
 	name := args.Unit
 	known := m.models.of(name)
 	args.Known = cmp.Or(known.tag, "none")
@@ -186,7 +185,6 @@ func (m *Manager) unit(ctx context.Context, args ipc.ShowArgs) (*translate.Unit,
 	if stepped && known.tag != "" {
 		args.Steps = known.steps
 	}
-	asked := m.disk.moment()
 	var facts ipc.Facts
 	var settings []ipc.SettingRow
 	var relations []ipc.Relation
