@@ -32,6 +32,15 @@ func (c *Caller) Alive() bool {
 	return c.PIDFD >= 0 && unix.PidfdSendSignal(c.PIDFD, 0, nil, 0) != unix.ESRCH
 }
 
+// Process is PID for who goes by that alone: an error if the process is known to be gone, for
+// then the number may be another's.
+func (c *Caller) Process() (int32, error) {
+	if c.PIDFD >= 0 && !c.Alive() {
+		return 0, Errorf(ErrFailed, "The caller, process %d, is gone.", c.PID)
+	}
+	return c.PID, nil
+}
+
 // Cgroup is the caller's cgroup as /proc/PID/cgroup shows it, checked against the
 // pidfd after reading: "" and an error if the process is gone.
 func (c *Caller) Cgroup() (string, error) {

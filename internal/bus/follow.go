@@ -56,8 +56,8 @@ func (c *conn) follow(name string) {
 	if f.own == nil {
 		f.own, f.others = map[string]bool{}, map[string]bool{}
 	}
-	rule := ""
-	if len(f.own) < maxRules {
+	rule, wide := "", len(f.own) >= maxRules
+	if !wide {
 		f.own[name], rule = true, ownerRule(name)
 	} else {
 		if f.others[name] = true; len(f.others) == 1 {
@@ -68,7 +68,7 @@ func (c *conn) follow(name string) {
 		c.inquire(func(_ []any, err error) {
 			if err != nil {
 				c.service.log.Warn("the bus does not tell who owns a name", "name", name, "err", err)
-				f.refused(name)
+				f.refused(name, wide)
 			}
 		}, "AddMatch", rule)
 	}
@@ -92,15 +92,15 @@ func (c *conn) follow(name string) {
 	}, "NameHasOwner", name)
 }
 
-// refused forgets a name, so that Follow asks again; with the rule for all those that it was
-// for.
-func (f *follows) refused(name string) {
+// refused forgets a name, so that Follow asks again, or all that the rule for all was for.
+func (f *follows) refused(name string, wide bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.others[name] {
+	if wide {
 		clear(f.others)
+	} else {
+		delete(f.own, name)
 	}
-	delete(f.own, name)
 }
 
 func (c *conn) unfollow(name string) {

@@ -180,7 +180,7 @@ func pidArg(c *bus.Call) (int32, error) {
 		if err != nil {
 			return 0, err
 		}
-		return who.PID, nil
+		return who.Process()
 	}
 	return int32(pid), nil
 }

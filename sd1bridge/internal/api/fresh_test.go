@@ -207,7 +207,10 @@ func TestFilesWithoutTheManager(t *testing.T) {
 			}
 			still(syscall.SIGSTOP, "T")
 			if got, err := ask(short); err == nil {
-				return got == x.is
+				if got != x.is {
+					t.Fatalf("without the manager: %q, want %s", got, x.is)
+				}
+				return true
 			}
 			still(syscall.SIGCONT, "")
 			return false

@@ -234,13 +234,23 @@ func (s *Server) loaded(c *bus.Call, name string) (string, error) {
 	return list[0].Name, nil
 }
 
+// callerPID is what clients mean by process 0: themselves.
+func callerPID(c *bus.Call) (uint32, error) {
+	who, err := c.Caller()
+	if err != nil {
+		return 0, err
+	}
+	pid, err := who.Process()
+	return uint32(pid), err
+}
+
 func (s *Server) unitOfPID(c *bus.Call, pid uint32) (string, error) {
 	if pid == 0 {
-		who, err := c.Caller()
+		who, err := callerPID(c)
 		if err != nil {
 			return "", err
 		}
-		pid = uint32(who.PID)
+		pid = who
 	}
 	var st ipc.Status
 	if err := s.ask(c, ipc.VerbStatus, &ipc.UnitArgs{PID: int32(pid)}, &st); err != nil {

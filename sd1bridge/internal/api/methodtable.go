@@ -80,7 +80,7 @@ var managerMethods = map[string]func(*Server, *bus.Call) error{
 	"GetUnitByInvocationID": func(s *Server, c *bus.Call) error {
 		id := c.Args[0].([]byte)
 		if len(id) == 0 {
-			name, err := s.ofCaller(c)
+			name, err := s.unitOfPID(c, 0)
 			return unitReply(c, name, err)
 		}
 		if len(id) != 16 {

@@ -205,7 +205,7 @@ func (o *unitObject) get(need effort) (*translate.Unit, error) {
 func (s *Server) findUnit(c *bus.Call, label string) (any, []*bus.Interface, error) {
 	name, ok := translate.Unlabel(label)
 	if label == "self" && c != nil {
-		u, err := s.ofCaller(c)
+		u, err := s.unitOfPID(c, 0)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -223,14 +223,6 @@ func (s *Server) findUnit(c *bus.Call, label string) (any, []*bus.Interface, err
 	}
 	list = append(list, s.tables.by["Unit"])
 	return &unitObject{s: s, name: name, call: c}, list, nil
-}
-
-func (s *Server) ofCaller(c *bus.Call) (string, error) {
-	who, err := c.Caller()
-	if err != nil {
-		return "", err
-	}
-	return s.unitOfPID(c, uint32(who.PID))
 }
 
 func (s *Server) unitLabels() []string {

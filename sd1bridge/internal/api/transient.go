@@ -73,11 +73,11 @@ func (s *Server) transient(c *bus.Call, name string, properties [][]any) (_ *mad
 			}
 			for _, pid := range list {
 				if pid == 0 {
-					who, err := c.Caller()
+					who, err := callerPID(c)
 					if err != nil {
 						return nil, err
 					}
-					pid = uint32(who.PID)
+					pid = who
 				}
 				m.pids = append(m.pids, int32(pid))
 			}
@@ -294,7 +294,7 @@ func (s *Server) attach(c *bus.Call, name, subgroup string, pids []uint32) error
 		return bus.Errorf(bus.ErrInvalidArgs, "Control group path is not absolute or not normalized: %s", subgroup)
 	}
 	if name == "" {
-		n, err := s.ofCaller(c)
+		n, err := s.unitOfPID(c, 0)
 		if err != nil {
 			return err
 		}
@@ -303,11 +303,11 @@ func (s *Server) attach(c *bus.Call, name, subgroup string, pids []uint32) error
 	args := ipc.AttachArgs{Unit: name, Subgroup: strings.Trim(subgroup, "/")}
 	for _, p := range pids {
 		if p == 0 {
-			who, err := c.Caller()
+			who, err := callerPID(c)
 			if err != nil {
 				return err
 			}
-			p = uint32(who.PID)
+			p = who
 		}
 		if p > 1<<22 {
 			return bus.Errorf(bus.ErrInvalidArgs, "Invalid PID %d", p)
@@ -340,7 +340,7 @@ func (s *Server) auxiliaryScope(c *bus.Call) error {
 	if err != nil || n.Type != unitname.Scope {
 		return bus.Errorf(bus.ErrInvalidArgs, "Name %s is no scope.", name)
 	}
-	from, err := s.ofCaller(c)
+	from, err := s.unitOfPID(c, 0)
 	if err != nil {
 		return err
 	}

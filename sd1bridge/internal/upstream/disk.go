@@ -48,19 +48,19 @@ type fileState struct {
 
 // moment is just before a question.
 type moment struct {
-	// again says that the same was asked before: then it is worth watching what the answer
-	// rests on.
+	// again says that the same was asked so short a time ago that an answer could have been
+	// kept: then it is worth watching what it rests on.
 	again           bool
 	when            time.Time
 	looked, reports uint64
 	watching        bool
 }
 
-// believed is how long an answer is kept at most: of what is mounted over places that are
-// watched nobody reports.
+// believed is how long an answer is kept at most: nobody reports what is mounted over places
+// that are watched, or what other machines do to a file system that is shared.
 const believed = time.Second
 
-// diskIdle is how long the manager watches things of which nobody asks.
+// diskIdle is how long things are watched of which nobody asks, in the manager too.
 const diskIdle = 2 * time.Second
 
 // maxDisk bounds the units that are remembered; all are forgotten when there are more.
@@ -83,7 +83,8 @@ func (d *disk) ask(name string) moment {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	m := moment{looked: d.looked, when: d.now()}
-	_, m.again = d.by[name]
+	before, there := d.by[name]
+	m.again = there && m.when.Sub(before.when) < believed
 	if m.again && d.fs != nil && d.fs.Holds() {
 		m.reports, m.watching = d.fs.Reports()
 	}
@@ -95,8 +96,10 @@ func (d *disk) ask(name string) moment {
 func (d *disk) heard(name string, steps uint64, s fileState, asked moment, read, met []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	told := len(read)+len(met) > 0
 	if _, there := d.by[name]; !there && len(d.by) >= maxDisk || d.fs != nil && !d.fs.Holds() {
 		d.drop()
+		told = false // it is watched again if it is asked again: what changes all the time is not
 	}
 	if d.by == nil {
 		d.by = map[string]said{}
@@ -105,7 +108,6 @@ func (d *disk) heard(name string, steps uint64, s fileState, asked moment, read,
 		d.timer = time.AfterFunc(d.idle, d.forget)
 	}
 	d.timer.Reset(d.idle)
-	told := len(read)+len(met) > 0
 	if d.fs == nil && told {
 		d.fs = witness.New(os.DirFS("/"))
 		_ = d.fs.Watch("/") // without it nothing is watched, and the manager is asked each time
@@ -119,8 +121,10 @@ func (d *disk) heard(name string, steps uint64, s fileState, asked moment, read,
 			}
 		}
 	}
-	look(read, true)
-	look(met, false)
+	if told {
+		look(read, true)
+		look(met, false)
+	}
 	// Answers to questions that are under way do not rest on what is watched from now on.
 	if more {
 		d.looked++

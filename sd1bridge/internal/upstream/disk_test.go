@@ -67,6 +67,13 @@ func TestDisk(t *testing.T) {
 				t.Fatalf("%+v: it was asked before", asked)
 			}
 			asked.when = asked.when.Add(-c.late)
+			if later := now.Add(believed); c.late > 0 {
+				d.now = func() time.Time { return later }
+				if d.ask("a").again {
+					t.Error("it is watched for who asks once a second")
+				}
+				d.now = func() time.Time { return now }
+			}
 			if c.meanwhile != nil {
 				c.meanwhile(d, dir)
 			}
