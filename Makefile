@@ -105,19 +105,17 @@ bench-vm: ## 500 services under systemd and under dynamod, in machines of one im
 	tools/install-deps.sh base tree vm
 	go test -tags vm -run '^$$' -bench AgainstSystemd -benchtime 1x -timeout 30m ./desktop-tests/scenarios
 
-# Boots of each in `make bench-bridge`.
-ROUNDS ?= 2
+# Times that each is asked for everything in `make bench-bridge` and `make bench-native`.
+TURNS ?= 10
 
 .PHONY: bench-bridge
-bench-bridge: ## systemctl and busctl against systemd and against dynamod-sd1bridge, by time and by instructions, ROUNDS boots of each by turns (default 2); prints two tables
+bench-bridge: ## systemctl and busctl against systemd and against dynamod-sd1bridge in machines of one image, by time, asked TURNS times by turns (default 10), and by instructions; prints two tables
 	tools/install-deps.sh base tree vm
-	go test -tags vm -run '^$$' -bench '^BenchmarkBridge$$' -benchtime $(ROUNDS)x -timeout $$((40 * $(ROUNDS)))m ./desktop-tests/scenarios
-
-# Times that each is asked in `make bench-native`.
-TURNS ?= 15
+	go test -tags vm -run '^$$' -bench '^BenchmarkBridge$$/^time$$' -benchtime $(TURNS)x -timeout 60m ./desktop-tests/scenarios
+	go test -tags vm -run '^$$' -bench '^BenchmarkBridge$$/^instructions$$' -benchtime 1x -timeout 40m ./desktop-tests/scenarios
 
 .PHONY: bench-native
-bench-native: build ## the same without emulation: systemd and dynamod in two containers on this machine, asked TURNS times by turns (default 15); needs root; prints a table
+bench-native: build ## the same by time without emulation: systemd and dynamod in two containers on this machine; needs root; prints a table
 	tools/install-deps.sh base tree
 	go test -tags vm -run '^$$' -bench '^BenchmarkNative$$' -benchtime $(TURNS)x -timeout 30m ./desktop-tests/scenarios
 

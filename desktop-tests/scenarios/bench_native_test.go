@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -156,41 +155,7 @@ func BenchmarkNative(b *testing.B) {
 			b.Fatalf("%s has %d units, where 400 were asked for", side, n)
 		}
 	}
-	took := map[string]map[string][]int{}
-	steps := []string{"nothing", "rounds", "reads", "shows", "lists"}
-	turns := 0
-	for b.Loop() {
-		turns++
-		for _, step := range steps {
-			sides := slices.Clone(inits)
-			if turns%2 == 0 {
-				slices.Reverse(sides)
-			}
-			for _, side := range sides {
-				if took[step] == nil {
-					took[step] = map[string][]int{}
-				}
-				took[step][side] = append(took[step][side], at[side].do(b, step))
-			}
-		}
-	}
-	var table strings.Builder
-	fmt.Fprintf(&table, "%-34s %10s %10s   ratio in pairs: median, quartiles\n", fmt.Sprintf("medians of %d, ms", turns), "systemd", "dynamod")
-	for _, step := range steps {
-		theirs, ours := took[step]["systemd"], took[step]["dynamod"]
-		ratios := make([]float64, turns)
-		for k := range ratios {
-			ratios[k] = float64(ours[k]) / float64(theirs[k])
-		}
-		slices.Sort(ratios)
-		slices.Sort(theirs)
-		slices.Sort(ours)
-		middle := ratios[turns/2]
-		fmt.Fprintf(&table, "%-34s %10.1f %10.1f   %.3f, %.3f to %.3f\n", bridgeTitles[step], float64(theirs[turns/2])/1000, float64(ours[turns/2])/1000, middle, ratios[turns/4], ratios[3*turns/4])
-		b.ReportMetric(middle, step+"-ratio")
-		if step != "nothing" && middle > 1 {
-			b.Errorf("%s: %.3f times as long as under systemd", bridgeTitles[step], middle)
-		}
-	}
-	b.Log("\n" + table.String())
+	b.Log("\n" + byTurns(b, b.Loop, []string{"nothing", "rounds", "reads", "shows", "lists400"}, func(side, step string) int {
+		return at[side].do(b, strings.TrimRight(step, "0123456789"))
+	}))
 }

@@ -117,21 +117,28 @@ func benchImage(b *testing.B, recipe debtree.Recipe, script string, over map[str
 	return out
 }
 
+// start begins a machine; more is added to its kernel command line.
+func (i benched) start(b *testing.B, side string, more ...string) *vm.Machine {
+	b.Helper()
+	spec := vm.Spec{Name: "bench/" + side, Kernel: i.kernel, Initramfs: i.initramfs, Memory: 1024, Limit: 40 * time.Minute, Progress: os.Stderr, Disks: []vm.Drive{{File: i.disk}},
+		Append: append([]string{"root=LABEL=" + bootable.DebianLabel, "rootfstype=ext4", "rw", "init=" + bootable.InitPrograms[side], "bench=" + side}, more...)}
+	if i.counted {
+		spec.Counted, spec.Accel = true, vm.TCG
+	}
+	m, err := vm.Start(b.Context(), spec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return m
+}
+
 // boot runs the script under each of these in turn.
 func (i benched) boot(b *testing.B, sides ...string) map[string]*vm.Results {
 	b.Helper()
 	out := map[string]*vm.Results{}
 	for _, side := range sides {
-		spec := vm.Spec{Name: "bench/" + side, Kernel: i.kernel, Initramfs: i.initramfs, Memory: 1024, Limit: 20 * time.Minute, Progress: os.Stderr,
-			Disks: []vm.Drive{{File: i.disk}}, Append: []string{"root=LABEL=" + bootable.DebianLabel, "rootfstype=ext4", "rw", "init=" + bootable.InitPrograms[side], "bench=" + side}}
-		if i.counted {
-			spec.Counted, spec.Accel = true, vm.TCG
-		}
-		m, err := vm.Start(b.Context(), spec)
-		if err != nil {
-			b.Fatal(err)
-		}
-		err = m.Finish()
+		m := i.start(b, side)
+		err := m.Finish()
 		m.Close()
 		if err != nil {
 			b.Fatal(err)
