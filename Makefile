@@ -112,7 +112,7 @@ TURNS ?= 10
 bench-bridge: ## systemctl and busctl against systemd and against dynamod-sd1bridge in machines of one image, by time, asked TURNS times by turns (default 10), and by instructions; prints two tables
 	tools/install-deps.sh base tree vm
 	go test -tags vm -run '^$$' -bench '^BenchmarkBridge$$/^time$$' -benchtime $(TURNS)x -timeout 60m ./desktop-tests/scenarios
-	go test -tags vm -run '^$$' -bench '^BenchmarkBridge$$/^instructions$$' -benchtime 1x -timeout 40m ./desktop-tests/scenarios
+	go test -tags vm -run '^$$' -bench '^BenchmarkBridge$$/^instructions$$' -benchtime 2x -timeout 60m ./desktop-tests/scenarios
 
 .PHONY: bench-native
 bench-native: build ## the same by time without emulation: systemd and dynamod in two containers on this machine; needs root; prints a table

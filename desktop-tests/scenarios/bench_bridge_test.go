@@ -115,11 +115,10 @@ var (
 
 // BenchmarkBridge boots one image of Debian 13 with systemd and with dynamod and compares
 // what systemctl and busctl take: by time, and by the instructions that are carried out
-// (vm.Spec, Counted). Ours must not need more instructions in anything. Where the machines are
-// emulated, time says less: on a busy host the same takes twice as long a second later, as
-// the step shows that asks nobody (systemctl --version). So both machines are there at once
-// and asked by turns, and it is a failure if ours is slower in three of four pairs;
-// BenchmarkNative is stricter, where time is what it should be.
+// (vm.Spec, Counted). Ours must not be slower by either. Where the machines are emulated, time
+// says less: on a busy host the same takes twice as long a second later, as the step shows
+// that asks nobody (systemctl --version). So both machines are there at once and asked by
+// turns. BenchmarkNative has the processor itself.
 func BenchmarkBridge(b *testing.B) {
 	files := map[string]vm.Source{}
 	for name, text := range bridgeUnits {
@@ -175,7 +174,7 @@ func bridgeByTurns(b *testing.B, image benched) {
 				b.Fatalf("%s has %d units, where %d were asked for", side, n, phase.units)
 			}
 		}
-		table.WriteString(byTurns(b, again, 0.25, phase.steps, func(side, step string) int {
+		table.WriteString(byTurns(b, again, phase.steps, func(side, step string) int {
 			tell(side, strings.TrimRight(step, "0123456789"))
 			turn[side]++
 			return value(side, fmt.Sprint("turn", turn[side]))
@@ -198,9 +197,9 @@ func bridgeByTurns(b *testing.B, image benched) {
 }
 
 // byTurns asks each side for each step while again says so, by turns, and compares the pairs:
-// how busy the host is concerns both. Ours is slower if it is in all pairs but this part of
-// them. It returns a table.
-func byTurns(b *testing.B, again func() bool, but float64, steps []string, ask func(side, step string) (us int)) string {
+// how busy the host is concerns both. Ours may be slower in no more than half of them. It
+// returns a table.
+func byTurns(b *testing.B, again func() bool, steps []string, ask func(side, step string) (us int)) string {
 	b.Helper()
 	took := map[string][]int{}
 	turns := 0
@@ -229,8 +228,8 @@ func byTurns(b *testing.B, again func() bool, but float64, steps []string, ask f
 		middle := ratios[turns/2]
 		fmt.Fprintf(&table, "%-34s %10.1f %10.1f   %.3f, %.3f to %.3f\n", bridgeTitles[step], float64(theirs[turns/2])/1000, float64(ours[turns/2])/1000, middle, ratios[turns/4], ratios[3*turns/4])
 		b.ReportMetric(middle, step+"-ratio")
-		if least := ratios[int(but*float64(turns))]; step != "nothing" && least > 1 {
-			b.Errorf("%s: %.3f times as long as under systemd, and longer in all pairs but %.0f %%", bridgeTitles[step], middle, 100*but)
+		if step != "nothing" && middle > 1 {
+			b.Errorf("%s: %.3f times as long as under systemd", bridgeTitles[step], middle)
 		}
 	}
 	return table.String()
@@ -250,7 +249,7 @@ func resident(b *testing.B, theirs, ours map[string]int) string {
 	return table.String()
 }
 
-// countBridge boots both as often as b loops; the least of all counts.
+// countBridge boots both as often as b loops; the least of all counts, of memory the most.
 func countBridge(b *testing.B, image benched) {
 	told := map[string]map[string]int{"systemd": {}, "dynamod": {}}
 	for b.Loop() {
@@ -263,8 +262,13 @@ func countBridge(b *testing.B, image benched) {
 				if want, counted := map[string]int{"units400": 400, "units2000": 2000}[what]; counted && n != want {
 					b.Fatalf("%s has %d units, where %d were asked for", side, n, want)
 				}
-				if least, there := told[side][what]; there {
-					n = min(n, least)
+				before, there := told[side][what]
+				switch {
+				case !there:
+				case slices.Contains(bridgeSteps, what):
+					n = min(n, before)
+				default: // memory
+					n = max(n, before)
 				}
 				told[side][what] = n
 			}

@@ -142,8 +142,7 @@ func startContainer(b *testing.B, tree, side string) container {
 
 // BenchmarkNative asks the same of systemd and of dynamod as BenchmarkBridge, on the processor
 // that there is: as the first processes of two containers of one Debian tree, at the same time
-// and by turns, so that how busy the host is concerns both. Ours may be slower in no more than
-// half of the pairs. It needs root.
+// and by turns, so that how busy the host is concerns both. It needs root.
 func BenchmarkNative(b *testing.B) {
 	tree, err := debtree.Ensure(b.Context(), debtree.Server, os.Stderr)
 	if err != nil {
@@ -156,7 +155,7 @@ func BenchmarkNative(b *testing.B) {
 			b.Fatalf("%s has %d units, where 400 were asked for", side, n)
 		}
 	}
-	b.Log("\n" + byTurns(b, b.Loop, 0.5, []string{"nothing", "rounds", "reads", "shows", "lists400"}, func(side, step string) int {
+	b.Log("\n" + byTurns(b, b.Loop, []string{"nothing", "rounds", "reads", "shows", "lists400"}, func(side, step string) int {
 		return at[side].do(b, strings.TrimRight(step, "0123456789"))
 	}))
 }
