@@ -249,6 +249,19 @@ func resident(b *testing.B, theirs, ours map[string]int) string {
 	return table.String()
 }
 
+// merged is what counts of a value and what was told before: of memory the most, and of time
+// the least, for all else that takes part only adds to it.
+func merged(told map[string]int, what string, n int) int {
+	before, there := told[what]
+	if !there {
+		return n
+	}
+	if slices.Contains(bridgeSteps, what) {
+		return min(n, before)
+	}
+	return max(n, before)
+}
+
 // countBridge boots both as often as b loops; the least of all counts, of memory the most.
 func countBridge(b *testing.B, image benched) {
 	told := map[string]map[string]int{"systemd": {}, "dynamod": {}}
@@ -262,15 +275,7 @@ func countBridge(b *testing.B, image benched) {
 				if want, counted := map[string]int{"units400": 400, "units2000": 2000}[what]; counted && n != want {
 					b.Fatalf("%s has %d units, where %d were asked for", side, n, want)
 				}
-				before, there := told[side][what]
-				switch {
-				case !there:
-				case slices.Contains(bridgeSteps, what):
-					n = min(n, before)
-				default: // memory
-					n = max(n, before)
-				}
-				told[side][what] = n
+				told[side][what] = merged(told[side], what, n)
 			}
 		}
 	}
